@@ -1,0 +1,62 @@
+"""The vocabulary of MeDSLIP: 51 anatomies and 75 pathologies, in the order of every matrix and checkpoint.
+
+Source: paper arXiv 2403.10635, section "Data"; the order is that of the published checkpoint's columns.
+Sides are the patient's: `left_*` lies on the right half of a frontal image.
+"""
+
+ANATOMIES: tuple[str, ...] = (
+    "trachea", "left_hilar", "right_hilar", "hilar_unspec", "left_pleural", "right_pleural", "pleural_unspec",
+    "heart_size", "heart_border", "left_diaphragm", "right_diaphragm", "diaphragm_unspec", "retrocardiac",
+    "lower_left_lobe", "upper_left_lobe", "lower_right_lobe", "middle_right_lobe", "upper_right_lobe",
+    "left_lower_lung", "left_mid_lung", "left_upper_lung", "left_apical_lung", "left_lung_unspec",
+    "right_lower_lung", "right_mid_lung", "right_upper_lung", "right_apical_lung", "right_lung_unspec",
+    "lung_apices", "lung_bases", "left_costophrenic", "right_costophrenic", "costophrenic_unspec",
+    "cardiophrenic_sulcus", "mediastinal", "spine", "clavicle", "rib", "stomach", "right_atrium",
+    "right_ventricle", "aorta", "svc", "interstitium", "parenchymal", "cavoatrial_junction", "cardiopulmonary",
+    "pulmonary", "lung_volumes", "unspecified", "other",
+)  # fmt: skip
+
+PATHOLOGIES: tuple[str, ...] = (
+    "normal", "clear", "sharp", "sharply", "unremarkable", "intact", "stable", "free", "effusion", "opacity",
+    "pneumothorax", "edema", "atelectasis", "tube", "consolidation", "process", "abnormality", "enlarge", "tip",
+    "low", "pneumonia", "line", "congestion", "catheter", "cardiomegaly", "fracture", "air", "tortuous", "lead",
+    "disease", "calcification", "prominence", "device", "engorgement", "picc", "clip", "elevation", "expand",
+    "nodule", "wire", "fluid", "degenerative", "pacemaker", "thicken", "marking", "scar", "hyperinflate", "blunt",
+    "loss", "widen", "collapse", "density", "emphysema", "aerate", "mass", "crowd", "infiltrate", "obscure",
+    "deformity", "hernia", "drainage", "distention", "shift", "stent", "pressure", "lesion", "finding",
+    "borderline", "hardware", "dilation", "chf", "redistribution", "aspiration", "tail_abnorm_obs", "excluded_obs",
+)  # fmt: skip
+
+ANATOMY_INDEX: dict[str, int] = {name: i for i, name in enumerate(ANATOMIES)}
+PATHOLOGY_INDEX: dict[str, int] = {name: i for i, name in enumerate(PATHOLOGIES)}
+
+PRESENT, ABSENT, UNCERTAIN = 1, 0, -1
+"""States of a triplet. In the matrix M, -1 stands for "uncertain or not mentioned" alike."""
+
+
+def mirrored_anatomy(name: str) -> str:
+    """The anatomy's mirror image: the other side of a left/right pair, or the anatomy itself.
+
+    `right_atrium` and `right_ventricle` name chambers, not sides, and stay.
+    """
+    for side, other in (("left", "right"), ("right", "left")):
+        mirrored = "_".join(other if word == side else word for word in name.split("_"))
+        if mirrored != name and mirrored in ANATOMY_INDEX:
+            return mirrored
+    return name
+
+
+MIRRORED_ANATOMY_INDEX: tuple[int, ...] = tuple(ANATOMY_INDEX[mirrored_anatomy(name)] for name in ANATOMIES)
+"""Row permutation of M under a horizontal flip: M_flipped = M[MIRRORED_ANATOMY_INDEX]. Its own inverse."""
+
+DATASET_CLASSES: dict[str, dict[str, str]] = {
+    "nih": {
+        "Atelectasis": "atelectasis", "Cardiomegaly": "cardiomegaly", "Consolidation": "consolidation",
+        "Edema": "edema", "Effusion": "effusion", "Emphysema": "emphysema", "Fibrosis": "tail_abnorm_obs",
+        "Hernia": "hernia", "Infiltration": "infiltrate", "Mass": "mass", "Nodule": "nodule",
+        "Pleural_Thickening": "thicken", "Pneumonia": "pneumonia", "Pneumothorax": "pneumothorax",
+    },
+    "rsna": {"Pneumonia": "pneumonia"},
+    "siim": {"Pneumothorax": "pneumothorax"},
+}  # fmt: skip
+"""Class of an evaluation dataset -> pathology that stands for it zero-shot (published code's mapping)."""
