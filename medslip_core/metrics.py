@@ -1,0 +1,234 @@
+"""Metrics of binary classification with 95 % intervals over patients.
+
+Every metric takes sample *weights* with a leading dimension R. Weights of one give the plain metric; the number of
+times a patient was drawn gives its value on a bootstrap resample, for all R resamples at once.
+
+Source: Efron and Tibshirani, "An Introduction to the Bootstrap", 1993 (percentile interval, clusters drawn whole);
+Guo et al., "On Calibration of Modern Neural Networks", 2017 (ECE).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+NO_LABELS = "no labels"
+ONE_LABEL = "only one label"
+NO_THRESHOLD = "no threshold: validation data hold only one label"
+
+RANKING_METRICS = ("auroc", "average_precision")
+THRESHOLD_METRICS = ("f1", "accuracy", "sensitivity", "specificity")
+CALIBRATION_METRICS = ("brier", "ece")
+METRICS = RANKING_METRICS + THRESHOLD_METRICS + CALIBRATION_METRICS
+
+_ELEMENTS_AT_ONCE = 4_000_000  # resamples x samples held in memory together (32 MB)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Values with percentile intervals; all three of the same shape, NaN where undefined."""
+
+    value: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+# -- metrics: truth [n] 0/1, score or probability [n], weight [R, n] >= 0  ->  [R], NaN where undefined ---------------
+
+
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    return np.divide(numerator, denominator, out=np.full(np.shape(denominator), np.nan), where=denominator != 0)
+
+
+def _counts_by_falling_score(
+    truth: np.ndarray, score: np.ndarray, weight: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Weight of positives and negatives at each distinct score [R, G], highest first, and summed so far."""
+    order = np.argsort(-score, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(score[order]) != 0])  # equal scores count as one step
+    weight, positive = weight[:, order], truth[order] == 1
+    positives = np.add.reduceat(np.where(positive, weight, 0), starts, axis=1)
+    negatives = np.add.reduceat(np.where(positive, 0, weight), starts, axis=1)
+    return positives, negatives, positives.cumsum(axis=1), negatives.cumsum(axis=1)
+
+
+def auroc(truth: np.ndarray, score: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Area under the ROC curve: the share of (positive, negative) pairs in the right order, ties counting half."""
+    if len(truth) == 0:
+        return np.full(len(weight), np.nan)
+    positives, negatives, _, negatives_so_far = _counts_by_falling_score(truth, score, weight)
+    all_negatives = negatives_so_far[:, -1]
+    below = all_negatives[:, None] - negatives_so_far + negatives / 2
+    return _ratio((positives * below).sum(axis=1), positives.sum(axis=1) * all_negatives)
+
+
+def average_precision(truth: np.ndarray, score: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Average precision: precision at each distinct score, weighted by the rise in recall (no interpolation)."""
+    if len(truth) == 0:
+        return np.full(len(weight), np.nan)
+    positives, _, positives_so_far, negatives_so_far = _counts_by_falling_score(truth, score, weight)
+    precision = np.nan_to_num(_ratio(positives_so_far, positives_so_far + negatives_so_far))
+    return _ratio((positives * precision).sum(axis=1), positives_so_far[:, -1])
+
+
+def confusion(
+    truth: np.ndarray, prob: np.ndarray, threshold: float, weight: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Weights [R] of true positives, false positives, false negatives, true negatives; `prob >= threshold` is positive."""
+    positive, called = truth == 1, prob >= threshold
+    cells = [positive & called, ~positive & called, positive & ~called, ~positive & ~called]
+    tp, fp, fn, tn = (weight @ np.stack(cells, axis=1).astype(float)).T
+    return tp, fp, fn, tn
+
+
+def brier(truth: np.ndarray, prob: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Mean squared distance of probability and label."""
+    return _ratio(weight @ (prob - truth) ** 2, weight.sum(axis=1))
+
+
+def expected_calibration_error(
+    truth: np.ndarray, prob: np.ndarray, weight: np.ndarray, bins: int = 10
+) -> np.ndarray:
+    """Mean distance of probability and observed frequency over bins of equal width, weighted by bin size."""
+    in_bin = np.eye(bins)[_bin_index(prob, bins)]  # [n, bins]
+    gap = np.abs(weight @ (in_bin * (prob - truth)[:, None])).sum(axis=1)
+    return _ratio(gap, weight.sum(axis=1))
+
+
+def _bin_index(prob: np.ndarray, bins: int) -> np.ndarray:
+    return np.clip((np.asarray(prob) * bins).astype(int), 0, bins - 1)
+
+
+def reliability(truth: np.ndarray, prob: np.ndarray, bins: int = 10) -> pd.DataFrame:
+    """Mean probability and observed frequency per bin of equal width (bins without samples left out).
+
+    Args:
+        truth: [n] 1, 0 or NaN (unknown, left out).
+        prob: [n] in [0, 1].
+
+    Returns:
+        columns bin, probability, frequency, n.
+    """
+    truth, prob = np.asarray(truth, float), np.asarray(prob, float)
+    known = ~np.isnan(truth)
+    samples = pd.DataFrame(
+        {"bin": _bin_index(prob[known], bins), "probability": prob[known], "frequency": truth[known], "n": 1}
+    )
+    return samples.groupby("bin", as_index=False).agg({"probability": "mean", "frequency": "mean", "n": "sum"})
+
+
+def best_f1_threshold(truth: np.ndarray, prob: np.ndarray) -> float:
+    """The threshold with the highest F1, half way to the next lower score. For *validation* data only.
+
+    Args:
+        truth: [n] 1, 0 or NaN (unknown, left out).
+        prob: [n] in [0, 1].
+
+    Returns:
+        the threshold (`prob >= threshold` is positive); NaN if the known labels are all alike.
+    """
+    truth, prob = np.asarray(truth, float), np.asarray(prob, float)
+    truth, prob = truth[~np.isnan(truth)], prob[~np.isnan(truth)]
+    if len(np.unique(truth)) < 2:
+        return float("nan")
+    _, _, tp, fp = _counts_by_falling_score(truth, prob, np.ones((1, len(truth))))
+    f1 = 2 * tp[0] / (tp[0] + fp[0] + truth.sum())
+    scores = np.unique(prob)[::-1]
+    best = int(np.argmax(f1))  # the highest such threshold among equals
+    if best == len(scores) - 1:
+        return float(scores[best])
+    return float((scores[best] + scores[best + 1]) / 2)
+
+
+def class_metrics(truth: np.ndarray, prob: np.ndarray, threshold: float, weight: np.ndarray) -> np.ndarray:
+    """All `METRICS` of one class on every resample.
+
+    Args:
+        truth: [n] 1, 0 or NaN (unknown, left out).
+        prob: [n] in [0, 1].
+        threshold: decision threshold, NaN if there is none.
+        weight: [R, n].
+
+    Returns:
+        [R, len(METRICS)], NaN where undefined.
+    """
+    known = ~np.isnan(truth)
+    truth, prob, weight = truth[known], prob[known], weight[:, known]
+    tp, fp, fn, tn = confusion(truth, prob, threshold, weight)
+    at_threshold = np.stack(
+        [
+            _ratio(2 * tp, 2 * tp + fp + fn),
+            _ratio(tp + tn, tp + fp + fn + tn),
+            _ratio(tp, tp + fn),
+            _ratio(tn, tn + fp),
+        ],
+        axis=1,
+    )
+    if np.isnan(threshold):
+        at_threshold[:] = np.nan
+    ranking = [auroc(truth, prob, weight), average_precision(truth, prob, weight)]
+    calibration = [brier(truth, prob, weight), expected_calibration_error(truth, prob, weight)]
+    both_labels = (tp + fn > 0) & (fp + tn > 0)
+    ranking = [np.where(both_labels, values, np.nan) for values in ranking]
+    return np.column_stack([*ranking, at_threshold, *calibration])
+
+
+def why_undefined(truth: np.ndarray, threshold: float, metric: str) -> str:
+    """The reason for which `metric` came out as NaN on labels `truth` [n] (1, 0 or NaN)."""
+    if np.isnan(truth).all():
+        return NO_LABELS
+    return NO_THRESHOLD if metric in THRESHOLD_METRICS and np.isnan(threshold) else ONE_LABEL
+
+
+# -- intervals --------------------------------------------------------------------------------------------------------
+
+
+def patient_bootstrap(
+    statistic: Callable[[np.ndarray], np.ndarray],
+    patients: np.ndarray,
+    resamples: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Estimate:
+    """Percentile interval of a weighted statistic, drawing whole patients with replacement.
+
+    Images of one patient are alike; drawing images instead of patients makes intervals too narrow. A resample on
+    which the statistic is undefined (NaN) does not count. The result does not depend on the order of the samples.
+
+    Args:
+        statistic: weights [R, n] float64 -> values [R, ...].
+        patients: [n] patient of each sample.
+        resamples: number of draws.
+        level: coverage in (0, 1).
+
+    Returns:
+        value on the samples as they are, low and high end of the interval.
+    """
+    patients = np.asarray(patients)
+    names, patient_of_sample = np.unique(patients, return_inverse=True)
+    value = np.asarray(statistic(np.ones((1, len(patients)))))[0]
+    if len(names) == 0:
+        return Estimate(value, np.full_like(value, np.nan), np.full_like(value, np.nan))
+    generator = np.random.default_rng(seed)
+    at_once = max(1, _ELEMENTS_AT_ONCE // len(patients))
+    drawn = []
+    for start in range(0, resamples, at_once):
+        count = min(at_once, resamples - start)
+        times = generator.multinomial(len(names), np.full(len(names), 1 / len(names)), size=count)  # [count, patients]
+        drawn.append(np.asarray(statistic(times[:, patient_of_sample].astype(float))))
+    tail = (1 - level) / 2
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN slice encountered")
+        low, high = np.nanquantile(np.concatenate(drawn), [tail, 1 - tail], axis=0)
+    undefined = np.isnan(value)
+    return Estimate(value, np.where(undefined, np.nan, low), np.where(undefined, np.nan, high))
+
+
+def weighted_mean(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Mean of values [n] (NaN left out) under weights [R, n] -> [R]."""
+    known = ~np.isnan(values)
+    return _ratio(weight[:, known] @ values[known], weight[:, known].sum(axis=1))
