@@ -1,0 +1,29 @@
+"""MeDSLIP: dual-stream language-image pre-training on chest radiographs (arXiv 2403.10635).
+
+The names below are loaded on first use, so that importing the package costs nothing.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "MedslipConfig": "model",
+    "MedslipModel": "model",
+    "MedslipOutput": "model",
+    "embed_books": "text",
+    "load_published": "published",
+    "medslip_objective": "losses.objective",
+    "sample_negatives": "losses.protocl",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

