@@ -1,0 +1,89 @@
+# Every way to run the study. make is the pipeline engine: one target a chapter, each after the one before it.
+#
+#   make demo                                    the whole study on the built-in phantom, and the book
+#   make demo PROFILE=covid-smoke DATA=folder    another profile of params/; DATA stands for ${DATA} in its files
+
+PROFILE ?= demo
+DATA    ?=
+VENV    ?= .venv
+PYTHON  ?= $(shell command -v python3.11 || command -v python3)
+# Longest run of one cell in seconds; empty: no limit
+CELL_TIMEOUT ?=
+
+PY   := $(VENV)/bin/python
+ENV  := $(VENV)/.installed
+RUNS := runs/$(PROFILE)
+HTML := _build/$(PROFILE)/html
+
+# The chapters in their order: those entries of _toc.yml that are notebooks.
+CHAPTERS := $(foreach name,$(shell sed -n 's/^ *- file: *//p' _toc.yml),$(if $(wildcard book/$(name).ipynb),$(name)))
+PAGES    := $(wildcard book/*.md book/*.bib book/images/* book/_static/*) _config.yml _toc.yml pipeline/build_book.py
+
+# What a chapter's results depend on besides its own source and parameters.
+code = $(shell find $(1) -name '*.py')
+PIPELINE        := pipeline/chapter.py pipeline/parameters.py pipeline/run_chapter.py
+CODE_phantom    := $(call code,data_prep/phantom)
+CODE_corpus     := $(call code,data_prep)
+CODE_reports    := $(call code,data_prep/reports)
+CODE_OTHERS     := $(call code,medslip_core)
+
+.PHONY: demo run book lab test lint lock clean clean-all help FORCE
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+demo: book  ## Run all chapters of PROFILE (default demo), build the book, print its first page
+	@echo "The book's first page: $(abspath $(HTML))/index.html"
+
+run: $(foreach name,$(CHAPTERS),$(RUNS)/$(name)/$(name).ipynb)  ## Run the chapters without building the book
+
+# $(1): chapter, $(2): the chapter before it
+define chapter_rule
+$(RUNS)/$(1)/$(1).ipynb: book/$(1).ipynb $(RUNS)/$(1)/asked.txt $(if $(2),$(RUNS)/$(2)/$(2).ipynb) \
+    $$(or $$(CODE_$(1)),$$(CODE_OTHERS)) $$(PIPELINE) $$(ENV)
+	@$$(PY) -m pipeline.run_chapter $(1) --profile $$(PROFILE) $$(if $$(DATA),--data "$$(DATA)") \
+	    $$(if $$(CELL_TIMEOUT),--cell-timeout $$(CELL_TIMEOUT))
+endef
+before = $(lastword $(filter-out $(1),$(shell echo $(CHAPTERS) | sed 's/\(.*\b$(1)\b\).*/\1/')))
+$(foreach name,$(CHAPTERS),$(eval $(call chapter_rule,$(name),$(call before,$(name)))))
+
+# What was asked of a chapter: rewritten only when DATA or its params file changed, was added or was removed.
+$(RUNS)/%/asked.txt: FORCE
+	@mkdir -p $(@D)
+	@{ echo "DATA=$(DATA)"; cat params/$(PROFILE)/$*.yaml 2>/dev/null || true; } > $@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+book: $(HTML)/index.html  ## Build the book of PROFILE from its executed chapters
+$(HTML)/index.html: $(foreach name,$(CHAPTERS),$(RUNS)/$(name)/$(name).ipynb) $(PAGES) $(ENV)
+	@$(PY) -m pipeline.build_book --profile $(PROFILE)
+
+$(ENV): requirements.lock pyproject.toml
+	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+lab: $(ENV)  ## Open JupyterLab on the book
+	$(PY) -m jupyterlab --notebook-dir . --LabApp.default_url=/lab/tree/book
+
+test: $(ENV)  ## Run all tests
+	$(PY) -m pytest
+
+lint: $(ENV)  ## Check style, and that notebooks carry no outputs
+	$(PY) -m ruff check .
+	$(PY) -m nbstripout --verify book/*.ipynb
+
+lock: $(ENV)  ## Pin every dependency of pyproject.toml anew in requirements.lock
+	$(PY) -m pip install --quiet pip-tools==7.6.2
+	$(PY) -m piptools compile --quiet --upgrade --allow-unsafe --strip-extras --no-header --no-emit-options \
+	    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	    --extra data --extra book --extra demo --extra dev --output-file requirements.lock pyproject.toml
+
+clean:  ## Remove the runs, data and book of PROFILE
+	rm -rf $(RUNS) data/$(PROFILE) _build/$(PROFILE)
+
+clean-all:  ## Remove all runs, data, books and the virtual environment
+	rm -rf runs data _build $(VENV)
+
+help:  ## Show this list
+	@echo "Chapters: $(CHAPTERS)"
+	@sed -n 's/^\([a-z-]*\):.*  ## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20

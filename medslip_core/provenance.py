@@ -1,0 +1,79 @@
+"""What a result was made with: code revision, lock file, versions, machine. Written into every results.json.
+
+Nothing here names a user, a host or a folder of the machine: the record is shown in the built book.
+"""
+
+import hashlib
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PACKAGES = ("accelerate", "numpy", "pandas", "papermill", "scikit-learn", "timm", "torch", "transformers")
+
+
+def environment_record() -> dict[str, object]:
+    """Describe code, packages, machine and determinism settings of this process.
+
+    Returns:
+        A JSON-ready dict. `git_revision` and `git_dirty` are None outside a git checkout, `lock_sha256` is None where
+        there is no requirements.lock.
+    """
+    import torch  # here, because the pipeline imports this module and needs no torch itself
+
+    lock = REPOSITORY / "requirements.lock"
+    return {
+        "git_revision": _git("rev-parse", "HEAD"),
+        "git_dirty": None if (changes := _git("status", "--porcelain")) is None else bool(changes),
+        "lock_sha256": hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else None,
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "machine": {
+            "system": f"{platform.system()} {platform.machine()}",
+            "processor": _processor(),
+            "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+            "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+            "devices": torch.cuda.device_count() if torch.cuda.is_available() else 0,
+        },
+        "determinism": {
+            "torch_threads": torch.get_num_threads(),
+            "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+            "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        },
+    }
+
+
+def environment_line(record: dict[str, object]) -> str:
+    """One readable line of an `environment_record`, for the first cell of a chapter."""
+    machine, packages = record["machine"], record["packages"]
+    revision = (record["git_revision"] or "no git")[:9] + (" with local changes" if record["git_dirty"] else "")
+    return (
+        f"Python {record['python']} · torch {packages['torch']} · transformers {packages['transformers']} · "
+        f"{machine['device']}, {machine['cores']} cores · revision {revision}"
+    )
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", REPOSITORY, *arguments], capture_output=True, text=True, timeout=30)
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "unknown"

@@ -1,0 +1,168 @@
+"""What a notebook uses to take part in the study: its run folder, its inputs, its numbers, tables and results file.
+
+The same in JupyterLab and under `pipeline.run_chapter`. A chapter counts as done only when `finish()` has written its
+results.json; starting a chapter again takes that away first, so no reader ever sees results of a run under way.
+"""
+
+import json
+import math
+import os
+import time
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+from IPython.display import display
+from pandas.io.formats.style import Styler
+
+from medslip_core.provenance import environment_line, environment_record
+
+RUN_ID_VARIABLE = "MEDSLIP_RUN_ID"  # set by run_chapter; absent when a person runs the cells
+END_MARKER = "Chapter {name} finished (run {run_id})"
+
+
+class ChapterNotFinished(RuntimeError):
+    """A chapter needs another chapter's results, and these are not there."""
+
+
+class Chapter:
+    """One chapter's run: opens the run folder on construction, closes it with `finish()` in the last cell.
+
+    Args:
+        name: the notebook's name without suffix, e.g. "zero_shot".
+        run_dir: folder of the whole run, e.g. "../runs/demo"; the chapter's own is `run_dir/name`.
+        parameters: the values of the chapter's parameters cell, recorded in results.json ("seed" also by itself).
+    """
+
+    def __init__(self, name: str, run_dir: str | Path, parameters: dict[str, object]) -> None:
+        self.name = name
+        self.run_dir = Path(run_dir)
+        self.folder = self.run_dir / name
+        self.parameters = dict(parameters)
+        self.run_id = os.environ.get(RUN_ID_VARIABLE) or f"by-hand-{uuid.uuid4().hex[:12]}"
+        self._started = datetime.now(UTC)
+        self._clock = time.monotonic()
+        self._numbers: dict[str, dict[str, object]] = {}
+        self._tables: dict[str, str] = {}
+        self._inputs: dict[str, str] = {}
+        self._environment = environment_record()
+
+        (self.folder / "tables").mkdir(parents=True, exist_ok=True)
+        # The executed copy goes too: it belongs to the results that end here, and make then knows to run it again.
+        for stale in (self.folder / "results.json", self.folder / f"{name}.ipynb"):
+            stale.unlink(missing_ok=True)
+        print(environment_line(self._environment))
+
+    def input(self, chapter: str) -> Path:
+        """The run folder of an earlier chapter.
+
+        Raises:
+            ChapterNotFinished: that chapter has not finished in this run folder.
+        """
+        results = self.run_dir / chapter / "results.json"
+        if not results.is_file():
+            raise ChapterNotFinished(
+                f"{self.name} needs the results of {chapter}, and there is no {results}: "
+                f"run the chapter {chapter} first (open {chapter}.ipynb and run all cells, or use make)"
+            )
+        self._inputs[chapter] = json.loads(results.read_text())["run_id"]
+        return results.parent
+
+    def number(
+        self,
+        name: str,
+        value: float | int | str,
+        form: str = "{}",
+        *,
+        interval: tuple[float, float] | None = None,
+        headline: str | None = None,
+    ) -> str:
+        """Record a number of this run, and glue it for the prose.
+
+        Args:
+            name: key for the prose, {glue:text}`name`; with an interval also {glue:text}`name_interval`.
+            value: the number, or a short text.
+            form: how it reads, as for `str.format`, e.g. "{:.3f}".
+            interval: lower and upper bound of the 95 % interval.
+            headline: one line that says what the number is; with it the number stands on the book's first page.
+
+        Returns:
+            The formatted value.
+        """
+        text = form.format(value)
+        record: dict[str, object] = {"value": _plain(value), "text": text}
+        _glue(name, text)
+        if interval is not None:
+            record["interval"] = [_plain(bound) for bound in interval]
+            record["interval_text"] = " to ".join(form.format(bound) for bound in interval)
+            _glue(f"{name}_interval", record["interval_text"])
+        if headline is not None:
+            record["headline"] = headline
+        self._numbers[name] = record
+        return text
+
+    def table(self, name: str, frame: pd.DataFrame, form: str = "{:.3f}") -> Styler:
+        """Write a result table as CSV and JSON into the chapter's folder, and return it styled for display.
+
+        Args:
+            name: file name without suffix, under `folder/tables/`.
+            frame: tidy table; a default index is neither written nor shown.
+            form: how float columns read.
+        """
+        keep_index = not isinstance(frame.index, pd.RangeIndex)
+        path = self.folder / "tables" / name
+        frame.to_csv(path.with_suffix(".csv"), index=keep_index)
+        records = frame.reset_index() if keep_index else frame
+        records.to_json(path.with_suffix(".json"), orient="records", indent=1)
+        self._tables[name] = f"tables/{name}.csv"
+        floats = {column: form for column in frame.select_dtypes("floating").columns}
+        styled = Styler(frame, uuid=name).format(floats, na_rep="–")
+        return styled if keep_index else styled.hide(axis="index")
+
+    def finish(self) -> None:
+        """Write results.json and the end marker. Stands in the chapter's last cell."""
+        write_json(
+            self.folder / "results.json",
+            {
+                "chapter": self.name,
+                "finished": True,
+                "run_id": self.run_id,
+                "started": self._started.isoformat(timespec="seconds"),
+                "duration_s": round(time.monotonic() - self._clock, 1),
+                "seed": self.parameters.get("seed"),
+                "parameters": self.parameters,
+                "inputs": self._inputs,
+                "numbers": self._numbers,
+                "tables": self._tables,
+                "environment": self._environment,
+            },
+        )
+        print(END_MARKER.format(name=self.name, run_id=self.run_id))
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write JSON so that a reader sees the old file or the whole new one, never a part."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    with partial.open("w") as file:
+        json.dump(content, file, indent=1, default=str)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def _plain(value: object) -> object:
+    """A numpy or torch scalar as the Python number it holds; not-a-number as None, which JSON can say."""
+    if hasattr(value, "item"):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _glue(name: str, text: str) -> None:
+    """Make a text available to {glue:text} in the prose: an invisible output that MyST-NB looks up by its name.
+
+    Source: the output format of `myst_nb.glue`, not called itself: it loads the documentation builder into the kernel.
+    """
+    prefix = "application/papermill.record/"
+    metadata = {"scrapbook": {"name": name, "mime_prefix": prefix}}
+    display({prefix + "text/plain": repr(text)}, raw=True, metadata=metadata)

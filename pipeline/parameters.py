@@ -1,0 +1,140 @@
+"""The contract between a chapter's parameters cell and a params/<profile>/<chapter>.yaml file.
+
+papermill only warns about an unknown name, and takes any value; here both are errors that name file, key and remedy.
+"""
+
+import ast
+import difflib
+import types
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import yaml
+
+
+class ParametersError(ValueError):
+    """A params file does not fit its chapter."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One line of a parameters cell: `name: annotation = default  # comment`."""
+
+    name: str
+    annotation: object
+    default: object
+    comment: str
+
+
+def parameters_cell(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
+    """The code cell tagged `parameters`, or None."""
+    tagged = (c for c in notebook.cells if c.cell_type == "code" and "parameters" in c.metadata.get("tags", []))
+    return next(tagged, None)
+
+
+def declared_parameters(notebook_path: Path) -> dict[str, Parameter]:
+    """Read the typed literals of a chapter's parameters cell.
+
+    Raises:
+        ParametersError: no such cell, or a line in it that is not `name: type = literal`.
+    """
+    cell = parameters_cell(nbformat.read(notebook_path, as_version=4))
+    if cell is None:
+        raise ParametersError(f'{notebook_path}: no code cell is tagged "parameters"; tag the first one')
+    lines = cell.source.splitlines()
+    declared: dict[str, Parameter] = {}
+    for node in ast.parse(cell.source).body:
+        try:
+            assert isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None
+            annotation = _annotation(ast.unparse(node.annotation))
+            default = ast.literal_eval(node.value)
+        except (AssertionError, ValueError, NameError) as error:
+            line = lines[node.lineno - 1]
+            raise ParametersError(
+                f"{notebook_path}: the parameters cell may hold only `name: type = literal` lines, not {line!r}"
+            ) from error
+        comment = lines[node.end_lineno - 1][node.end_col_offset :].strip().removeprefix("#").strip()
+        declared[node.target.id] = Parameter(node.target.id, annotation, default, comment)
+    return declared
+
+
+def read_parameters(params_path: Path, declared: dict[str, Parameter], data: str | None = None) -> dict[str, object]:
+    """Read a params file and check every key and value against the chapter.
+
+    Args:
+        params_path: YAML mapping of only what differs from the chapter's defaults; a missing file means none does.
+        declared: what `declared_parameters` found in the chapter.
+        data: stands for ${DATA} in text values.
+
+    Raises:
+        ParametersError: unknown name, wrong type, not a mapping, or ${DATA} without data.
+    """
+    if not params_path.is_file():
+        return {}
+    try:
+        given = yaml.safe_load(params_path.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise ParametersError(f"{params_path}: not readable as YAML: {error}") from error
+    if not isinstance(given, dict):
+        raise ParametersError(f"{params_path}: expected `name: value` lines, found a {type(given).__name__}")
+    for name in given:
+        if name not in declared:
+            near = difflib.get_close_matches(str(name), declared, n=1, cutoff=0)
+            remedy = f"did you mean {near[0]!r}?" if near else "the chapter has no parameters"
+            raise ParametersError(f"{params_path}: the chapter has no parameter {name!r}; {remedy}")
+    values = {name: _expand(value, data, params_path, name) for name, value in given.items()}
+    for name, value in values.items():
+        check_value(value, declared[name], params_path)
+    return values
+
+
+def check_value(value: object, parameter: Parameter, origin: Path) -> None:
+    """Raise ParametersError unless the value has the type that the parameters cell states."""
+    if _fits(value, parameter.annotation):
+        return
+    wanted = getattr(parameter.annotation, "__name__", None) if isinstance(parameter.annotation, type) else None
+    hint = ""
+    if isinstance(value, str) and _fits(0.0, parameter.annotation):
+        hint = "; YAML reads 1e-4 as text, write 1.0e-4"
+    raise ParametersError(
+        f"{origin}: parameter {parameter.name!r} must be {wanted or parameter.annotation}, "
+        f"found {value!r} ({type(value).__name__}){hint}"
+    )
+
+
+def _annotation(text: str) -> object:
+    """Evaluate an annotation made of built-in types, `list[...]`, `dict[...]` and unions."""
+    builtins = {t.__name__: t for t in (int, float, str, bool, list, dict)}
+    return eval(text, {"__builtins__": {}}, builtins)  # the chapter's own source, and only these names
+
+
+def _fits(value: object, annotation: object) -> bool:
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (types.UnionType, typing.Union):
+        return any(_fits(value, option) for option in arguments)
+    if origin is list:
+        return isinstance(value, list) and all(_fits(item, arguments[0]) for item in value)
+    if origin is dict:
+        key, item = arguments
+        return isinstance(value, dict) and all(_fits(k, key) and _fits(v, item) for k, v in value.items())
+    if annotation is None or annotation is types.NoneType:
+        return value is None
+    if annotation in (int, float) and isinstance(value, bool):
+        return False
+    return isinstance(value, (int, float) if annotation is float else annotation)
+
+
+def _expand(value: object, data: str | None, params_path: Path, name: str) -> object:
+    if isinstance(value, list):
+        return [_expand(item, data, params_path, name) for item in value]
+    if isinstance(value, dict):
+        return {key: _expand(item, data, params_path, name) for key, item in value.items()}
+    if not isinstance(value, str) or "${DATA}" not in value:
+        return value
+    if not data:
+        raise ParametersError(
+            f"{params_path}: parameter {name!r} is {value!r}, and no data folder was given: add DATA=folder to make"
+        )
+    return value.replace("${DATA}", data)
