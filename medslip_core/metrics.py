@@ -78,7 +78,7 @@ def average_precision(truth: np.ndarray, score: np.ndarray, weight: np.ndarray) 
 def confusion(
     truth: np.ndarray, prob: np.ndarray, threshold: float, weight: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Weights [R] of true positives, false positives, false negatives, true negatives; `prob >= threshold` is positive."""
+    """Weights [R] of true and false positives, false and true negatives; `prob >= threshold` is called positive."""
     positive, called = truth == 1, prob >= threshold
     cells = [positive & called, ~positive & called, positive & ~called, ~positive & ~called]
     tp, fp, fn, tn = (weight @ np.stack(cells, axis=1).astype(float)).T
@@ -90,9 +90,7 @@ def brier(truth: np.ndarray, prob: np.ndarray, weight: np.ndarray) -> np.ndarray
     return _ratio(weight @ (prob - truth) ** 2, weight.sum(axis=1))
 
 
-def expected_calibration_error(
-    truth: np.ndarray, prob: np.ndarray, weight: np.ndarray, bins: int = 10
-) -> np.ndarray:
+def expected_calibration_error(truth: np.ndarray, prob: np.ndarray, weight: np.ndarray, bins: int = 10) -> np.ndarray:
     """Mean distance of probability and observed frequency over bins of equal width, weighted by bin size."""
     in_bin = np.eye(bins)[_bin_index(prob, bins)]  # [n, bins]
     gap = np.abs(weight @ (in_bin * (prob - truth)[:, None])).sum(axis=1)
@@ -175,6 +173,12 @@ def class_metrics(truth: np.ndarray, prob: np.ndarray, threshold: float, weight:
     both_labels = (tp + fn > 0) & (fp + tn > 0)
     ranking = [np.where(both_labels, values, np.nan) for values in ranking]
     return np.column_stack([*ranking, at_threshold, *calibration])
+
+
+def mean_over_classes(values: np.ndarray) -> np.ndarray:
+    """Macro value: [R, C, ...] -> [R, ...], the mean over the classes that are defined; NaN if none is."""
+    defined = ~np.isnan(values)
+    return _ratio(np.where(defined, values, 0).sum(axis=1), defined.sum(axis=1))
 
 
 def why_undefined(truth: np.ndarray, threshold: float, metric: str) -> str:

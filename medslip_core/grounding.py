@@ -1,0 +1,317 @@
+"""Zero-shot grounding: where the model looks when asked for a pathology or an anatomy, scored against boxes or masks.
+
+Maps are [n, h, w], one per image, and always come with the truth of the same rows. Unlike the published code, which
+divides by the maximum of a batch, each map is normalised by itself, and thresholds come from validation rows.
+
+Source: paper arXiv 2403.10635, zero-shot grounding; Zhang et al., "Top-down Neural Attention by Excitation Backprop",
+2016 (pointing game); Boecking et al., "Making the Most of Text Semantics", 2022 (contrast-to-noise ratio).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+
+from medslip_core.inference import batches
+from medslip_core.metrics import mean_over_classes, patient_bootstrap, weighted_mean
+from medslip_core.vocabulary import ANATOMY_INDEX, PATHOLOGY_INDEX
+from medslip_core.zero_shot import check_apart
+
+SCORES = ("pointing_game", "iou", "dice", "cnr")
+THRESHOLDS = np.round(np.arange(0.05, 1.0, 0.05), 2)
+
+
+# -- maps -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class AttentionMaps:
+    """Cross-attention of every query, averaged over heads and layers: [n, P, h, w] and [n, A, h, w] float32."""
+
+    pathologies: np.ndarray
+    anatomies: np.ndarray
+
+    def pathology(self, name: str) -> np.ndarray:
+        """[n, h, w] where the model looks for a pathology."""
+        return self.pathologies[:, PATHOLOGY_INDEX[name]]
+
+    def anatomy(self, name: str) -> np.ndarray:
+        """[n, h, w] where the model looks for an anatomy."""
+        return self.anatomies[:, ANATOMY_INDEX[name]]
+
+    def pathology_x_anatomy(self, name: str, anatomies: Sequence[str] | None = None) -> np.ndarray:
+        """[n, h, w] the pathology's map times the mean map of some anatomies (all 51 if none are named)."""
+        columns = [ANATOMY_INDEX[anatomy] for anatomy in anatomies or ANATOMY_INDEX]
+        return self.pathology(name) * self.anatomies[:, columns].mean(axis=1)
+
+
+def attention_maps(
+    model, corpus, rows: np.ndarray, layers: Sequence[int] | None = None, batch_size: int = 32
+) -> AttentionMaps:
+    """Attention maps of all pathologies and anatomies for rows of a corpus.
+
+    Args:
+        model: `MedslipModel` with its books set.
+        rows: [n] rows of the corpus.
+        layers: decoder layers to average over, e.g. `[-1]`; all of them if None, as published.
+
+    Returns:
+        `AttentionMaps` on the patch grid; each map sums to 1.
+    """
+    model.eval()
+    pathologies, anatomies = [], []
+    with torch.inference_mode():
+        for pixels in batches(model, corpus, rows, batch_size, "attention"):
+            output = model(pixels, output_attentions=True)
+            for attention, collected in (
+                (output.pathology_attention, pathologies),
+                (output.anatomy_attention, anatomies),
+            ):
+                mean = attention.mean(dim=0) if layers is None else attention[list(layers)].mean(dim=0)  # [B, Q, N]
+                collected.append(mean.float().unflatten(-1, output.grid).cpu().numpy())  # [B, Q, h, w]
+    return AttentionMaps(np.concatenate(pathologies), np.concatenate(anatomies))
+
+
+def normalise(maps: np.ndarray) -> np.ndarray:
+    """Each map [n, h, w] stretched to [0, 1] by its own minimum and maximum; a constant map becomes zeros."""
+    low, high = maps.min(axis=(-2, -1), keepdims=True), maps.max(axis=(-2, -1), keepdims=True)
+    span = high - low
+    return np.divide(maps - low, span, out=np.zeros_like(maps, dtype=np.float32), where=span > 0, casting="same_kind")
+
+
+def upsample(maps: np.ndarray, size_px: int) -> np.ndarray:
+    """Maps [n, h, w] to [n, size_px, size_px], bilinear, values at the patch centres, edges held constant."""
+    grid = torch.from_numpy(np.array(maps, dtype=np.float32))[:, None]  # [n, 1, h, w]
+    return F.interpolate(grid, size=(size_px, size_px), mode="bilinear", align_corners=False)[:, 0].numpy()
+
+
+# -- truth ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Where one label really is, on the rows that show it.
+
+    label: its name; kind: "boxes" or "masks"; rows, patients: [n]; masks: [n, S, S] bool in corpus pixels.
+    """
+
+    label: str
+    kind: str
+    rows: np.ndarray
+    patients: np.ndarray
+    masks: np.ndarray
+
+
+def _truth(corpus, rows: np.ndarray, label: str, kind: str, mask_of: Callable[[int], np.ndarray | None]) -> Truth:
+    found = [(row, mask) for row in rows if (mask := mask_of(int(row))) is not None and mask.any()]
+    kept = np.array([row for row, _ in found], dtype=np.int64)
+    size = corpus.image_size_px
+    masks = np.stack([mask for _, mask in found]) if found else np.zeros((0, size, size), bool)
+    return Truth(label, kind, kept, corpus.manifest["patient_id"].to_numpy()[kept], masks)
+
+
+def truth_from_boxes(corpus, rows: np.ndarray, label: str) -> Truth:
+    """All boxes of a label, as one mask per row; rows without one are left out. A pixel counts if its centre is in."""
+    centre = np.arange(corpus.image_size_px) + 0.5
+
+    def union(row: int) -> np.ndarray:
+        mask = np.zeros((corpus.image_size_px,) * 2, bool)
+        boxes = corpus.boxes(row)
+        for box in boxes[boxes["label"] == label].itertuples():
+            inside_x = (centre >= box.x) & (centre < box.x + box.width)
+            inside_y = (centre >= box.y) & (centre < box.y + box.height)
+            mask |= inside_y[:, None] & inside_x[None, :]
+        return mask
+
+    return _truth(corpus, rows, label, "boxes", union)
+
+
+def truth_from_masks(corpus, rows: np.ndarray, label: str, kind: str = "pathology") -> Truth:
+    """The mask of a label (kind "pathology" or "anatomy") per row; rows without one are left out."""
+    return _truth(corpus, rows, label, "masks", lambda row: corpus.masks(row, kind).get(label))
+
+
+# -- scores of one image: map [S, S] in [0, 1], mask [S, S] bool with at least one pixel -----------------------------
+
+
+def pointing_game(heat: np.ndarray, mask: np.ndarray, tolerance_px: float = 0) -> float:
+    """1 if the maximum lies inside the truth, or at most `tolerance_px` from it, else 0; ties count by their share.
+
+    A constant map thus scores the share of the image that the truth covers, which is chance.
+    """
+    at_maximum = np.argwhere(heat >= heat.max() - 1e-6)  # equal but for rounding in the interpolation
+    if tolerance_px == 0:
+        return float(mask[tuple(at_maximum.T)].mean())
+    inside = np.argwhere(mask)
+    nearest = np.array([np.hypot(*(inside - point).T).min() for point in at_maximum])
+    return float((nearest <= tolerance_px).mean())
+
+
+def overlap(heat: np.ndarray, mask: np.ndarray, threshold: float) -> tuple[float, float]:
+    """IoU and Dice of `heat >= threshold` with the truth."""
+    called = heat >= threshold
+    both = np.count_nonzero(called & mask)
+    total = np.count_nonzero(called) + np.count_nonzero(mask)
+    return both / (total - both), 2 * both / total
+
+
+def contrast_to_noise(heat: np.ndarray, mask: np.ndarray) -> float:
+    """(mean inside - mean outside) / sqrt(variance inside + variance outside); 0 for a constant map.
+
+    NaN if the truth fills the image. Signed, where the source takes the absolute value: below 0 looks elsewhere.
+    """
+    inside, outside = heat[mask], heat[~mask]
+    if len(outside) == 0:
+        return float("nan")
+    noise = np.sqrt(inside.var() + outside.var())
+    return float((inside.mean() - outside.mean()) / noise) if noise > 0 else 0.0
+
+
+# -- scoring a method -------------------------------------------------------------------------------------------------
+
+
+def best_dice_threshold(maps: np.ndarray, masks: np.ndarray) -> float:
+    """The threshold in `THRESHOLDS` with the highest mean Dice. For *validation* data only.
+
+    Args:
+        maps: [n, h, w]; masks: [n, S, S] bool.
+
+    Returns:
+        a threshold on normalised maps; NaN if n is 0.
+    """
+    if len(maps) == 0:
+        return float("nan")
+    size = masks.shape[-1]
+    dice = [
+        [overlap(heat, mask, threshold)[1] for threshold in THRESHOLDS]
+        for one, mask in zip(maps, masks, strict=True)
+        for heat in normalise(upsample(one[None], size))
+    ]
+    return float(THRESHOLDS[np.argmax(np.mean(dice, axis=0))])
+
+
+def score(
+    method: str,
+    maps: np.ndarray,
+    truth: Truth,
+    validation_maps: np.ndarray,
+    validation_truth: Truth,
+    tolerance_px: float = 0,
+) -> pd.DataFrame:
+    """Scores of a method on each image that shows the label.
+
+    Args:
+        method: name for the tables, e.g. "pathology".
+        maps: [n, h, w] one map per row of `truth`; validation_maps likewise.
+        tolerance_px: how far beside the truth the pointing game still counts, in corpus pixels.
+
+    Returns:
+        one row per image: label, truth (boxes or masks), method, row, patient, pointing_game, iou, dice, cnr,
+        threshold (the best Dice on validation; NaN, with IoU and Dice, if validation shows no such label).
+
+    Raises:
+        ValueError: if maps and truth differ in length, or test and validation share rows or patients.
+    """
+    for some_maps, some_truth in ((maps, truth), (validation_maps, validation_truth)):
+        if len(some_maps) != len(some_truth.rows):
+            raise ValueError(f"{len(some_maps)} maps for {len(some_truth.rows)} rows that show {some_truth.label!r}")
+    check_apart(truth.rows, truth.patients, validation_truth.rows, validation_truth.patients)
+    threshold = best_dice_threshold(validation_maps, validation_truth.masks)
+    table = []
+    for one, mask, row, patient in zip(maps, truth.masks, truth.rows, truth.patients, strict=True):
+        heat = normalise(upsample(one[None], mask.shape[-1]))[0]
+        iou, dice = (np.nan, np.nan) if np.isnan(threshold) else overlap(heat, mask, threshold)
+        values = (pointing_game(heat, mask, tolerance_px), iou, dice, contrast_to_noise(heat, mask), threshold)
+        table.append((truth.label, truth.kind, method, row, patient, *values))
+    return pd.DataFrame(table, columns=["label", "truth", "method", "row", "patient", *SCORES, "threshold"])
+
+
+def score_baselines(
+    truth: Truth, validation_truth: Truth, validation_maps: np.ndarray | None = None, tolerance_px: float = 0
+) -> pd.DataFrame:
+    """The same scores for maps that do not look at the image, so that figures mean something.
+
+    "random point": a constant map, which hits by the share of area; "centre point": brightest in the middle;
+    "mean truth": how often each pixel lay inside the truth on validation rows; "mean map": the method's own maps,
+    averaged over validation rows. The last two are left out if validation does not show the label.
+    """
+    size = truth.masks.shape[-1]
+    from_middle = np.abs(np.arange(size) - (size - 1) / 2)
+    fixed_maps = {
+        "random point": np.zeros((size, size), np.float32),
+        "centre point": -np.hypot(from_middle[:, None], from_middle[None, :]),
+    }
+    if len(validation_truth.rows):
+        fixed_maps["mean truth"] = validation_truth.masks.mean(axis=0)
+        if validation_maps is not None:
+            fixed_maps["mean map"] = normalise(validation_maps).mean(axis=0)
+    tables = []
+    for method, fixed in fixed_maps.items():
+        repeated = [np.broadcast_to(fixed, (len(some.rows), *fixed.shape)) for some in (truth, validation_truth)]
+        tables.append(score(method, repeated[0], truth, repeated[1], validation_truth, tolerance_px))
+    return pd.concat(tables, ignore_index=True)
+
+
+def example_cases(scores: pd.DataFrame, by: str = "iou") -> pd.DataFrame:
+    """A good, a typical and a bad case among the scores of one method: 95 %, 50 % and 5 % quantile of `by`.
+
+    Returns:
+        three rows of `scores` with a column case.
+    """
+    ranked = scores.sort_values([by, "row"]).reset_index(drop=True)
+    positions = [round(q * (len(ranked) - 1)) for q in (0.95, 0.5, 0.05)]
+    return ranked.iloc[positions].assign(case=["good", "typical", "bad"]).reset_index(drop=True)
+
+
+def summarise(
+    scores: pd.DataFrame, dataset: str, protocol: str = "zero-shot", resamples: int = 1000, seed: int = 0
+) -> pd.DataFrame:
+    """Mean of each score per method, kind of truth and label, and the mean over labels ("macro"), over patients.
+
+    Args:
+        scores: what `score` and `score_baselines` returned, concatenated.
+
+    Returns:
+        columns dataset, label, truth, method, metric, value, low, high, n (images), threshold, protocol.
+    """
+    tables = []
+    for (kind, method), group in scores.groupby(["truth", "method"], sort=False):
+        labels = list(dict.fromkeys(group["label"]))
+        tables.append(_summary_of_method(group, labels, resamples, seed).assign(truth=kind, method=method))
+    columns = "dataset label truth method metric value low high n threshold protocol".split()
+    if not tables:
+        return pd.DataFrame(columns=columns)
+    return pd.concat(tables, ignore_index=True).assign(dataset=dataset, protocol=protocol)[columns]
+
+
+def _summary_of_method(group: pd.DataFrame, labels: list[str], resamples: int, seed: int) -> pd.DataFrame:
+    belongs = {label: (group["label"] == label).to_numpy() for label in labels}
+    values = {metric: group[metric].to_numpy(float) for metric in SCORES}
+
+    def means(weight: np.ndarray) -> np.ndarray:  # [R, n] -> [R, labels + 1, scores], the last "label" being macro
+        per_label = np.stack(
+            [
+                np.stack([weighted_mean(values[metric][b], weight[:, b]) for metric in SCORES], axis=1)
+                for b in belongs.values()
+            ],
+            axis=1,
+        )
+        return np.concatenate([per_label, mean_over_classes(per_label)[:, None]], axis=1)
+
+    estimate = patient_bootstrap(means, group["patient"].to_numpy(), resamples, seed)
+    table = []
+    for i, label in enumerate([*labels, "macro"]):
+        members = group if label == "macro" else group[belongs[label]]
+        for m, metric in enumerate(SCORES):
+            uses_threshold = metric in ("iou", "dice") and label != "macro"
+            table.append({
+                "label": label, "metric": metric, "value": estimate.value[i, m], "low": estimate.low[i, m],
+                "high": estimate.high[i, m], "n": len(members),
+                "threshold": members["threshold"].iloc[0] if uses_threshold else np.nan,
+            })  # fmt: skip
+    return pd.DataFrame(table)

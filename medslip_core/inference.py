@@ -1,0 +1,35 @@
+"""Images of a prepared corpus through a model: whole images, no augmentation, in the order of the rows asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+
+def batches(model, corpus, rows: np.ndarray, batch_size: int, description: str) -> Iterator[torch.Tensor]:
+    """The model's input, batch by batch, on its device, with a progress bar over images.
+
+    Args:
+        model: `MedslipModel`.
+        corpus: `PreparedCorpus`.
+        rows: [n] rows of the corpus, at least one.
+        description: shown beside the progress bar.
+
+    Yields:
+        [B, 3, image_size, image_size] float32, normalised.
+
+    Raises:
+        ValueError: if there are no rows.
+    """
+    rows = np.asarray(rows)
+    if len(rows) == 0:
+        raise ValueError(f"{description}: no rows to look at; is the split empty?")
+    with tqdm(total=len(rows), desc=description, unit="image") as progress:
+        for start in range(0, len(rows), batch_size):
+            chunk = rows[start : start + batch_size]
+            images = torch.from_numpy(np.ascontiguousarray(corpus.images[chunk]))  # [B, S, S] uint8
+            yield model.pixel_values(images.to(model.device))
+            progress.update(len(chunk))

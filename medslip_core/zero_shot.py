@@ -1,0 +1,213 @@
+"""Zero-shot classification: the existence head's probability of a pathology, no label of the dataset used.
+
+Source: paper arXiv 2403.10635, zero-shot classification. Unlike the published code, thresholds come from validation
+rows, never from the test set, and every value has an interval over patients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from medslip_core.inference import batches
+from medslip_core.metrics import (
+    METRICS,
+    THRESHOLD_METRICS,
+    best_f1_threshold,
+    class_metrics,
+    mean_over_classes,
+    patient_bootstrap,
+    why_undefined,
+)
+from medslip_core.vocabulary import DATASET_CLASSES, PATHOLOGY_INDEX
+
+TEMPLATES = ("{}", "There is {}.", "Findings consistent with {}.", "{} is seen on the chest radiograph.")
+"""Sentences around a class name; a class is the mean of their embeddings (`classnames` x `templates`, as in open_clip)."""
+
+
+@dataclass(frozen=True)
+class Existence:
+    """Probabilities that a pathology or an anatomy's finding is present: [n, 75] and [n, 51] float32 in [0, 1]."""
+
+    pathology: np.ndarray
+    anatomy: np.ndarray
+
+
+@dataclass(frozen=True)
+class ClassPredictions:
+    """Labels and probabilities of one dataset's classes on some rows of its corpus.
+
+    classes: C names; rows, patients: [n]; labels: [n, C] float32 1, 0 or NaN; probabilities: [n, C] in [0, 1].
+    """
+
+    dataset: str
+    classes: tuple[str, ...]
+    rows: np.ndarray
+    patients: np.ndarray
+    labels: np.ndarray
+    probabilities: np.ndarray
+
+    def __post_init__(self):
+        shape = (len(self.rows), len(self.classes))
+        for name in ("labels", "probabilities"):
+            if getattr(self, name).shape != shape:
+                raise ValueError(f"{name} must be [rows, classes] = {shape}, not {getattr(self, name).shape}")
+        if not ((self.probabilities >= 0) & (self.probabilities <= 1)).all():
+            raise ValueError("probabilities must lie in [0, 1], without NaN: pass softmax outputs, not logits")
+
+
+def classify(model, corpus, rows: np.ndarray, batch_size: int = 32) -> Existence:
+    """Probability of every pathology and every anatomy for rows of a corpus.
+
+    Args:
+        model: `MedslipModel` with its books set.
+        corpus: `PreparedCorpus`.
+        rows: [n] rows of the corpus.
+
+    Returns:
+        `Existence`: pathology [n, 75], anatomy [n, 51] float32.
+
+    Source: published code, `softmax(pathology_logits)[..., 1]`.
+    """
+    model.eval()
+    pathology, anatomy = [], []
+    with torch.inference_mode():
+        for pixels in batches(model, corpus, rows, batch_size, "zero-shot"):
+            output = model(pixels)
+            pathology.append(output.pathology_logits.float().softmax(dim=-1)[..., 1].cpu().numpy())
+            anatomy.append(output.anatomy_logits.float().softmax(dim=-1)[..., 1].cpu().numpy())
+    return Existence(np.concatenate(pathology), np.concatenate(anatomy))
+
+
+def predict_classes(existence: Existence, corpus, rows: np.ndarray, dataset: str) -> ClassPredictions:
+    """The probabilities of a dataset's own classes, beside its labels, through the mapping in `vocabulary`.
+
+    Args:
+        existence: what `classify` returned for these rows.
+        dataset: "nih", "rsna" or "siim".
+
+    Raises:
+        ValueError: if no mapping is known for the dataset.
+    """
+    if dataset not in DATASET_CLASSES:
+        raise ValueError(f"no classes known for dataset {dataset!r}; add them to vocabulary.DATASET_CLASSES")
+    mapping = DATASET_CLASSES[dataset]
+    columns = [PATHOLOGY_INDEX[pathology] for pathology in mapping.values()]
+    return ClassPredictions(
+        dataset=dataset,
+        classes=tuple(mapping),
+        rows=np.asarray(rows),
+        patients=corpus.manifest["patient_id"].to_numpy()[rows],
+        labels=corpus.labels(list(mapping), rows),
+        probabilities=existence.pathology[:, columns],
+    )
+
+
+def encode_classes(
+    classnames: Sequence[str],
+    encode: Callable[[list[str]], torch.Tensor],
+    templates: Sequence[str] = TEMPLATES,
+) -> torch.Tensor:
+    """Embeddings of classes given in words: for each, the mean over all templates.
+
+    Args:
+        classnames: C names or phrases, seen in training or not.
+        encode: sentences -> [sentences, T] float32, by the encoder that made the model's books.
+        templates: sentences with one `{}`.
+
+    Returns:
+        [C, T] float32.
+    """
+    sentences = [template.format(name) for name in classnames for template in templates]
+    return encode(sentences).float().view(len(classnames), len(templates), -1).mean(dim=1)  # [C * K, T] -> [C, T]
+
+
+def classify_text(model, corpus, rows: np.ndarray, embeddings: torch.Tensor, batch_size: int = 32) -> np.ndarray:
+    """Probability of classes given in words, for rows of a corpus.
+
+    Each class is asked beside the 75 pathologies, not instead of them and not beside the other new classes: queries
+    attend to each other, and so its answer does not depend on what else is asked.
+
+    Args:
+        embeddings: [C, T] from `encode_classes`.
+
+    Returns:
+        [n, C] float32 in [0, 1].
+    """
+    model.eval()
+    book = model.pathology_book
+    probabilities = []
+    with torch.inference_mode():
+        for pixels in batches(model, corpus, rows, batch_size, "free text"):
+            asked = [torch.cat([book, new[None].to(book)]) for new in embeddings]  # C books [P + 1, T]
+            logits = [model(pixels, pathology_book=extended).pathology_logits[:, -1] for extended in asked]
+            probabilities.append(torch.stack(logits, dim=1).float().softmax(dim=-1)[..., 1].cpu().numpy())
+    return np.concatenate(probabilities)
+
+
+def check_apart(test_rows, test_patients, validation_rows, validation_patients) -> None:
+    """Raise ValueError if test and validation share a row or a patient: thresholds would see the test set."""
+    for what, test, validation in (
+        ("rows", test_rows, validation_rows),
+        ("patients", test_patients, validation_patients),
+    ):
+        shared = np.intersect1d(test, validation)
+        if len(shared):
+            raise ValueError(
+                f"test and validation share {len(shared)} {what}, e.g. {shared[0]}: split by patient before evaluating"
+            )
+
+
+def evaluate(
+    test: ClassPredictions,
+    validation: ClassPredictions,
+    protocol: str = "zero-shot",
+    resamples: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """All metrics per class and their mean over classes ("macro"), with 95 % intervals over the test patients.
+
+    Thresholds are those with the best F1 on `validation`. On a resample that leaves a class with one label only, the
+    macro value is the mean of the other classes.
+
+    Returns:
+        columns dataset, class, metric, value, low, high, n (rows with a known label), positives, threshold, protocol,
+        note (why a value is NaN; how many classes a macro value is the mean of).
+
+    Raises:
+        ValueError: if rows or patients overlap, or datasets or classes differ.
+    """
+    if (test.dataset, test.classes) != (validation.dataset, validation.classes):
+        raise ValueError(f"test ({test.dataset}) and validation ({validation.dataset}) must have the same classes")
+    check_apart(test.rows, test.patients, validation.rows, validation.patients)
+    thresholds = [
+        best_f1_threshold(*columns) for columns in zip(validation.labels.T, validation.probabilities.T, strict=True)
+    ]
+    truth, prob = test.labels.astype(float).T, test.probabilities.astype(float).T  # [C, n]
+
+    def every_value(weight: np.ndarray) -> np.ndarray:  # [R, n] -> [R, C + 1, metrics], the last "class" being macro
+        per_class = np.stack([class_metrics(*one, weight) for one in zip(truth, prob, thresholds, strict=True)], axis=1)
+        return np.concatenate([per_class, mean_over_classes(per_class)[:, None]], axis=1)
+
+    estimate = patient_bootstrap(every_value, test.patients, resamples, seed)
+    table = []
+    for c, name in enumerate((*test.classes, "macro")):
+        for m, metric in enumerate(METRICS):
+            row = {"dataset": test.dataset, "class": name, "metric": metric, "value": estimate.value[c, m],
+                   "low": estimate.low[c, m], "high": estimate.high[c, m]}  # fmt: skip
+            if name == "macro":
+                defined = int((~np.isnan(estimate.value[:-1, m])).sum())
+                row |= {"n": len(test.rows), "positives": int(np.nansum(truth)), "threshold": np.nan,
+                        "note": f"mean of {defined} of {len(test.classes)} classes"}  # fmt: skip
+            else:
+                reason = why_undefined(truth[c], thresholds[c], metric) if np.isnan(row["value"]) else ""
+                row |= {"n": int((~np.isnan(truth[c])).sum()), "positives": int(np.nansum(truth[c])),
+                        "threshold": thresholds[c] if metric in THRESHOLD_METRICS else np.nan,
+                        "note": reason}  # fmt: skip
+            table.append(row | {"protocol": protocol})
+    columns = "dataset class metric value low high n positives threshold protocol note".split()
+    return pd.DataFrame(table, columns=columns)

@@ -1,0 +1,71 @@
+"""Grad-CAM: the formula, its independence of the batch, and nothing left behind on the model."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from medslip_core.gradcam import gradcam_maps
+from medslip_core.model import MedslipConfig, MedslipModel
+from medslip_core.vocabulary import PATHOLOGY_INDEX
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    config = MedslipConfig(backbone="resnet10t", image_size=64, text_dim=16, hidden_dim=16, decoder_layers=1,
+                           decoder_heads=2, feed_forward_dim=16)  # fmt: skip
+    tiny = MedslipModel(config)
+    tiny.set_books(torch.randn(51, 16), torch.randn(75, 16), "random")
+    return tiny
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    return SimpleNamespace(images=np.random.default_rng(0).integers(0, 256, (5, 64, 64), dtype=np.uint8))
+
+
+def test_maps_follow_the_formula(model, corpus):
+    found = gradcam_maps(model, corpus, [2], "effusion")[0]
+    features = {}
+    hook = model.trunk.register_forward_hook(lambda module, args, output: features.update(x=output))
+    logits = model(model.pixel_values(torch.from_numpy(corpus.images[2:3]))).pathology_logits
+    hook.remove()
+    gradient = torch.autograd.grad(logits[0, PATHOLOGY_INDEX["effusion"], 1], features["x"])[0][0]
+    coarse = (gradient.mean(dim=(1, 2))[:, None, None] * features["x"][0]).sum(dim=0).relu().detach()
+    coarse = (coarse - coarse.min()) / (coarse.max() - coarse.min())
+    expected = torch.nn.functional.interpolate(coarse[None, None], (64, 64), mode="bilinear")[0, 0].numpy()
+    expected = (expected - expected.min()) / (expected.max() - expected.min())
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_maps_do_not_depend_on_the_batch(model, corpus):
+    rows = [4, 1, 3]
+    together, apart = (gradcam_maps(model, corpus, rows, "mass", batch_size) for batch_size in (3, 1))
+    assert together.shape == (3, 64, 64) and together.dtype == np.float32
+    assert together.min() >= 0 and together.max() <= 1
+    np.testing.assert_allclose(together, apart, atol=1e-3)
+
+
+def test_nothing_is_left_on_the_model(model, corpus):
+    gradcam_maps(model, corpus, [0], "mass")
+    assert not any(module._forward_hooks or module._backward_hooks for module in model.modules())
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_a_frozen_trunk_has_maps_too(model, corpus):
+    expected = gradcam_maps(model, corpus, [0], "mass")
+    model.requires_grad_(False)
+    try:
+        np.testing.assert_allclose(gradcam_maps(model, corpus, [0], "mass"), expected, atol=1e-5)
+    finally:
+        model.requires_grad_(True)
+
+
+def test_errors_are_not_swallowed_and_hooks_go(model, corpus):
+    with pytest.raises(IndexError):
+        gradcam_maps(model, corpus, [99], "mass")
+    with pytest.raises(KeyError):
+        gradcam_maps(model, corpus, [0], "broken heart")
+    assert not any(module._forward_hooks for module in model.modules())

@@ -1,0 +1,221 @@
+"""Maps: normalisation, geometry, composition; scores by hand; tables; no leak from test to threshold."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from medslip_core import grounding
+from medslip_core.grounding import Truth
+from medslip_core.vocabulary import ANATOMIES, ANATOMY_INDEX, PATHOLOGIES, PATHOLOGY_INDEX
+
+SIZE = 32
+
+
+class LooksAtBrightest(torch.nn.Module):
+    """Every query attends to the brightest patch, the last layer only; earlier layers look everywhere alike."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(()))
+        self.device = torch.device("cpu")
+
+    def pixel_values(self, images):
+        return images[:, None].float() / 128 - 1
+
+    def forward(self, pixels, output_attentions=False):
+        cells = torch.nn.functional.avg_pool2d(pixels[:, :1], 8).flatten(1)  # [B, 16]
+        looked = (self.scale * 50 * cells).softmax(-1)
+        stack = torch.stack([torch.full_like(looked, 1 / 16), looked])[:, :, None]  # [L, B, 1, N]
+        return SimpleNamespace(
+            pathology_attention=stack.expand(-1, -1, len(PATHOLOGIES), -1),
+            anatomy_attention=stack.expand(-1, -1, len(ANATOMIES), -1),
+            grid=(4, 4),
+        )
+
+
+def bright_corpus(n=6):
+    """Image i is bright in patch (i % 4, 1); a box and a mask lie there; odd rows carry no truth."""
+    images = np.full((n, SIZE, SIZE), 20, np.uint8)
+    for i in range(n):
+        images[i, 8 * (i % 4) : 8 * (i % 4) + 8, 8:16] = 200
+
+    def boxes(row):
+        empty = pd.DataFrame(columns=["label", "x", "y", "width", "height"])
+        return (
+            empty if row % 2 else pd.DataFrame([("Pneumonia", 8.0, 8.0 * (row % 4), 8.0, 8.0)], columns=empty.columns)
+        )
+
+    def masks(row, kind):
+        return {} if row % 2 else {"pneumonia" if kind == "pathology" else "trachea": images[row] == 200}
+
+    manifest = pd.DataFrame({"patient_id": [f"p{i}" for i in range(n)]})
+    return SimpleNamespace(images=images, image_size_px=SIZE, boxes=boxes, masks=masks, manifest=manifest)
+
+
+def truth_of(masks, first_row=0, label="mass"):
+    rows = np.arange(len(masks)) + first_row
+    return Truth(label, "masks", rows, rows, np.asarray(masks, bool))
+
+
+def square(top, left, side=8):
+    mask = np.zeros((SIZE, SIZE), bool)
+    mask[top : top + side, left : left + side] = True
+    return mask
+
+
+def test_attention_maps_average_layers_and_keep_order():
+    model, corpus = LooksAtBrightest(), bright_corpus()
+    rows = np.array([3, 0, 5])
+    both = grounding.attention_maps(model, corpus, rows)
+    last = grounding.attention_maps(model, corpus, rows, layers=[-1], batch_size=2)
+    assert both.pathologies.shape == (3, 75, 4, 4) and both.anatomies.shape == (3, 51, 4, 4)
+    np.testing.assert_allclose(both.pathologies.sum(axis=(-2, -1)), 1, rtol=1e-5)
+    np.testing.assert_allclose(2 * both.pathologies - 1 / 16, last.pathologies, atol=1e-6)
+    assert [np.argmax(one) for one in last.pathology("mass")] == [4 * (row % 4) + 1 for row in rows]
+
+
+def test_composition_with_anatomies():
+    generator = np.random.default_rng(0)
+    maps = grounding.AttentionMaps(generator.random((2, 75, 4, 4)), generator.random((2, 51, 4, 4)))
+    left, right = maps.anatomies[:, ANATOMY_INDEX["left_lower_lung"]], maps.anatomy("right_lower_lung")
+    expected = (maps.pathologies[:, PATHOLOGY_INDEX["edema"]] * left + maps.pathology("edema") * right) / 2
+    found = maps.pathology_x_anatomy("edema", ["left_lower_lung", "right_lower_lung"])
+    np.testing.assert_allclose(found, expected)
+    everywhere = maps.pathology_x_anatomy("edema")
+    np.testing.assert_allclose(everywhere, maps.pathology("edema") * maps.anatomies.mean(axis=1))
+
+
+def test_normalisation_is_of_each_image_alone():
+    maps = np.random.default_rng(0).random((3, 4, 4)).astype(np.float32)
+    maps[1] *= 1000
+    maps[2] = 7
+    found = grounding.normalise(maps)
+    np.testing.assert_array_equal(found[:1], grounding.normalise(maps[:1]))
+    assert found[:2].min() == 0 and found[:2].max() == 1
+    assert (found[2] == 0).all()
+
+
+def test_upsampling_puts_values_at_patch_centres():
+    maps = np.arange(16, dtype=np.float32).reshape(1, 4, 4)
+    large = grounding.upsample(maps, 36)[0]  # patches of 9 px: pixel 4 is the middle of the first
+    np.testing.assert_allclose(large[4::9, 4::9], maps[0], atol=1e-6)
+    np.testing.assert_allclose(large, np.rot90(grounding.upsample(np.rot90(maps, 2, (1, 2)), 36)[0], 2), atol=1e-5)
+
+
+def test_truth_from_boxes_and_masks():
+    corpus = bright_corpus()
+    boxes = grounding.truth_from_boxes(corpus, np.arange(6), "Pneumonia")
+    masks = grounding.truth_from_masks(corpus, np.arange(6), "pneumonia")
+    assert list(boxes.rows) == [0, 2, 4] and list(boxes.patients) == ["p0", "p2", "p4"]
+    np.testing.assert_array_equal(boxes.masks, masks.masks)
+    assert grounding.truth_from_masks(corpus, np.arange(6), "trachea", "anatomy").masks.shape == (3, SIZE, SIZE)
+    assert grounding.truth_from_boxes(corpus, np.arange(6), "Nodule").masks.shape == (0, SIZE, SIZE)
+
+
+def test_pointing_game_by_hand():
+    mask = square(8, 8)
+    heat = np.zeros((SIZE, SIZE))
+    heat[10, 10] = 1
+    assert grounding.pointing_game(heat, mask) == 1
+    heat[20, 20] = 1  # a tie, half of it inside
+    assert grounding.pointing_game(heat, mask) == 0.5
+    heat[10, 10] = 0  # 5 rows and 5 columns beyond the last pixel (15, 15)
+    assert grounding.pointing_game(heat, mask) == 0
+    assert grounding.pointing_game(heat, mask, tolerance_px=7) == 0
+    assert grounding.pointing_game(heat, mask, tolerance_px=7.1) == 1
+    assert grounding.pointing_game(np.zeros_like(heat), mask) == mask.mean()
+
+
+def test_overlap_and_contrast_by_hand():
+    mask = square(8, 8)
+    heat = square(8, 12).astype(float)  # half of it inside
+    assert grounding.overlap(heat, mask, 0.5) == pytest.approx((1 / 3, 1 / 2))
+    assert grounding.overlap(np.zeros_like(heat), mask, 0.5) == (0, 0)
+    assert grounding.overlap(mask.astype(float), mask, 0.5) == (1, 1)
+    inside, outside = heat[mask], heat[~mask]
+    expected = (inside.mean() - outside.mean()) / (inside.std() ** 2 + outside.std() ** 2) ** 0.5
+    assert grounding.contrast_to_noise(heat, mask) == pytest.approx(expected)
+    assert grounding.contrast_to_noise(1 - heat, mask) == pytest.approx(-expected)
+    assert grounding.contrast_to_noise(np.ones_like(heat), mask) == 0
+    assert np.isnan(grounding.contrast_to_noise(heat, np.ones_like(mask)))
+
+
+def test_scores_of_a_model_that_looks_right():
+    corpus = bright_corpus(16)
+    validation, test = (grounding.truth_from_boxes(corpus, rows, "Pneumonia") for rows in (range(8), range(8, 16)))
+    maps, validation_maps = (
+        grounding.attention_maps(LooksAtBrightest(), corpus, truth.rows).pathology("pneumonia")
+        for truth in (test, validation)
+    )
+    scores = grounding.score("pathology", maps, test, validation_maps, validation)
+    assert (scores["pointing_game"] == 1).all() and (scores["dice"] > 0.7).all()
+    baselines = grounding.score_baselines(test, validation, validation_maps)
+    chance = baselines[baselines["method"] == "random point"]["pointing_game"]
+    np.testing.assert_allclose(chance, 1 / 16)
+    summary = grounding.summarise(pd.concat([scores, baselines]), "rsna", resamples=50)
+    assert set(summary["method"]) == {"pathology", "random point", "centre point", "mean truth", "mean map"}
+    row = summary.query("method == 'pathology' and label == 'Pneumonia' and metric == 'pointing_game'").iloc[0]
+    assert (row["value"], row["low"], row["high"], row["n"]) == (1, 1, 1, 4)
+
+
+def test_threshold_is_the_best_of_validation_and_blind_to_test():
+    masks = np.stack([square(8, 8), square(16, 4)])
+    heat = np.stack([square(8, 8) * 0.5 + square(10, 10, 4) * 0.5, square(16, 4) * 0.6 + square(16, 4, 2) * 0.4])
+    threshold = grounding.best_dice_threshold(heat, masks)
+    naive = {t: np.mean([grounding.overlap(h, m, t)[1] for h, m in zip(heat, masks, strict=True)])
+             for t in grounding.THRESHOLDS}  # fmt: skip
+    assert naive[threshold] == max(naive.values()) == 1
+    for test_heat in (heat, heat[::-1]):
+        scores = grounding.score("m", test_heat, truth_of(masks, 10), heat, truth_of(masks))
+        assert (scores["threshold"] == threshold).all()
+
+
+def test_scores_do_not_depend_on_the_other_images():
+    generator = np.random.default_rng(0)
+    maps, masks = generator.random((4, 4, 4)), np.stack([square(4 * i, 4) for i in range(4)])
+    together = grounding.score("m", maps, truth_of(masks, 10), maps, truth_of(masks))
+    alone = grounding.score("m", maps[2:3], truth_of(masks[2:3], 12), maps, truth_of(masks))
+    pd.testing.assert_frame_equal(together.iloc[2:3].reset_index(drop=True), alone)
+
+
+def test_leaks_and_misfits_raise():
+    masks = np.stack([square(0, 0), square(8, 8)])
+    maps = np.ones((2, 4, 4))
+    with pytest.raises(ValueError, match="share 2 rows"):
+        grounding.score("m", maps, truth_of(masks), maps, truth_of(masks))
+    other_rows = Truth("mass", "masks", np.array([5, 6]), np.array([0, 1]), masks)
+    with pytest.raises(ValueError, match="share 2 patients"):
+        grounding.score("m", maps, other_rows, maps, truth_of(masks))
+    with pytest.raises(ValueError, match="1 maps for 2 rows"):
+        grounding.score("m", maps[:1], truth_of(masks, 5), maps, truth_of(masks))
+
+
+def test_label_absent_from_validation_gives_nan_overlap_only():
+    masks = np.stack([square(0, 0)])
+    scores = grounding.score("m", np.ones((1, 4, 4)), truth_of(masks), np.ones((0, 4, 4)), truth_of(masks[:0]))
+    assert scores[["iou", "dice"]].isna().all(axis=None) and scores["pointing_game"].notna().all()
+
+
+def test_summary_means_by_label_and_over_labels():
+    scores = pd.DataFrame({
+        "label": ["a", "a", "a", "b"], "truth": "masks", "method": "m", "row": range(4), "patient": [1, 1, 2, 3],
+        "pointing_game": [1.0, 1.0, 0.0, 0.0], "iou": 0.5, "dice": 0.6, "cnr": [1.0, np.nan, 2.0, 3.0],
+        "threshold": 0.4,
+    })  # fmt: skip
+    summary = grounding.summarise(scores, "nih", resamples=200).set_index(["label", "metric"])
+    assert summary.loc[("a", "pointing_game"), "value"] == pytest.approx(2 / 3)
+    assert summary.loc[("macro", "pointing_game"), "value"] == pytest.approx(1 / 3)
+    assert summary.loc[("a", "cnr"), "value"] == 1.5
+    assert summary.loc[("a", "dice"), "threshold"] == 0.4 and summary.loc[("macro", "dice"), "n"] == 4
+    assert summary.loc[("a", "pointing_game"), "low"] == 0 and summary.loc[("a", "pointing_game"), "high"] == 1
+
+
+def test_example_cases():
+    masks = np.stack([square(0, 0)] * 3)
+    heat = np.stack([square(0, 0), square(0, 4), square(16, 16)])
+    scores = grounding.score("m", heat, truth_of(masks, 10), heat, truth_of(masks))
+    cases = grounding.example_cases(scores)
+    assert list(cases["case"]) == ["good", "typical", "bad"] and list(cases["row"]) == [10, 11, 12]

@@ -1,0 +1,159 @@
+"""Zero-shot classification: probabilities, class mapping, free text, and an evaluation that never sees test labels."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.metrics import f1_score, roc_auc_score
+
+from medslip_core import zero_shot
+from medslip_core.metrics import METRICS, ONE_LABEL
+from medslip_core.model import MedslipConfig, MedslipModel
+from medslip_core.vocabulary import DATASET_CLASSES, PATHOLOGY_INDEX
+from medslip_core.zero_shot import ClassPredictions
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    config = MedslipConfig(backbone="resnet10t", image_size=32, text_dim=16, hidden_dim=16, decoder_layers=2,
+                           decoder_heads=2, feed_forward_dim=16)  # fmt: skip
+    tiny = MedslipModel(config)
+    tiny.set_books(torch.randn(51, 16), torch.randn(75, 16), "random")
+    return tiny
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    generator = np.random.default_rng(0)
+    labels = pd.DataFrame(generator.integers(0, 2, (12, 14)).astype(np.float32), columns=list(DATASET_CLASSES["nih"]))
+    return SimpleNamespace(
+        images=generator.integers(0, 256, (12, 40, 40), dtype=np.uint8),
+        manifest=pd.DataFrame({"patient_id": [f"p{i // 2}" for i in range(12)]}),
+        labels=lambda classes, rows: labels[classes].to_numpy()[rows],
+    )
+
+
+def predictions(n=120, first=0, seed=0, classes=("Mass", "Nodule")):
+    generator = np.random.default_rng(seed)
+    labels = (generator.random((n, len(classes))) < 0.4).astype(np.float32)
+    prob = np.clip(generator.normal(0.4 + 0.2 * labels, 0.2), 0, 1)
+    rows = np.arange(n) + first
+    return ClassPredictions("nih", tuple(classes), rows, rows // 2 + 10_000, labels, prob.astype(np.float32))
+
+
+def test_classify_does_not_depend_on_batch_or_order(model, corpus):
+    rows = np.array([5, 0, 9, 3, 7])
+    found = zero_shot.classify(model, corpus, rows, batch_size=2)
+    assert found.pathology.shape == (5, 75) and found.anatomy.shape == (5, 51)
+    assert found.pathology.dtype == np.float32 and ((found.pathology > 0) & (found.pathology < 1)).all()
+    sorted_rows = zero_shot.classify(model, corpus, np.sort(rows), batch_size=5)
+    np.testing.assert_allclose(found.pathology[np.argsort(rows)], sorted_rows.pathology, rtol=1e-4)
+    assert not model.training
+    with pytest.raises(ValueError, match="no rows"):
+        zero_shot.classify(model, corpus, [])
+
+
+def test_classify_is_the_softmax_of_class_one(model, corpus):
+    with torch.no_grad():
+        logits = model(model.pixel_values(torch.from_numpy(corpus.images[:1]))).pathology_logits
+    odds = (logits[0, :, 1] - logits[0, :, 0]).numpy()
+    found = zero_shot.classify(model, corpus, [0])
+    np.testing.assert_allclose(found.pathology[0], 1 / (1 + np.exp(-odds)), rtol=1e-4)
+
+
+def test_classes_map_to_pathologies_by_name(model, corpus):
+    rows = np.arange(4)
+    existence = zero_shot.classify(model, corpus, rows)
+    found = zero_shot.predict_classes(existence, corpus, rows, "nih")
+    fibrosis = found.classes.index("Fibrosis")
+    np.testing.assert_array_equal(
+        found.probabilities[:, fibrosis], existence.pathology[:, PATHOLOGY_INDEX["tail_abnorm_obs"]]
+    )
+    assert list(found.patients) == ["p0", "p0", "p1", "p1"]
+    with pytest.raises(ValueError, match="no classes known for dataset 'chexpert'"):
+        zero_shot.predict_classes(existence, corpus, rows, "chexpert")
+
+
+def test_free_text_classes_are_means_over_templates():
+    table = {"a mass": [1.0, 0.0], "see a mass": [3.0, 2.0], "gas": [0.0, 0.0], "see gas": [0.0, 4.0]}
+    found = zero_shot.encode_classes(
+        ["a mass", "gas"], lambda texts: torch.tensor([table[text] for text in texts]), ["{}", "see {}"]
+    )
+    assert found.tolist() == [[2, 1], [0, 2]]
+
+
+def test_free_text_answer_does_not_depend_on_other_questions(model, corpus):
+    torch.manual_seed(1)
+    unseen, known = torch.randn(2, 16), model.pathology_book[PATHOLOGY_INDEX["mass"]]
+    rows = np.arange(3)
+    together = zero_shot.classify_text(model, corpus, rows, torch.stack([*unseen, known]))
+    alone = zero_shot.classify_text(model, corpus, rows, unseen[:1])
+    assert together.shape == (3, 3) and ((together > 0) & (together < 1)).all()
+    np.testing.assert_allclose(together[:, :1], alone, rtol=1e-4)
+    assert np.abs(together[:, 0] - together[:, 1]).max() > 1e-4
+
+
+def test_evaluate_against_scikit_learn():
+    test, validation = predictions(), predictions(first=1000, seed=1)
+    validation = ClassPredictions(**(vars(validation) | {"patients": validation.patients + 1000}))
+    table = zero_shot.evaluate(test, validation, resamples=100).set_index(["class", "metric"])
+    assert len(table) == 3 * len(METRICS)
+    expected = [roc_auc_score(test.labels[:, c], test.probabilities[:, c]) for c in range(2)]
+    assert table.loc[("Mass", "auroc"), "value"] == pytest.approx(expected[0])
+    assert table.loc[("macro", "auroc"), "value"] == pytest.approx(np.mean(expected))
+    row = table.loc[("Nodule", "f1")]
+    assert row["value"] == pytest.approx(f1_score(test.labels[:, 1], test.probabilities[:, 1] >= row["threshold"]))
+    assert (table["low"] <= table["value"]).all() and (table["value"] <= table["high"]).all()
+    assert table.loc[("Mass", "auroc"), "n"] == 120
+    assert table.loc[("Mass", "auroc"), "positives"] == test.labels[:, 0].sum()
+
+
+def test_thresholds_do_not_see_the_test_set():
+    validation = predictions(first=1000, seed=1)
+    validation = ClassPredictions(**(vars(validation) | {"patients": validation.patients + 1000}))
+    tables = [zero_shot.evaluate(predictions(seed=seed), validation, resamples=5) for seed in (0, 2)]
+    pd.testing.assert_series_equal(tables[0]["threshold"], tables[1]["threshold"])
+    assert (tables[0]["value"] != tables[1]["value"]).any()
+
+
+def test_evaluate_does_not_depend_on_order():
+    test, validation = predictions(), predictions(first=1000, seed=1)
+    validation = ClassPredictions(**(vars(validation) | {"patients": validation.patients + 1000}))
+    order = np.random.default_rng(0).permutation(len(test.rows))
+    shuffled = ClassPredictions(test.dataset, test.classes, test.rows[order], test.patients[order],
+                                test.labels[order], test.probabilities[order])  # fmt: skip
+    tables = [zero_shot.evaluate(one, validation, resamples=30) for one in (test, shuffled)]
+    pd.testing.assert_frame_equal(*tables, rtol=1e-9)
+
+
+def test_overlap_of_test_and_validation_raises():
+    test = predictions()
+    with pytest.raises(ValueError, match="share 120 rows"):
+        zero_shot.evaluate(test, test)
+    with pytest.raises(ValueError, match="share 60 patients, e.g. 10000"):
+        zero_shot.evaluate(test, ClassPredictions(**(vars(predictions(first=500)) | {"patients": test.patients})))
+    with pytest.raises(ValueError, match="same classes"):
+        zero_shot.evaluate(test, predictions(first=1000, classes=("Mass", "Hernia")))
+
+
+def test_class_with_one_label_is_nan_with_reason_and_left_out_of_macro():
+    test, validation = predictions(), predictions(first=2000)
+    validation = ClassPredictions(**(vars(validation) | {"patients": validation.patients + 5000}))
+    test.labels[:, 1] = 0
+    test.labels[:10, 0] = np.nan
+    table = zero_shot.evaluate(test, validation, resamples=20).set_index(["class", "metric"])
+    assert np.isnan(table.loc[("Nodule", "auroc"), "value"]) and table.loc[("Nodule", "auroc"), "note"] == ONE_LABEL
+    assert table.loc[("macro", "auroc"), "value"] == table.loc[("Mass", "auroc"), "value"]
+    assert table.loc[("macro", "auroc"), "note"] == "mean of 1 of 2 classes"
+    assert table.loc[("Mass", "auroc"), "n"] == 110
+
+
+def test_logits_passed_for_probabilities_raise():
+    one = vars(predictions())
+    with pytest.raises(ValueError, match="not logits"):
+        ClassPredictions(**(one | {"probabilities": one["probabilities"] * 5 - 2}))
+    with pytest.raises(ValueError, match="must be \\[rows, classes\\]"):
+        ClassPredictions(**(one | {"labels": one["labels"][:5]}))
