@@ -1,0 +1,9 @@
+"""Chest radiograph reports -> triplets (anatomy of the 51, pathology of the 75, state), offline and explainable.
+
+`read_report` is the whole of it: sections, sentences, terms of `lexicon.toml`, scope, places. Every triplet carries the
+characters it was read from. Source of the labels' form: RadGraph as used by MeDSLIP (paper, section "Data").
+"""
+
+from .reader import Mention, Triplet, read_mentions, read_report
+
+__all__ = ["Mention", "Triplet", "read_mentions", "read_report"]

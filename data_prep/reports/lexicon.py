@@ -1,0 +1,148 @@
+"""The lexicon as the engine reads it: terms expanded to words and held in one tree, so that a report is matched in a
+single pass over its words, longest term first.
+
+The words themselves stand in `lexicon.toml`. Its pattern language: `(a|b)` choice, `[ab]` one letter of a set, `x?`
+and `(...)?` optional, space between words.
+"""
+
+import tomllib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from medslip_core.vocabulary import ANATOMY_INDEX, PATHOLOGY_INDEX
+
+LEXICON_FILE = Path(__file__).with_name("lexicon.toml")
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """One entry of the findings table: what a term stands for."""
+
+    name: str
+    pathologies: tuple[str, ...]
+    labels: tuple[str, ...]
+    zone: str
+    fixed: bool
+    group: str
+    normal: bool
+    abnormal: bool
+    quality: bool
+    becomes: dict[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Zone:
+    """One entry of the places table: a place whose side is still to be found."""
+
+    name: str
+    anatomies: dict[str, tuple[str, ...]]
+    side: str | None
+    both: bool
+
+
+@dataclass(frozen=True)
+class Term:
+    """What a matched stretch of words means: its kind ("finding", "place", "side", or a cue's name) and its entry."""
+
+    kind: str
+    entry: Finding | Zone | str | None
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """`tree` maps word -> subtree; a subtree's own meaning stands under the key ""."""
+
+    tree: dict
+    skipped: frozenset[str]
+    zones: dict[str, Zone]
+    findings: dict[str, Finding]
+
+
+def expand(pattern: str) -> list[str]:
+    """All the texts that a pattern stands for.
+
+    Raises:
+        ValueError: when brackets do not close.
+    """
+
+    def sequence(position: int) -> tuple[list[str], int]:
+        choices, current = [], [""]
+        while position < len(pattern) and pattern[position] != ")":
+            letter = pattern[position]
+            if letter == "|":
+                choices, current, position = choices + current, [""], position + 1
+                continue
+            if letter == "(":
+                piece, position = sequence(position + 1)
+                if position >= len(pattern):
+                    raise ValueError(f"term {pattern!r}: a bracket is not closed")
+            elif letter == "[":
+                closing = pattern.index("]", position)
+                piece, position = list(pattern[position + 1 : closing]), closing
+            else:
+                piece = [letter]
+            position += 1
+            if position < len(pattern) and pattern[position] == "?":
+                piece, position = [*piece, ""], position + 1
+            current = [head + tail for head in current for tail in piece]
+        return choices + current, position
+
+    texts, end = sequence(0)
+    if end != len(pattern):
+        raise ValueError(f"term {pattern!r}: a bracket too many")
+    return texts
+
+
+@lru_cache(maxsize=4)
+def load_lexicon(path: Path = LEXICON_FILE) -> Lexicon:
+    """Read and check a lexicon file.
+
+    Raises:
+        ValueError: naming the entry, when it refers to an unknown anatomy, pathology or zone, or a term has two meanings.
+    """
+    table = tomllib.loads(path.read_text(encoding="utf-8"))
+    zones: dict[str, Zone] = {}
+    for name, row in table["places"].items():
+        rows = row.get("anatomy") or {key: list(value) for key, value in zones[row["same_as"]].anatomies.items()}
+        unknown = {anatomy for names in rows.values() for anatomy in names} - set(ANATOMY_INDEX)
+        if unknown:
+            raise ValueError(f"{path}: places.{name}: no anatomies of the vocabulary: {sorted(unknown)}")
+        anatomies = {key: tuple(value) for key, value in rows.items()}
+        zones[name] = Zone(row.get("same_as", name), anatomies, row.get("side"), row.get("both", False))
+    findings: dict[str, Finding] = {}
+    for name, row in table["findings"].items():
+        pathologies, labels = (
+            tuple([value] if isinstance(value, str) else value) for value in (row["pathology"], row.get("label", []))
+        )
+        if set(pathologies) - set(PATHOLOGY_INDEX):
+            raise ValueError(f"{path}: findings.{name}: {pathologies} are not all in the vocabulary")
+        if row["place"] != "unspecified" and row["place"] not in zones:
+            raise ValueError(f"{path}: findings.{name}: no place {row['place']!r}")
+        normal = row.get("normal", False)
+        abnormal = row.get("abnormal", not normal)
+        findings[name] = Finding(
+            name, pathologies, labels, row["place"], row.get("fixed", False), row["group"], normal, abnormal,
+            row.get("quality", False), row.get("becomes", {}),
+        )
+
+    tree: dict = {}
+
+    def add(patterns: list[str], term: Term, where: str) -> None:
+        for text in {text for pattern in patterns for text in expand(pattern)}:
+            node = tree
+            for word in text.split():
+                node = node.setdefault(word, {})
+            if node.get("", term) != term:
+                raise ValueError(f"{path}: {' '.join(text.split())!r} stands in {where} and means {node['']} already")
+            node[""] = term
+
+    for kind, patterns in table["cues"].items():
+        add(patterns, Term(kind, None), f"cues.{kind}")
+    for name, patterns in table["sides"].items():
+        add(patterns, Term("filler" if name == "none" else "side", name), f"sides.{name}")
+    for name, row in table["places"].items():
+        add(row["terms"], Term("place", zones[name]), f"places.{name}")
+    for name, row in table["findings"].items():
+        add(row["terms"], Term("finding", findings[name]), f"findings.{name}")
+    return Lexicon(tree, frozenset(table["skipped"]), zones, findings)

@@ -1,0 +1,54 @@
+"""Sections of a report: which stretch of text is findings or impression, and which only says why the image was taken.
+
+Headings are known by name, with a colon or alone on their line, in any case. What stands under no heading is body
+text and is read; so is a new paragraph after a section that is not read, since many reports give their findings no
+heading.
+"""
+
+import re
+from dataclasses import dataclass
+
+READ_SECTIONS = frozenset({"findings", "impression", "body"})
+
+_HEADINGS = {
+    "findings": "findings?|report|description|chest|radiographic findings|observations?",
+    "impression": "impressions?|conclusions?|summary|opinion|interpretation|diagnosis|assessment|wet read",
+    "indication": "indications?|clinical (?:indications?|history|information|data|details)|history|reason for (?:exam|examination|study|test|this examination)"
+    "|medical condition|clinical statement|symptoms?|diagnosis code",
+    "comparison": "comparisons?|compared to|comparison studies|prior studies|prior",
+    "technique": "techniques?|exams?|examinations?|study|procedures?|views?|exposure|contrast",
+    "other": "recommendations?|notifications?|attestation|dictated by|signed by|electronically signed(?: by)?|addendum date|"
+    "patient(?: name| id)?|name|date|mrn|accession(?: number)?|referring physician|final report|preliminary report",
+}
+_NAMES = "|".join(f"(?P<{kind}>{names})" for kind, names in _HEADINGS.items())
+_HEADING = re.compile(
+    rf"(?:(?<=\n)|(?<=^)|(?<=[.;:]\s)|(?<=\s\s))[ \t*#]{{0,8}}(?:final )?(?:{_NAMES})(?:[ /&]{{1,3}}(?:and )?(?:findings|impression|views?))?"
+    r"[ \t*]{0,4}(?::|(?=\r?\n|$)(?<![a-z] [a-z]))",
+    re.IGNORECASE,
+)
+_PARAGRAPH = re.compile(r"\S[^\S\n]*\n[^\S\n]*\n")
+
+
+@dataclass(frozen=True)
+class Section:
+    """`kind` is one of findings, impression, body, indication, comparison, technique, other."""
+
+    kind: str
+    start: int
+    end: int
+
+
+def split_sections(text: str) -> list[Section]:
+    """Cut a report at its headings. Sections come in order and cover all text but the headings."""
+    found = list(_HEADING.finditer(text))
+    sections = [Section("body", 0, found[0].start() if found else len(text))]
+    for heading, following in zip(found, [*found[1:], None], strict=True):
+        end = following.start() if following else len(text)
+        kind = heading.lastgroup or "other"
+        paragraph = None if kind in READ_SECTIONS else _PARAGRAPH.search(text, heading.end(), end)
+        if paragraph:
+            sections.append(Section(kind, heading.end(), paragraph.end()))
+            sections.append(Section("body", paragraph.end(), end))
+        else:
+            sections.append(Section(kind, heading.end(), end))
+    return [section for section in sections if section.end > section.start]

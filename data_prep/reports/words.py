@@ -1,0 +1,83 @@
+"""From text to matched terms: words, sentences, and the longest lexicon term at every word."""
+
+import re
+from collections.abc import Iterator
+
+from .lexicon import Lexicon, Term
+
+_WORD = re.compile(
+    r"x{3,}|_{2,}|[a-z]+|\d+(?:\.\d+)*|[.,;:?!()/<>&]|\n[^\S\n]*\n|\n[^\S\n]*[-*\u2022]|(?<=\s)-+(?=\s)", re.ASCII
+)
+_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
+_END = {".", "?", "!"}
+_PUNCTUATION = {
+    ",": Term("comma", None), ";": Term("semicolon", None), ":": Term("verb", None), "/": Term("slash", None),
+    "&": Term("and", None), "(": Term("comma", None), ")": Term("comma", None), "-": Term("semicolon", None),
+    "--": Term("semicolon", None),
+}  # fmt: skip
+
+
+class Item:
+    """One matched term in its sentence, with its characters [start, end) in the report."""
+
+    __slots__ = ("end", "entry", "kind", "places", "start", "state")
+
+    def __init__(self, term: Term, start: int, end: int) -> None:
+        self.kind, self.entry = term.kind, term.entry
+        self.start, self.end = start, end
+        self.state: int | None = None
+        self.places: list = []
+
+
+def sentences(text: str, start: int, end: int) -> Iterator[list[tuple[str, int, int]]]:
+    """Words of each sentence as (lower-case word, start, end); anonymiser tokens are written `xxxx`."""
+    current: list[tuple[str, int, int]] = []
+    for match in _WORD.finditer(text, start, end):
+        word = match.group()
+        if word in _END or word[0] == "\n":
+            initial = word == "." and current and len(current[-1][0]) == 1 and current[-1][0].isalpha()
+            if current and not initial:
+                yield current
+                current = []
+            continue
+        if word[0] == "_" or word.startswith("xxx"):
+            word = "xxxx"
+        current.append((word, match.start(), match.end()))
+    if current:
+        yield current
+
+
+def lower(text: str) -> str:
+    """Lower case that keeps every character's position (str.lower may lengthen a text)."""
+    return text.translate(_LOWER)
+
+
+def match_terms(words: list[tuple[str, int, int]], lexicon: Lexicon) -> list[Item]:
+    """The longest term at each word, left to right; words that belong to none are dropped."""
+    items: list[Item] = []
+    tree, skipped, count = lexicon.tree, lexicon.skipped, len(words)
+    position = 0
+    while position < count:
+        node = tree.get(words[position][0])
+        if node is None:
+            term = _PUNCTUATION.get(words[position][0])
+            if term is not None:
+                items.append(Item(term, words[position][1], words[position][2]))
+            position += 1
+            continue
+        term, last, ahead = node.get(""), position, position + 1
+        while ahead < count:
+            word = words[ahead][0]
+            following = node.get(word)
+            if following is None:
+                if word not in skipped:
+                    break
+            else:
+                node = following
+                if "" in node:
+                    term, last = node[""], ahead
+            ahead += 1
+        if term is not None:
+            items.append(Item(term, words[position][1], words[last][2]))
+        position = last + 1
+    return items
