@@ -42,7 +42,7 @@ def split_sections(text: str) -> list[Section]:
     """Cut a report at its headings. Sections come in order and cover all text but the headings."""
     found = list(_HEADING.finditer(text))
     sections = [Section("body", 0, found[0].start() if found else len(text))]
-    for heading, following in zip(found, [*found[1:], None], strict=True):
+    for heading, following in zip(found, [*found[1:], None], strict=False):
         end = following.start() if following else len(text)
         kind = heading.lastgroup or "other"
         paragraph = None if kind in READ_SECTIONS else _PARAGRAPH.search(text, heading.end(), end)
