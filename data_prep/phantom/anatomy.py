@@ -1,0 +1,182 @@
+"""The chest without disease: thickness of every organ along the X-ray beam, in mm, on a canvas.
+
+Lungs are ellipses cut by mediastinum and diaphragm; heart, great vessels and hila are ellipsoids and tubes that
+displace lung. Findings then change the state of the lung (`aeration`, `free_air`, `solid`), see `parenchyma.py`.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from data_prep.phantom.canvas import Canvas, ellipsoid, smoothstep, spline
+from data_prep.phantom.patient import PhantomPatient
+
+SIDES = {"right": -1, "left": 1}  # patient's right lies at negative x
+
+
+@dataclass(frozen=True)
+class Pose:
+    """How the patient stood or lay for one study, and what disease does to the outlines."""
+
+    view: str  # "PA" or "AP"
+    turn_mm: float  # shift of heart and mediastinum when the patient is turned
+    heart_scale: float = 1.0
+    lift_mm: tuple[float, float] = (0.0, 0.0)  # raised right and left dome
+    shift_mm: float = 0.0  # mediastinum pushed (or pulled) towards the patient's left
+    vessel_scale: float = 1.0
+    knob_scale: float = 1.0
+    swing_mm: float = 0.0  # added tortuosity of the descending aorta
+
+
+class Thorax:
+    """Organ thicknesses of one posed patient, and the state of the lungs that findings change."""
+
+    def __init__(self, canvas: Canvas, patient: PhantomPatient, pose: Pose) -> None:
+        self.canvas, self.patient, self.pose = canvas, patient, pose
+        x, y = canvas.x, canvas.y
+        self.turn = pose.turn_mm + pose.shift_mm
+        height = patient.lung_height_mm
+        down = (y - patient.apex_mm) / np.float32(height + patient.dome_mm)  # 0 at the apices, 1 at the recesses
+        inside = np.clip(down, 1e-4, 1)
+        self.wall_x = patient.half_width_mm * np.sqrt(1 - (1 - inside) ** 2.6)  # [H, 1] inner chest wall
+        self.wall_x *= down > 0
+        self.depth = patient.depth_mm * (0.35 + 0.65 * smoothstep(inside / 0.5))
+        self.medial_x = 13 + 30 * np.exp(-inside / 0.05)
+        self.dome_y = {side: self._dome(side) for side in SIDES}
+        profile = np.sqrt(np.maximum(1 - (x / np.maximum(self.wall_x, 1)) ** 2, 0))
+        chest = self.depth * profile * (down > 0)
+        self.cavity, self.lung, self.full_lung = {}, {}, {}
+        displaced = self._heart_and_vessels()
+        for side, sign in SIDES.items():
+            medial = smoothstep((sign * x - self.medial_x) / 6 + 0.5)
+            above = smoothstep((self.dome_y[side] - y) / 3 + 0.5)
+            recess = 0.12 * smoothstep((self.dome_y[side] + 26 - y) / 30) * (1 - above)  # lung behind the dome
+            self.cavity[side] = (chest * medial * (sign * x > 0) > 4) & (y < self.dome_y[side])
+            self.full_lung[side] = chest * medial * (above + recess)
+            self.lung[side] = np.maximum(self.full_lung[side] - displaced * (sign * x > -60), 0)
+        self.lungs = self.lung["left"] + self.lung["right"]
+        self.heart_x = self._heart_edges()
+        self.body = self._body()
+        zeros = canvas.zeros()
+        self.density = zeros + np.float32(patient.lung_density)  # of aerated lung, relative to water
+        self.aeration = zeros + 1  # 1 air-filled, 0 solid, as a share of the depth
+        self.free_air = zeros.copy()  # share of the depth taken by a pneumothorax
+        self.solid = zeros.copy()  # mm of tissue added (negative: gas)
+        self.metal = zeros.copy()  # optical depth of devices and calcium
+
+    def _dome(self, side: str) -> np.ndarray:
+        """Height of the diaphragm, [1, W]."""
+        p, sign, x = self.patient, SIDES[side], self.canvas.x
+        top = p.apex_mm + p.lung_height_mm + (p.dome_step_mm if side == "left" else 0) - self.pose.lift_mm[sign > 0]
+        along = np.clip((sign * x - 12) / np.float32(p.half_width_mm - 12), 0, 1) - 0.42
+        return top + p.dome_mm * np.where(along > 0, np.abs(along / 0.58) ** 2.4, 0.4 * (along / 0.42) ** 2)
+
+    def _heart_and_vessels(self) -> np.ndarray:
+        """Fills `self.organ` (mm of each organ) and returns the lung thickness that they displace."""
+        p, pose, x, y = self.patient, self.pose, self.canvas.x, self.canvas.y
+        width = 2 * p.half_width_mm * p.cardiothoracic_ratio * pose.heart_scale
+        size, floor = width / 128, p.apex_mm + p.lung_height_mm
+        at = lambda dx, dy: (dx + self.turn, dy)  # noqa: E731
+        ventricle = ellipsoid(
+            x, y, at(0.2 * width, floor - 26 * size), (0.46 * width, 46 * size), 105 * size, p.heart_tilt_deg
+        )
+        atrium = ellipsoid(x, y, at(-0.09 * width, floor - 34 * size), (0.235 * width, 52 * size), 95 * size)
+        outflow = ellipsoid(x, y, at(16, floor - 84 * size), (28 * size, 34), 70, 20)
+        knob_y = p.apex_mm + 0.31 * p.lung_height_mm
+        self.knob = (22 + self.turn, knob_y)
+        knob = ellipsoid(x, y, self.knob, (p.knob_mm * 1.1 * pose.knob_scale, p.knob_mm * 1.15 * pose.knob_scale), 60)
+        swing = (p.tortuosity_mm + pose.swing_mm) * np.sin((y - knob_y) / 55)
+        below = smoothstep((y - knob_y) / 12)
+        tube = lambda middle, half: np.sqrt(np.maximum(1 - ((x - middle) / half) ** 2, 0))  # noqa: E731
+        aorta = 2 * 12 * below * tube(20 + 0.6 * self.turn + swing, 12 + 0.2 * pose.swing_mm)
+        upper = p.mediastinum_mm + 7 * smoothstep((knob_y + 25 - y) / 60)
+        mediastinum = 90 * tube(self.turn, upper) * smoothstep((floor - y) / 40)
+        svc = 22 * tube(self.turn - p.mediastinum_mm + 4, 10) * smoothstep((floor - 60 * size - y) / 20 + 0.5)
+        svc = svc * smoothstep((y - p.apex_mm - 15) / 20)
+        gain = pose.vessel_scale * p.vessel_gain
+        self.hilum = {
+            "right": (-(p.mediastinum_mm + 13) + self.turn, knob_y + 42.0),
+            "left": (p.mediastinum_mm + 12 + self.turn, knob_y + 33.0),
+        }
+        hila = sum(
+            ellipsoid(x, y, self.hilum[s], (11 * gain**0.5, 19 * gain**0.5), 20 * gain, 14 * SIDES[s]) for s in SIDES
+        )
+        self.heart = np.maximum(np.maximum(ventricle, atrium), outflow)
+        self.floor, self.carina = floor, (self.turn * 0.7 + 2, knob_y + 22.0)
+        self.organ = {"aorta": np.maximum(knob, aorta), "svc": svc, "mediastinum": mediastinum, "atrium": atrium,
+                      "ventricle": ventricle, "hila": hila}  # fmt: skip
+        return np.maximum(self.heart, mediastinum) + np.maximum(knob, aorta) + 0.8 * hila + 0.8 * svc
+
+    def _heart_edges(self) -> tuple[float, float]:
+        """Right and left border of the heart, x in mm."""
+        columns = np.flatnonzero((self.heart > 8).any(0))
+        return float(self.canvas.x[0, columns[0]]), float(self.canvas.x[0, columns[-1]])
+
+    def _body(self) -> np.ndarray:
+        """Thickness of the whole body: trunk, neck, shoulders, arms, breasts; the lungs' air is taken out later."""
+        p, x, y = self.patient, self.canvas.x, self.canvas.y
+        outer = p.half_width_mm + 0.55 * p.wall_mm + 12
+        slope = smoothstep((y - (p.apex_mm - 62 + 0.27 * np.abs(x))) / 75) ** 0.5  # trapezius and shoulder line
+        width = outer + 75 * smoothstep((p.apex_mm + 95 - y) / 90)
+        flat = np.maximum(1 - (np.abs(x) / width) ** 4, 0) ** 0.5
+        trunk = (p.depth_mm + 2 * p.wall_mm) * slope * flat * (1 - 0.25 * smoothstep((p.apex_mm + 60 - y) / 80))
+        neck = 130 * np.sqrt(np.maximum(1 - (x / (52 + 0.4 * p.wall_mm)) ** 2, 0)) * smoothstep((p.apex_mm + 40 - y) / 60)
+        spread = 40 if self.pose.view == "PA" else 14
+        arm = limbs(
+            self.canvas,
+            [
+                [(s * 60, p.apex_mm + 2), (s * (outer + 2), p.apex_mm + 46), (s * (outer + spread + 22), 215)]
+                for s in (-1, 1)
+            ],
+            36 + 0.35 * p.wall_mm,
+        )
+        breasts = sum(
+            ellipsoid(x, y, (s * 0.52 * p.half_width_mm, 0.33 * p.lung_height_mm), (62, 50), p.breast_mm) for s in (-1, 1)
+        )
+        return np.maximum(np.maximum(trunk, neck), arm) + self.canvas.blur(breasts + self.canvas.zeros(), 3)
+
+    def inset(self) -> np.ndarray:
+        """Distance in mm from the chest wall and the apices inwards, 0 outside, [H, W] float32."""
+        if not hasattr(self, "_inset"):
+            chest = (np.abs(self.canvas.x) < self.wall_x).astype(np.uint8)
+            self._inset = distance_inside(chest) * np.float32(self.canvas.mm_per_px)
+        return self._inset
+
+    def place(self, side: str, across: float, down: float) -> tuple[float, float]:
+        """A point of the lung: `across` 0 at the mediastinum, 1 at the chest wall; `down` 0 at the apex, 1 at the dome."""
+        sign, y_axis, x_axis = SIDES[side], self.canvas.y[:, 0], self.canvas.x[0]
+        top, y = self.patient.apex_mm, 0.0
+        x = sign * 70.0
+        for _ in range(2):
+            dome = float(np.interp(x, x_axis, self.dome_y[side][0]))
+            y = top + down * (dome - top)
+            wall, medial = (float(np.interp(y, y_axis, v[:, 0])) for v in (self.wall_x, self.medial_x))
+            x = sign * (medial + 14 + across * (wall - medial - 14))
+        return x, y
+
+    def tissue(self, vessels: np.ndarray) -> np.ndarray:
+        """Water-equivalent thickness along the beam, mm, after all findings. `vessels`: mm of blood in the lungs."""
+        air = self.aeration * (1 - self.free_air)
+        lung = self.lungs * (self.density * air + (1 - self.aeration))
+        blood = np.minimum(vessels, self.lungs) * air * (1 - self.density)
+        return np.maximum(self.body - self.full_lung["left"] - self.full_lung["right"], 0) + self._displaced() + (
+            lung + blood + self.solid
+        )
+
+    def _displaced(self) -> np.ndarray:
+        """Organs in the place of lung."""
+        return self.full_lung["left"] + self.full_lung["right"] - self.lungs
+
+
+def distance_inside(mask: np.ndarray) -> np.ndarray:
+    """Distance in pixels from each pixel of a uint8 mask to the nearest pixel outside it."""
+    return cv2.distanceTransform(mask, cv2.DIST_L2, 5)
+
+
+def limbs(canvas: Canvas, lines: list, radius_mm: float) -> np.ndarray:
+    """Thickness of round limbs about lines of mm points."""
+    picture = np.zeros((canvas.size, canvas.size), np.uint8)
+    canvas.stroke([spline(line, 16) for line in lines], 2 * radius_mm, 255, picture)
+    inside = distance_inside((picture > 0).astype(np.uint8)) * np.float32(canvas.mm_per_px / radius_mm)
+    return np.float32(2 * radius_mm) * np.sqrt(np.clip(inside * (2 - inside), 0, 1))

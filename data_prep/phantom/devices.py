@@ -1,0 +1,108 @@
+"""Tubes, lines and implants: dense, thin, man-made."""
+
+import numpy as np
+
+from data_prep.phantom.anatomy import SIDES, Thorax
+from data_prep.phantom.canvas import spline
+from data_prep.phantom.pathology import Finding
+
+
+def _lay(thorax: Thorax, lines: list[np.ndarray], width_mm: float, optical_depth: float) -> np.ndarray:
+    """Add lines of a device; returns its place, a little wider than itself."""
+    drawn = thorax.canvas.strokes(lines, width_mm)
+    thorax.metal += np.float32(optical_depth) * drawn
+    return thorax.canvas.strokes(lines, width_mm + 5) > 0.1
+
+
+def endotracheal_tube(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.ndarray:
+    """A tube down the trachea with a dense stripe, its tip some way above the carina."""
+    cx, cy = thorax.carina
+    tip = cy - rng.uniform(10, 55)
+    line = spline([(cx + rng.normal(0, 3), -230), (cx + rng.normal(0, 2), 0.5 * (tip - 200)), (cx, tip)])
+    _lay(thorax, [line + (-4, 0), line + (4, 0)], 1.2, 0.25)
+    return _lay(thorax, [line + (2, 0)], 1.6, 0.5)
+
+
+def gastric_tube(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.ndarray:
+    """A thin tube along the oesophagus into the stomach."""
+    x = thorax.turn * 0.5 + rng.normal(4, 3)
+    end = (rng.uniform(35, 70), thorax.floor + rng.uniform(28, 60))
+    path = [(x, -230), (x + rng.normal(0, 3), -60), (x + 5, 0.6 * thorax.floor), (x + 14, thorax.floor + 8), end]
+    return _lay(thorax, [spline(path, 40)], 2.2, 0.38)
+
+
+def chest_tube(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.ndarray:
+    """A drain through the side wall towards the apex."""
+    side = finding.attributes["side"]
+    (x0, y0), (x1, y1) = thorax.place(side, 1.1, rng.uniform(0.6, 0.85)), thorax.place(side, 0.6, rng.uniform(0.08, 0.4))
+    line = spline([(x0 + SIDES[side] * 60, y0 + 22), (x0, y0), (0.3 * x0 + 0.7 * x1, 0.5 * (y0 + y1)), (x1, y1)], 40)
+    _lay(thorax, [line], 7.0, 0.1)
+    return _lay(thorax, [line], 1.8, 0.45)
+
+
+def _to_cava(thorax: Thorax, path: list[tuple[float, float]], rng: np.random.Generator) -> list[tuple[float, float]]:
+    """The end that all central catheters share: down the superior vena cava to the atrium."""
+    x = thorax.turn - thorax.patient.mediastinum_mm + 6
+    cy = thorax.carina[1]
+    return [*path, (x - 1, cy - 38), (x, cy - 8), (x + 1, cy + rng.uniform(5, 45))]
+
+
+def central_line(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.ndarray:
+    """A catheter from the neck or below the clavicle to the superior vena cava."""
+    sign, top = SIDES[finding.attributes["side"]], thorax.patient.apex_mm
+    if rng.random() < 0.6:
+        path = [(sign * rng.uniform(38, 52), top - 70), (sign * 34, top - 10), (sign * 16 - 5, top + 32)]
+    else:
+        path = [(sign * 115, top + 52), (sign * 85, top + 26), (sign * 45, top + 25), (sign * 14 - 5, top + 38)]
+    return _lay(thorax, [spline(_to_cava(thorax, path, rng), 40)], 2.3, 0.42)
+
+
+def picc(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.ndarray:
+    """A very thin catheter from the arm."""
+    sign, top = SIDES[finding.attributes["side"]], thorax.patient.apex_mm
+    reach = thorax.patient.half_width_mm
+    path = [(sign * (reach + 55), top + 150), (sign * (reach + 18), top + 62), (sign * 90, top + 30),
+            (sign * 45, top + 27), (sign * 14 - 5, top + 38)]  # fmt: skip
+    return _lay(thorax, [spline(_to_cava(thorax, path, rng), 48)], 1.5, 0.4)
+
+
+def pacemaker(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.ndarray:
+    """A generator below the left clavicle with leads to the right atrium and ventricle."""
+    top = thorax.patient.apex_mm
+    bx, by = 88 + rng.normal(0, 7), top + 58 + rng.normal(0, 8)
+    box = ((np.abs(thorax.canvas.x - bx) / 21) ** 4 + (np.abs(thorax.canvas.y - by) / 17) ** 4) < 1
+    thorax.metal += 1.9 * box
+    cava = [(bx - 12, by - 15), (55, top + 32), (8, top + 42), (thorax.turn - 18, thorax.carina[1])]
+    atrium = (thorax.turn - 20, thorax.floor - 42)
+    leads = [spline([*cava, (atrium[0] - 6, atrium[1] + 12), atrium], 40),
+             spline([*cava, (atrium[0] - 4, atrium[1] + 10), (thorax.turn + 34, thorax.floor - 8)], 40)]  # fmt: skip
+    return _lay(thorax, leads, 1.8, 0.7) | box
+
+
+def sternal_wires(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.ndarray:
+    """Wire loops down the sternum."""
+    loops = []
+    for y in np.linspace(thorax.patient.apex_mm + 55, thorax.floor - 45, 6) + rng.normal(0, 3, 6):
+        turn = np.linspace(0, 2 * np.pi, 12)
+        loops.append(np.stack([rng.normal(0, 1.5) + thorax.turn * 0.8 + 9 * np.cos(turn), y + 5 * np.sin(turn)], 1))
+    return _lay(thorax, loops, 1.3, 0.75)
+
+
+def clips(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.ndarray:
+    """A cluster of short metal clips."""
+    at = finding.attributes
+    x, y = thorax.place(at["side"], at["across"], at["down"])
+    lines = []
+    for _ in range(at["number"]):
+        start = np.array([x, y]) + rng.normal(0, 12, 2)
+        lines.append(np.stack([start, start + rng.normal(0, 3.5, 2)]))
+    return _lay(thorax, lines, 1.8, 1.1)
+
+
+def monitor_leads(thorax: Thorax, rng: np.random.Generator) -> None:
+    """Electrodes and their wires on the skin of bedside patients: no finding, only in the way."""
+    for _ in range(int(rng.integers(2, 5))):
+        x, y = rng.uniform(-150, 150), rng.uniform(-110, 110)
+        line = spline([(x, y), (x + rng.normal(0, 40), y + 60), (x + rng.normal(0, 80), 235)], 24)
+        _lay(thorax, [line], 1.6, rng.uniform(0.12, 0.4))
+        _lay(thorax, [np.array([(x, y), (x + 0.5, y)])], rng.uniform(6, 11), rng.uniform(0.15, 0.6))
