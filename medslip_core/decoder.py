@@ -103,7 +103,7 @@ def sincos_positions(height: int, width: int, dim: int, device: torch.device | N
     """
     if dim % 4:
         raise ValueError(f"hidden_dim={dim} must be a multiple of 4 for sincos2d positions")
-    frequencies = 100.0 ** (-torch.arange(dim // 4, device=device) / (dim // 4))  # [dim / 4], 1 to 1/100 radian per cell
+    frequencies = 100.0 ** (-torch.arange(dim // 4, device=device) / (dim // 4))  # [dim / 4], radians per cell
 
     def code(positions: int) -> Tensor:
         angles = torch.arange(positions, device=device)[:, None] * frequencies  # [positions, dim / 4]

@@ -175,10 +175,10 @@ class MedslipModel(PreTrainedModel):
         """
         kwargs["output_loading_info"] = True
         model, info = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
-        faults = {kind: sorted(map(str, info[kind])) for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")}
+        faults = {kind: sorted(map(str, info[f"{kind}_keys"])) for kind in ("missing", "unexpected", "mismatched")}
         if any(faults.values()):
-            raise ValueError(f"{pretrained_model_name_or_path}: weights do not fit the config: " + "; ".join(
-                f"{kind.replace('_', ' ')}: {', '.join(names)}" for kind, names in faults.items() if names))  # fmt: skip
+            listed = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in faults.items() if names)
+            raise ValueError(f"{pretrained_model_name_or_path}: weights do not fit the config: {listed}")
         return model
 
     def set_books(self, anatomy_book: Tensor, pathology_book: Tensor, encoder: str) -> None:
@@ -194,8 +194,10 @@ class MedslipModel(PreTrainedModel):
         for name, new in (("anatomy_book", anatomy_book), ("pathology_book", pathology_book)):
             stored = self.get_buffer(name)
             if new.shape != stored.shape:
-                raise ValueError(f"{name} from {encoder!r} has shape {tuple(new.shape)}, the model expects "
-                                 f"{tuple(stored.shape)}; set text_dim and the names in MedslipConfig")  # fmt: skip
+                raise ValueError(
+                    f"{name} from {encoder!r} has shape {tuple(new.shape)}, the model expects "
+                    f"{tuple(stored.shape)}; set text_dim and the names in MedslipConfig"
+                )
             stored.copy_(new)
         self.config.text_encoder = encoder
 

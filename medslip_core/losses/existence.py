@@ -3,7 +3,6 @@
 Source: paper, L_exist; two-class cross entropy per query where the report says yes or no.
 """
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
