@@ -1,0 +1,48 @@
+"""Image files by their name, wherever they lie below a folder."""
+
+import logging
+import os
+from pathlib import Path
+
+from data_prep.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".dcm", ".dicom"}
+
+
+def index_images(root: Path) -> dict[str, Path]:
+    """Maps each image's file name without its suffix to its path; links to folders are not followed.
+
+    Raises:
+        DataError: `root` is no folder or holds no image, or two files have the same name.
+    """
+    if not root.is_dir():
+        raise DataError(root, "no such folder", "Point root at the dataset as downloaded and unpacked.")
+    found: dict[str, Path] = {}
+    for folder, folders, names in os.walk(root):
+        folders.sort()
+        for name in sorted(names):
+            stem, suffix = os.path.splitext(name)
+            if suffix.lower() not in IMAGE_SUFFIXES:
+                continue
+            if stem in found:
+                problem = f"the image {stem} is there twice: {found[stem]} and {os.path.join(folder, name)}"
+                raise DataError(root, problem, "Keep one copy below the root, or point root at one of the folders.")
+            found[stem] = Path(folder, name)
+    if not found:
+        raise DataError(root, f"no image ({', '.join(sorted(IMAGE_SUFFIXES))}) below it", "Unpack the archives here.")
+    return found
+
+
+def report_absent(absent: int, total: int, table: Path, root: Path) -> None:
+    """Logs how many images a table names that are not below root.
+
+    Raises:
+        DataError: none of them is there.
+    """
+    if absent and absent == total:
+        problem = f"none of its {total} images lies below {root}"
+        raise DataError(table, problem, "Point root at the folder that holds the images.")
+    if absent:
+        logger.warning("%s: %d of its %d images are not below %s and are left out", table.name, absent, total, root)

@@ -1,0 +1,149 @@
+"""NIH ChestX-ray14 as downloaded, at full size or resized.
+
+    <root>/images/00000001_000.png      or images_001/images/… to images_012/images/…, or any folders below root
+    <tables>/Data_Entry_2017_v2020.csv, BBox_List_2017.csv, train_val_list.txt, test_list.txt
+
+Source: Wang et al., ChestX-ray8, CVPR 2017. Boxes are measured in the released 1024 x 1024 images, also for resized
+copies; the box table's header is broken ("Bbox [x") and it calls Infiltration "Infiltrate".
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from data_prep.errors import DataError
+from data_prep.files import index_images, report_absent
+from data_prep.image import parse_age
+from data_prep.study import Box, Studies, Study
+from data_prep.tables import find_table, read_table, require_unique, tables_folder
+from medslip_core.vocabulary import DATASET_CLASSES
+
+CLASSES = tuple(DATASET_CLASSES["nih"])
+NO_FINDING = "No Finding"
+BOX_FRAME_PX = (1024, 1024)
+BOX_NAMES = {"Infiltrate": "Infiltration"}
+BOX_COLUMNS = ["Image Index", "Finding Label", "Bbox [x", "y", "w", "h]"]
+
+
+def read(root: Path, tables: str | Path | None = None) -> Studies:
+    """Reads the images in the order of the label table; rows whose image is not below root are left out.
+
+    Args:
+        root: folder with the images anywhere below it.
+        tables: folder of the tables, if not root; "torchxrayvision" takes those that this package ships.
+
+    Raises:
+        DataError: a table missing or not as published, an image twice, an unknown label, no image there.
+    """
+    root = Path(root)
+    folder = tables_folder(root, tables)
+    path = find_table(folder, "Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
+    columns = ["Image Index", "Finding Labels", "Patient ID", "Patient Age", "View Position"]
+    table = read_table(path, columns, filled=["Image Index", "Patient ID"])
+    sex_column = next((name for name in ("Patient Gender", "Patient Sex") if name in table.columns), None)
+    if sex_column is None:
+        raise DataError(path, "column 'Patient Gender' or 'Patient Sex' missing", "Use the table as downloaded.")
+    require_unique(table, "Image Index", path)
+    findings = [_findings(row, path) for row in table[["Finding Labels", "row"]].itertuples(index=False)]
+    patients = _patients(table, path)
+    boxes = _boxes(find_table(folder, "BBox_List_2017.csv", required=False), set(table["Image Index"]))
+    splits = _official_split(folder)
+
+    files = index_images(root)
+    table = table.assign(
+        findings=findings, patient=patients, path=[files.get(Path(name).stem) for name in table["Image Index"]]
+    )
+    there = table["path"].notna()
+    report_absent(int((~there).sum()), len(table), path, root)
+    table = table[there].rename(columns={"Image Index": "image", sex_column: "sex"})
+    table = table.rename(columns={"Patient Age": "age", "View Position": "view"})
+    if splits and not table["image"].isin(list(splits)).all():
+        lost = table[~table["image"].isin(list(splits))].iloc[0]
+        problem = f"image {lost.image} ({path.name} row {lost.row}) stands in neither list"
+        raise DataError(folder / "test_list.txt", problem, "Use both lists as downloaded, or neither.")
+
+    def studies() -> Iterator[Study]:
+        for row in table.itertuples():
+            stem = Path(row.image).stem
+            yield Study(
+                study_id=stem,
+                image_id=stem,
+                patient_id=row.patient,
+                dataset="nih",
+                image_path=row.path,
+                split=splits.get(row.image),
+                view=row.view if isinstance(row.view, str) else None,
+                age_years=parse_age(row.age) if isinstance(row.age, str) else None,
+                sex=row.sex if row.sex in ("M", "F") else None,
+                labels={NO_FINDING: float(not row.findings), **{name: float(name in row.findings) for name in CLASSES}},
+                boxes=boxes.get(row.image, ()),
+                box_frame_px=BOX_FRAME_PX,
+                provenance={"table": path.name, "row": row.row},
+            )
+
+    return Studies(studies(), len(table))
+
+
+def patient_of(image_index: str) -> str:
+    """The patient's number in an image name: "00000013_005.png" -> "00000013"."""
+    return image_index.split("_")[0].zfill(8)
+
+
+def _findings(row, path: Path) -> frozenset[str]:
+    text, number = row
+    names = frozenset(text.split("|")) if isinstance(text, str) else frozenset()
+    unknown = names - {*CLASSES, NO_FINDING}
+    if unknown or not names or (NO_FINDING in names and len(names) > 1):
+        problem = f"Finding Labels is {text!r}"
+        raise DataError(f"{path} row {number}", problem, f"Use {NO_FINDING!r}, or names of {', '.join(CLASSES)}.")
+    return names - {NO_FINDING}
+
+
+def _patients(table: pd.DataFrame, path: Path) -> pd.Series:
+    """Patient numbers with their eight digits; they have to agree with the images' names."""
+    patients = table["Patient ID"].str.zfill(8)
+    differ = patients != table["Image Index"].map(patient_of)
+    if differ.any():
+        row = table[differ].iloc[0]
+        problem = f"Patient ID {row['Patient ID']!r} does not belong to image {row['Image Index']!r}"
+        raise DataError(f"{path} row {row.row}", problem, "Use the table as downloaded (not sorted column by column).")
+    return patients
+
+
+def _boxes(path: Path | None, images: set[str]) -> dict[str, tuple[Box, ...]]:
+    if path is None:
+        return {}
+    table = read_table(path, BOX_COLUMNS)
+    boxes: dict[str, tuple[Box, ...]] = {}
+    for image, name, *numbers, row in table[[*BOX_COLUMNS, "row"]].itertuples(index=False):
+        source = f"{path} row {row}"
+        label = BOX_NAMES.get(name, name)
+        if label not in CLASSES:
+            raise DataError(source, f"Finding Label is {name!r}", f"Use one of {', '.join(CLASSES)}.")
+        if image not in images:
+            raise DataError(source, f"image {image!r} is not in the label table", "Use tables of one release.")
+        x, y, width, height = (_number(text, source) for text in numbers)
+        boxes[image] = (*boxes.get(image, ()), Box(label, x, y, width, height, source))
+    return boxes
+
+
+def _number(text: str | float, source: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise DataError(source, f"box coordinate {text!r} is not a number", "Use the table as downloaded.") from error
+
+
+def _official_split(folder: Path) -> dict[str, str]:
+    """Image -> "train_val" or "test", from the two lists; empty if there is neither."""
+    lists = {"train_val": folder / "train_val_list.txt", "test": folder / "test_list.txt"}
+    there = [path for path in lists.values() if path.is_file()]
+    if len(there) == 1:
+        raise DataError(there[0], "the other of the two official lists is missing", "Download both, or use neither.")
+    splits: dict[str, str] = {}
+    for split, path in lists.items() if there else ():
+        for number, image in enumerate(path.read_text().split(), start=1):
+            if splits.setdefault(image, split) != split:
+                raise DataError(f"{path} line {number}", f"{image} is in both lists", "Use the lists as downloaded.")
+    return splits

@@ -1,0 +1,111 @@
+"""RSNA Pneumonia Detection Challenge as downloaded: DICOM files, or copies of them as PNG or JPEG.
+
+    <root>/stage_2_train_images/<patientId>.dcm      or anywhere below root
+    <tables>/stage_2_train_labels.csv      one row per box; <tables>/stage_2_detailed_class_info.csv
+    <tables>/nih_image_index.csv      optional: patientId, image_index; which image of NIH ChestX-ray14 each one is
+
+Source: Shih et al., Radiology: Artificial Intelligence 2019. A "patientId" of the challenge is one image; who the
+patient is only the NIH index tells, and without it each image counts as a patient of its own.
+"""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+from data_prep.errors import DataError
+from data_prep.files import index_images, report_absent
+from data_prep.nih import patient_of
+from data_prep.study import Box, Studies, Study
+from data_prep.tables import find_table, read_table, require_unique, tables_folder
+
+logger = logging.getLogger(__name__)
+
+PNEUMONIA = "Pneumonia"
+DETAILED_CLASSES = ("Normal", "Lung Opacity", "No Lung Opacity / Not Normal")
+BOX_FRAME_PX = (1024, 1024)
+"""Every image of the challenge; copies may be smaller."""
+
+
+def read(root: Path, tables: str | Path | None = None) -> Studies:
+    """Reads the images in the order of the label table; rows whose image is not below root are left out.
+
+    Args:
+        root: folder with the images anywhere below it.
+        tables: folder of the tables, if not root; "torchxrayvision" takes the label table that this package ships.
+
+    Raises:
+        DataError: a table missing or not as published, an unknown target or class, no image there.
+    """
+    root = Path(root)
+    folder = tables_folder(root, tables)
+    path = find_table(folder, "stage_2_train_labels.csv", "kaggle_stage_2_train_labels.csv")
+    targets, boxes, rows = _labels(path)
+    details = _details(find_table(folder, "stage_2_detailed_class_info.csv", required=False))
+    patients = _patients(find_table(folder, "nih_image_index.csv", required=False))
+    files = index_images(root)
+    there = [image for image in targets if image in files]
+    report_absent(len(targets) - len(there), len(targets), path, root)
+
+    def studies() -> Iterator[Study]:
+        for image in there:
+            labels = {PNEUMONIA: targets[image]}
+            if details:
+                labels |= {name: float(name == details.get(image)) for name in DETAILED_CLASSES}
+            yield Study(
+                study_id=image,
+                image_id=image,
+                patient_id=patients.get(image, image),
+                dataset="rsna",
+                image_path=files[image],
+                labels=labels,
+                boxes=boxes.get(image, ()),
+                box_frame_px=None if files[image].suffix.lower() == ".dcm" else BOX_FRAME_PX,
+                provenance={"table": path.name, "row": rows[image]},
+            )
+
+    return Studies(studies(), len(there))
+
+
+def _labels(path: Path) -> tuple[dict[str, float], dict[str, tuple[Box, ...]], dict[str, int]]:
+    """Target, boxes and first row of each image."""
+    columns = ["patientId", "x", "y", "width", "height", "Target"]
+    table = read_table(path, columns, filled=["patientId"])
+    targets: dict[str, float] = {}
+    boxes: dict[str, tuple[Box, ...]] = {}
+    rows: dict[str, int] = {}
+    for image, *numbers, target, row in table[[*columns, "row"]].itertuples(index=False):
+        source = f"{path} row {row}"
+        if target not in ("0", "1"):
+            raise DataError(source, f"Target is {target!r}", "Use 0 or 1.")
+        if targets.setdefault(image, float(target)) != float(target):
+            problem = f"patientId {image!r} has Target {target} here and {targets[image]:.0f} in row {rows[image]}"
+            raise DataError(source, problem, "Use the table as downloaded.")
+        rows.setdefault(image, row)
+        if target == "1":
+            try:
+                box = Box(PNEUMONIA, *map(float, numbers), source)
+            except ValueError as error:
+                raise DataError(source, f"box {numbers} is not four numbers", "Use the table as downloaded.") from error
+            boxes[image] = (*boxes.get(image, ()), box)
+    return targets, boxes, rows
+
+
+def _details(path: Path | None) -> dict[str, str]:
+    if path is None:
+        return {}
+    table = read_table(path, ["patientId", "class"])
+    unknown = ~table["class"].isin(DETAILED_CLASSES)
+    if unknown.any():
+        row = table[unknown].iloc[0]
+        problem = f"class is {row['class']!r}"
+        raise DataError(f"{path} row {row.row}", problem, f"Use one of {', '.join(DETAILED_CLASSES)}.")
+    return dict(zip(table["patientId"], table["class"], strict=True))
+
+
+def _patients(path: Path | None) -> dict[str, str]:
+    if path is None:
+        logger.info("rsna: no nih_image_index.csv; each image counts as a patient of its own")
+        return {}
+    table = read_table(path, ["patientId", "image_index"], filled=["patientId", "image_index"])
+    require_unique(table, "patientId", path)
+    return dict(zip(table["patientId"], table["image_index"].map(patient_of), strict=True))

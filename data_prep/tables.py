@@ -1,0 +1,90 @@
+"""CSV tables as downloaded: every cell a string, and a clear error where a table is not what it should be."""
+
+import importlib.util
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from data_prep.errors import DataError
+
+FIRST_ROW = 2
+"""Number of the first row below the header, as a spreadsheet shows it."""
+
+
+def read_table(path: Path, columns: Sequence[str], filled: Sequence[str] = ()) -> pd.DataFrame:
+    """Reads a CSV (plain, .gz or .zip) as strings; empty cells are NaN, blanks around column names are dropped.
+
+    Args:
+        path: the table.
+        columns: the columns that must be there.
+        filled: those of them that must not have an empty cell: the ids.
+
+    Returns:
+        All columns as strings, with an int column `row`: the row's number in the file, the header being row 1.
+
+    Raises:
+        DataError: not there, not a table, not UTF-8, a column missing, or an id empty; names file and row.
+    """
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise DataError(path, "no such file", "Download it, or name its folder with tables=….") from error
+    except UnicodeDecodeError as error:
+        raise DataError(path, f"not UTF-8 at byte {error.start}", "Save it as UTF-8 or download it again.") from error
+    except (ValueError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        raise DataError(path, f"not a readable CSV table ({error})", "Download it again.") from error
+    table.columns = [str(name).strip() for name in table.columns]
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        problem = f"column {', '.join(map(repr, missing))} missing; it has {', '.join(map(repr, table.columns))}"
+        raise DataError(path, problem, "Use the table as downloaded, with its header row.")
+    table["row"] = range(FIRST_ROW, FIRST_ROW + len(table))
+    for name in filled:
+        if table[name].isna().any():
+            row = table.loc[table[name].isna().idxmax(), "row"]
+            raise DataError(f"{path} row {row}", f"{name} is empty", "Fill it in or take the row out.")
+    return table
+
+
+def require_unique(table: pd.DataFrame, column: str, path: Path) -> None:
+    """Raises DataError, naming value and rows, if a value of `column` stands in two rows."""
+    repeated = table[column].duplicated()
+    if repeated.any():
+        value = table.loc[repeated.idxmax(), column]
+        rows = table.loc[table[column] == value, "row"].tolist()
+        raise DataError(path, f"{column} {value!r} stands in rows {rows}", "Keep one row for each.")
+
+
+def find_table(folder: Path, *names: str, required: bool = True) -> Path | None:
+    """The one of several file names that `folder` holds, plain or as .gz or .zip.
+
+    Raises:
+        DataError: none of them is there and `required`; names the folder and what was looked for.
+    """
+    for name in names:
+        for suffix in ("", ".gz", ".zip"):
+            if (folder / (name + suffix)).is_file():
+                return folder / (name + suffix)
+    if not required:
+        return None
+    raise DataError(folder, f"no {' or '.join(names)}", "Download the table into this folder, or name it by tables=….")
+
+
+def tables_folder(root: Path, tables: str | Path | None) -> Path:
+    """Where a dataset's tables lie.
+
+    Args:
+        root: the dataset's folder, taken if `tables` is None.
+        tables: another folder, or "torchxrayvision" for the label tables that this package ships.
+    """
+    if tables is None:
+        return root
+    if tables != "torchxrayvision":
+        return Path(tables)
+    spec = importlib.util.find_spec("torchxrayvision")
+    if spec is None or spec.origin is None:
+        raise DataError("tables='torchxrayvision'", "the package is not installed", "pip install torchxrayvision.")
+    return Path(spec.origin).parent / "data"

@@ -1,0 +1,249 @@
+"""The prepared corpus, read side: images as one memory map, tables beside it, the label matrix on demand.
+
+`data_prep.corpus` writes it. A folder holds
+
+    corpus.json       format version, count, image size, parameters, SHA-256 and size of every other file
+    images.u8         raw uint8 [N, S, S]
+    manifest.parquet  row i says what image i is; columns "label:<class>" are 1, 0 or NaN (unknown)
+    triplets.parquet  row, anatomy, pathology (indices of the vocabulary), state 1 / 0 / -1, source, start, end
+    reports.parquet   row, text; start and end of a triplet count characters in it
+    boxes.parquet     row, label (class of the dataset), x, y, width, height in corpus pixels
+    masks.parquet     row, kind "pathology" | "anatomy", label (a name of the vocabulary), offset into
+    masks.bits        one bit a pixel, S * S bits a mask, each padded to whole bytes
+    set_aside.csv     records that could not be used, with the reason
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from medslip_core.vocabulary import ABSENT, ANATOMIES, PATHOLOGIES, PRESENT, UNCERTAIN
+
+FORMAT = "medslip-corpus"
+VERSION = 1
+HEADER = "corpus.json"
+LABEL_PREFIX = "label:"
+
+
+class CorpusError(ValueError):
+    """A corpus that is damaged, incomplete or of another version; says which file, what is wrong, what to do."""
+
+
+class PreparedCorpus:
+    """Read access to a prepared corpus; cheap to send to another process, which opens it anew.
+
+    Attributes:
+        folder: where it lies.
+        header: what corpus.json says.
+        manifest: one row per image: study_id, image_id, patient_id, dataset, split, view, age_years, sex, width_px,
+            height_px (of the original), source_path, provenance, label:<class>.
+    """
+
+    def __init__(self, folder: Path, header: dict, manifest: pd.DataFrame) -> None:
+        self.folder, self.header, self.manifest = folder, header, manifest
+
+    def __reduce__(self):
+        return PreparedCorpus.open, (self.folder,)
+
+    @classmethod
+    def open(cls, path: str | Path) -> "PreparedCorpus":
+        """Opens a corpus after checking its version and that every file has its size.
+
+        Raises:
+            CorpusError: not a corpus, another version, or a file missing, truncated or too long.
+        """
+        folder = Path(path)
+        header = read_header(folder)
+        for name, entry in header["files"].items():
+            file = folder / name
+            size = file.stat().st_size if file.is_file() else None
+            if size != entry["bytes"]:
+                found = "missing" if size is None else f"{size} bytes long"
+                raise CorpusError(f"{file}: {found}, should have {entry['bytes']} bytes. Prepare the corpus again.")
+        images_bytes = header["count"] * header["image_size_px"] ** 2
+        if header["files"]["images.u8"]["bytes"] != images_bytes:
+            file = folder / "images.u8"
+            raise CorpusError(f"{file}: not {images_bytes} bytes, as count and size ask for. Prepare the corpus again.")
+        manifest = _read_parquet(folder / "manifest.parquet")
+        if len(manifest) != header["count"]:
+            file = folder / "manifest.parquet"
+            raise CorpusError(f"{file}: {len(manifest)} rows for {header['count']} images. Prepare the corpus again.")
+        return cls(folder, header, manifest)
+
+    def verify(self) -> None:
+        """Compares every file with its SHA-256.
+
+        Raises:
+            CorpusError: names the first file that differs.
+        """
+        for name, entry in read_header(self.folder)["files"].items():
+            with (self.folder / name).open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            if digest != entry["sha256"]:
+                raise CorpusError(f"{self.folder / name}: damaged (its SHA-256 differs). Prepare the corpus again.")
+
+    def __len__(self) -> int:
+        return self.header["count"]
+
+    @property
+    def image_size_px(self) -> int:
+        """Side S of the square images."""
+        return self.header["image_size_px"]
+
+    @property
+    def classes(self) -> list[str]:
+        """Classes of the dataset that have a label column."""
+        return [name.removeprefix(LABEL_PREFIX) for name in self.manifest.columns if name.startswith(LABEL_PREFIX)]
+
+    @cached_property
+    def images(self) -> np.ndarray:
+        """All images as a read-only memory map: uint8 [N, S, S], 0 black (air) … 255 white (bone)."""
+        shape = (len(self), self.image_size_px, self.image_size_px)
+        return np.memmap(self.folder / "images.u8", np.uint8, "r", shape=shape)
+
+    @cached_property
+    def triplets(self) -> pd.DataFrame:
+        """Sorted by row: row, anatomy, pathology, state, source ("report" | "truth"), start, end (-1: none)."""
+        return _read_parquet(self.folder / "triplets.parquet")
+
+    def rows(self, split: str) -> np.ndarray:
+        """Rows of a split ("train", "validate" or "test"): int64 [n]."""
+        return np.flatnonzero(self.manifest["split"] == split)
+
+    def labels(self, classes: Sequence[str], rows: np.ndarray | None = None) -> np.ndarray:
+        """Labels of the dataset: float32 [n, C], 1 present, 0 absent, NaN unknown.
+
+        Raises:
+            CorpusError: a class without a label column; names those there are.
+        """
+        missing = [name for name in classes if name not in self.classes]
+        if missing:
+            raise CorpusError(f"{self.folder}: no labels for {missing}. Use some of {self.classes}.")
+        columns = self.manifest[[LABEL_PREFIX + name for name in classes]].to_numpy(np.float32)
+        return columns if rows is None else columns[rows]
+
+    def report(self, row: int) -> str | None:
+        """The report's text, or None if the study has none."""
+        found = self._reports.get(row)
+        return found if isinstance(found, str) else None
+
+    def boxes(self, row: int) -> pd.DataFrame:
+        """Boxes of an image: label (class of the dataset), x, y, width, height in corpus pixels."""
+        return _of_row(self._boxes, row).drop(columns="row").reset_index(drop=True)
+
+    def masks(self, row: int, kind: str) -> dict[str, np.ndarray]:
+        """Masks of an image: name in the vocabulary -> bool [S, S].
+
+        Args:
+            row: row of the image.
+            kind: "pathology" or "anatomy".
+        """
+        side = self.image_size_px
+        count = (side * side + 7) // 8
+        entries = _of_row(self._masks, row)
+        entries = entries[entries["kind"] == kind]
+        return {
+            label: np.unpackbits(self._bits[start : start + count], count=side * side).reshape(side, side).astype(bool)
+            for label, start in zip(entries["label"], entries["offset"], strict=True)
+        }
+
+    def matrix(self, rows: np.ndarray, uncertain: int = UNCERTAIN, source: str = "report") -> np.ndarray:
+        """The label matrix M of some images.
+
+        Args:
+            rows: int [B].
+            uncertain: the state that an uncertain mention counts as: UNCERTAIN (left out), PRESENT or ABSENT.
+            source: which triplets: "report" as read from text, or "truth" where the dataset brings its own.
+
+        Returns:
+            int8 [B, A=51, P=75]: 1 present (wins over absent), 0 absent, -1 uncertain or not mentioned.
+
+        Raises:
+            CorpusError: the corpus has no triplets of that source.
+        """
+        if source not in self._sparse:
+            raise CorpusError(f"{self.folder}: no triplets of source {source!r}. It has {sorted(self._sparse)}.")
+        starts, cells, states = self._sparse[source]
+        rows = np.asarray(rows, np.int64)
+        first, count = starts[rows], starts[rows + 1] - starts[rows]
+        ends = np.cumsum(count)
+        picked = np.arange(ends[-1] if len(ends) else 0) + np.repeat(first - ends + count, count)
+        positions = np.repeat(np.arange(len(rows)), count) * (len(ANATOMIES) * len(PATHOLOGIES)) + cells[picked]
+        state = np.where(states[picked] == UNCERTAIN, np.int8(uncertain), states[picked])
+        matrix = np.full(len(rows) * len(ANATOMIES) * len(PATHOLOGIES), UNCERTAIN, np.int8)
+        matrix[positions[state == ABSENT]] = ABSENT
+        matrix[positions[state == PRESENT]] = PRESENT
+        return matrix.reshape(len(rows), len(ANATOMIES), len(PATHOLOGIES))
+
+    @cached_property
+    def _sparse(self) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Source -> where each image's triplets start [N + 1], their cell in the matrix [T], their state [T]."""
+        sparse = {}
+        for source, part in self.triplets.groupby("source", observed=True):
+            starts = np.searchsorted(part["row"].to_numpy(), np.arange(len(self) + 1))
+            cells = part["anatomy"].to_numpy(np.int64) * len(PATHOLOGIES) + part["pathology"].to_numpy(np.int64)
+            sparse[source] = starts, cells, part["state"].to_numpy(np.int8)
+        return sparse
+
+    @cached_property
+    def _reports(self) -> pd.Series:
+        return _read_parquet(self.folder / "reports.parquet").set_index("row")["text"]
+
+    @cached_property
+    def _boxes(self) -> pd.DataFrame:
+        return _read_parquet(self.folder / "boxes.parquet")
+
+    @cached_property
+    def _masks(self) -> pd.DataFrame:
+        return _read_parquet(self.folder / "masks.parquet")
+
+    @cached_property
+    def _bits(self) -> np.ndarray:
+        file = self.folder / "masks.bits"
+        return np.memmap(file, np.uint8, "r") if file.stat().st_size else np.zeros(0, np.uint8)
+
+
+def read_header(folder: Path) -> dict:
+    """What corpus.json says, its own checksum compared.
+
+    Raises:
+        CorpusError: no corpus there, damaged, or of another version.
+    """
+    path = folder / HEADER
+    try:
+        header = json.loads(path.read_text(encoding="utf-8"))
+        if header["format"] != FORMAT or header["version"] != VERSION:
+            found = f"{header['format']} version {header['version']}"
+            raise CorpusError(f"{path}: {found}, this code reads {FORMAT} version {VERSION}. Prepare the corpus again.")
+        intact = header["sha256"] == header_digest(header)
+    except FileNotFoundError as error:
+        raise CorpusError(f"{path}: no such file, so no prepared corpus. Run `python -m data_prep prepare`.") from error
+    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise CorpusError(f"{path}: damaged ({error}). Prepare the corpus again.") from error
+    if not intact:
+        raise CorpusError(f"{path}: damaged (its SHA-256 differs). Prepare the corpus again.")
+    return header
+
+
+def header_digest(header: dict) -> str:
+    """SHA-256 of everything in a header but its own `sha256`."""
+    rest = {name: value for name, value in header.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:  # pyarrow's own errors are both
+        raise CorpusError(f"{path}: damaged ({error}). Prepare the corpus again.") from error
+
+
+def _of_row(table: pd.DataFrame, row: int) -> pd.DataFrame:
+    """The lines of one image in a table sorted by row."""
+    first, end = np.searchsorted(table["row"].to_numpy(), [row, row + 1])
+    return table.iloc[first:end]
