@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from tqdm.auto import tqdm
 
 from data_prep import READERS
@@ -324,14 +326,13 @@ class _Writer:
         self.bits.close()
         if not self.manifest:
             raise DataError(self.folder, "every record was set aside", "See the reasons; raise max_set_aside to write.")
-        manifest = pd.DataFrame(self.manifest)
-        check_no_leak(manifest)
-        labels = {name: np.float32 for name in manifest.columns if name.startswith(LABEL_PREFIX)}
-        numbers = {"age_years": np.float32, "width_px": np.int32, "height_px": np.int32}
-        manifest.astype(labels | numbers).to_parquet(self.folder / "manifest.parquet", index=False)
-        for name, types in TABLES.items():
-            table = pd.DataFrame(self.tables[name], columns=list(types)).astype(types)
-            table.to_parquet(self.folder / f"{name}.parquet", index=False)
+        check_no_leak(pd.DataFrame(self.manifest))
+        labels = dict.fromkeys(name for line in self.manifest for name in line if name.startswith(LABEL_PREFIX))
+        manifest_schema = pa.schema(MANIFEST | dict.fromkeys(labels, pa.float32()))
+        _write_table(self.folder / "manifest.parquet", self.manifest, manifest_schema)
+        for name, schema in TABLES.items():
+            lines = (dict(zip(schema.names, line, strict=True)) for line in self.tables[name])
+            _write_table(self.folder / f"{name}.parquet", list(lines), schema)
         set_aside = pd.DataFrame(self.set_aside, columns=["source_path", "study_id", "reason"])
         set_aside.to_csv(self.folder / "set_aside.csv", index=False)
         files = {}
@@ -345,18 +346,28 @@ class _Writer:
         (self.folder / HEADER).write_text(json.dumps(header, indent=1), encoding="utf-8")
 
 
-TABLES = {
-    "triplets": {
-        "row": np.int32, "anatomy": np.int8, "pathology": np.int8, "state": np.int8, "source": "category",
-        "start": np.int32, "end": np.int32,
-    },
-    "reports": {"row": np.int32, "text": "str"},
-    "boxes": {
-        "row": np.int32, "label": "str", "x": np.float32, "y": np.float32, "width": np.float32, "height": np.float32,
-    },
-    "masks": {"row": np.int32, "kind": "str", "label": "str", "offset": np.int64},
+TRIPLETS = pa.schema(
+    {
+        "row": pa.int32(), "anatomy": pa.int8(), "pathology": pa.int8(), "state": pa.int8(), "source": pa.string(),
+        "start": pa.int32(), "end": pa.int32(),
+    }
+)  # fmt: skip
+REPORTS = pa.schema({"row": pa.int32(), "text": pa.string()})
+BOXES = pa.schema(
+    {"row": pa.int32(), "label": pa.string()} | dict.fromkeys(("x", "y", "width", "height"), pa.float32())
+)
+MASKS = pa.schema({"row": pa.int32(), "kind": pa.string(), "label": pa.string(), "offset": pa.int64()})
+TABLES = {"triplets": TRIPLETS, "reports": REPORTS, "boxes": BOXES, "masks": MASKS}
+MANIFEST = {
+    **dict.fromkeys(("study_id", "image_id", "patient_id", "dataset", "split", "view", "sex"), pa.string()),
+    "age_years": pa.float32(), "width_px": pa.int32(), "height_px": pa.int32(), "source_path": pa.string(),
+    "provenance": pa.string(),
 }  # fmt: skip
-"""Columns of the tables beside the manifest."""
+"""Columns of the manifest before those of the labels."""
+
+
+def _write_table(path: Path, lines: list[dict], schema: pa.Schema) -> None:
+    pq.write_table(pa.Table.from_pylist(lines, schema), path)
 
 
 def _reader(dataset: str, options: dict[str, object]):

@@ -184,7 +184,7 @@ class PreparedCorpus:
     def _sparse(self) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Source -> where each image's triplets start [N + 1], their cell in the matrix [T], their state [T]."""
         sparse = {}
-        for source, part in self.triplets.groupby("source", observed=True):
+        for source, part in self.triplets.groupby("source"):
             starts = np.searchsorted(part["row"].to_numpy(), np.arange(len(self) + 1))
             cells = part["anatomy"].to_numpy(np.int64) * len(PATHOLOGIES) + part["pathology"].to_numpy(np.int64)
             sparse[source] = starts, cells, part["state"].to_numpy(np.int8)
