@@ -1,0 +1,127 @@
+"""How weights change: learning-rate schedule, parameter groups, frozen parts of the trunk, averaged weights.
+
+Source: paper section "Implementation" and the published configuration: AdamW 1e-4, weight decay 0.02 (none on biases
+and 1-d weights), five epochs of warm-up from 1e-5, cosine to 1e-5. The published schedule moves once per epoch, ours
+every step: it is a function of the step alone, and needs no state.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from medslip_core.pretrain_params import PretrainParams
+
+
+def learning_rate(params: PretrainParams, epochs_done: float) -> float:
+    """Learning rate after `epochs_done` epochs (a fraction within an epoch): linear warm-up, then cosine."""
+    if epochs_done < params.warmup_epochs:
+        share = epochs_done / params.warmup_epochs
+        return params.warmup_learning_rate + share * (params.learning_rate - params.warmup_learning_rate)
+    share = (epochs_done - params.warmup_epochs) / (params.epochs - params.warmup_epochs)
+    falling = (1 + math.cos(math.pi * min(share, 1))) / 2
+    return params.final_learning_rate + falling * (params.learning_rate - params.final_learning_rate)
+
+
+def make_optimizer(model: nn.Module, params: PretrainParams) -> torch.optim.AdamW:
+    """AdamW with weight decay on matrices only, and a learning rate of its own for the trunk."""
+    groups = []
+    for in_trunk in (True, False):
+        for decays in (True, False):
+            members = [
+                parameter
+                for name, parameter in model.named_parameters()
+                if parameter.requires_grad and name.startswith("trunk.") == in_trunk and (parameter.ndim > 1) == decays
+            ]
+            if members:
+                scale = params.trunk_learning_rate_scale if in_trunk else 1.0
+                decay = params.weight_decay if decays else 0.0
+                groups.append(dict(params=members, weight_decay=decay, learning_rate_scale=scale))
+    return torch.optim.AdamW(groups, lr=params.learning_rate)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the rate of the coming step, scaled per group."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["learning_rate_scale"]
+
+
+def freeze_stages(network: nn.Module, stages: int) -> list[nn.Module]:
+    """Stop the first stages of a timm network (stem included) from learning; returns the frozen modules.
+
+    Args:
+        network: a timm network with `feature_info`.
+        stages: feature stages to freeze; 0 freezes nothing.
+
+    Raises:
+        ValueError: the network has fewer stages.
+    """
+    if stages == 0:
+        return []
+    names = [stage["module"] for stage in network.feature_info]
+    if stages > len(names):
+        raise ValueError(f"frozen_stages={stages}: the trunk has {len(names)} stages ({', '.join(names)})")
+    last, frozen, reached = names[stages - 1], [], False
+    for name, module in network.named_modules():
+        inside = name == last or name.startswith(f"{last}.")
+        if reached and not inside:
+            break
+        reached = reached or inside
+        frozen.append(module)
+        for parameter in module.parameters(recurse=False):
+            parameter.requires_grad_(False)
+    return frozen
+
+
+def training_mode(model: nn.Module, frozen: list[nn.Module], frozen_batch_norm: bool) -> None:
+    """Put the model into training mode, but keep batch-norm statistics of frozen parts (or of all) as they are."""
+    model.train()
+    for module in model.modules() if frozen_batch_norm else frozen:
+        if isinstance(module, _BatchNorm):
+            module.eval()
+
+
+class WeightAverage:
+    """Exponential moving average of a model's weights and buffers; validation and the result use it.
+
+    Args:
+        model: whose weights to follow.
+        decay: share of the old average kept per step, 0 < decay < 1. Early on it is less, (1 + t) / (10 + t) after t
+            steps, so that a short run is not held back by its initial weights.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay, self.updates = decay, 0
+        self.tensors = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Move the average towards the model's weights by one step."""
+        self.updates += 1
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        current = model.state_dict()
+        floating = [name for name, tensor in current.items() if tensor.is_floating_point()]
+        torch._foreach_lerp_([self.tensors[n] for n in floating], [current[n] for n in floating], 1 - decay)
+        for name in current.keys() - set(floating):
+            self.tensors[name].copy_(current[name])
+
+    @contextlib.contextmanager
+    def in_place_of(self, model: nn.Module) -> Iterator[None]:
+        """The model with averaged weights, inside the `with` block."""
+        own = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+        model.load_state_dict(self.tensors)
+        try:
+            yield
+        finally:
+            model.load_state_dict(own)
+
+    def load(self, tensors: dict[str, Tensor], updates: int) -> None:
+        """Continue from a saved average."""
+        self.updates = updates
+        for name, tensor in tensors.items():
+            self.tensors[name].copy_(tensor)

@@ -1,0 +1,138 @@
+"""Parameters that refuse what they do not know: dataclasses whose fields carry meaning, unit and range.
+
+A run started from a file or a notebook stops at once, naming every unknown name (with the nearest valid one), every
+value of the wrong type and every value out of range, and not hours later or never.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+
+class ParameterError(ValueError):
+    """One or more parameters are unknown, of the wrong type or out of range; the message lists all of them."""
+
+
+def parameter(
+    default: Any,
+    meaning: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] | None = None,
+    may_change: bool = False,
+) -> Any:
+    """A dataclass field with its meaning (and unit), its range, and whether a resumed run may change it."""
+    metadata = dict(meaning=meaning, low=low, high=high, choices=choices, may_change=may_change)
+    if callable(default) or isinstance(default, dict):
+        return dataclasses.field(default_factory=default if callable(default) else dict, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+class Parameters:
+    """Base of parameter dataclasses: checks itself on construction, reads from and writes to plain dictionaries."""
+
+    def __post_init__(self) -> None:
+        problems: list[str] = []
+        for field, hint in _fields(type(self)):
+            value, problem = _checked(getattr(self, field.name), hint, field.metadata)
+            if problem:
+                problems.append(f"{field.name}: {problem}")
+            object.__setattr__(self, field.name, value)
+        if problems:
+            raise ParameterError("; ".join(problems))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> typing.Self:
+        """Build from names and plain values (as read from YAML or JSON).
+
+        Raises:
+            ParameterError: listing every unknown name with the nearest valid one, and every bad value.
+        """
+        known = [field.name for field in dataclasses.fields(cls)]
+        problems = []
+        for name in values:
+            if name not in known:
+                nearest = difflib.get_close_matches(str(name), known, n=1, cutoff=0.0)[0]
+                problems.append(f"{name}: unknown parameter; the nearest valid name is {nearest}")
+        try:
+            parameters = cls(**{name: value for name, value in values.items() if name in known})
+        except ParameterError as error:
+            problems.append(str(error))
+        if problems:
+            raise ParameterError("; ".join(problems))
+        return parameters
+
+    def to_dict(self) -> dict[str, Any]:
+        """Names and plain values, nested dictionaries for nested parameters; JSON can hold it."""
+        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+
+
+def _fields(cls: type) -> list[tuple[dataclasses.Field, Any]]:
+    hints = typing.get_type_hints(cls)
+    return [(field, hints[field.name]) for field in dataclasses.fields(cls)]
+
+
+def _checked(value: Any, hint: Any, metadata: Mapping[str, Any]) -> tuple[Any, str]:
+    """The value as its type (list to tuple, int to float), and what is wrong with it ('' if nothing)."""
+    if isinstance(hint, types.UnionType):  # X | None
+        if value is None:
+            return value, ""
+        hint = next(part for part in typing.get_args(hint) if part is not type(None))
+    if isinstance(hint, type) and issubclass(hint, Parameters):
+        if isinstance(value, hint):
+            return value, ""
+        if not isinstance(value, Mapping):
+            return value, f"{value!r} is not a set of named values ({hint.__name__})"
+        try:
+            return hint.from_dict(value), ""
+        except ParameterError as error:
+            return value, str(error)
+    if typing.get_origin(hint) is tuple:
+        parts = typing.get_args(hint)
+        if not isinstance(value, list | tuple) or len(value) != len(parts):
+            return value, f"{value!r} is not a list of {len(parts)} values"
+        checked = [_checked(one, part, metadata) for one, part in zip(value, parts, strict=True)]
+        problems = [problem for _, problem in checked if problem]
+        if not problems and list(value) != sorted(value):
+            problems = [f"{value!r}: the lower value comes first"]
+        return tuple(one for one, _ in checked), ", ".join(problems)
+    return _checked_scalar(value, typing.get_origin(hint) or hint, metadata)
+
+
+def _checked_scalar(value: Any, kind: type, metadata: Mapping[str, Any]) -> tuple[Any, str]:
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        hint = f" (write {float(value)!r}: YAML reads {value} as text)" if kind is float and _is_number(value) else ""
+        return value, f"{value!r} is {type(value).__name__}, not {kind.__name__}{hint}"
+    if kind is float and not math.isfinite(value):
+        return value, f"{value!r} is not finite"
+    low, high, choices = (metadata.get(name) for name in ("low", "high", "choices"))
+    if choices and value not in choices:
+        nearest = difflib.get_close_matches(value, choices, n=1, cutoff=0.0)[0]
+        return value, f"{value!r} is none of {', '.join(choices)}; the nearest is {nearest}"
+    if low is not None and value < low or high is not None and value > high:
+        bounds = f"from {low}" + (f" to {high}" if high is not None else " upwards")
+        return value, f"{value!r} is out of range ({bounds})"
+    return value, ""
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Parameters):
+        return value.to_dict()
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _is_number(text: Any) -> bool:
+    try:
+        float(text)
+    except (TypeError, ValueError):
+        return False
+    return isinstance(text, str)

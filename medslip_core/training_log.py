@@ -1,0 +1,117 @@
+"""What a run tells while it runs: a history in CSV, TensorBoard, and a progress bar (sparse lines in a batch log)."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+from tqdm import tqdm
+
+logger = logging.getLogger(__name__)
+
+TERMS = ("total", "existence_pathology", "existence_anatomy", "protocl_pathology", "protocl_anatomy", "icl")
+COLUMNS = ("step", "epoch", "split", "learning_rate", *TERMS, "gradient_norm", "macro_auroc", "images_per_s")
+"""`step` counts optimiser steps done and `epoch` passes done (a fraction within one); `split` is train or validate."""
+
+
+class TrainingLog:
+    """The history of a run: rows of `COLUMNS`, appended to `history.csv` as they come, and to TensorBoard.
+
+    Args:
+        run_folder: where history.csv and tensorboard/ lie.
+        after_step: rows of an earlier part of this run are kept up to this step; later ones will come again.
+        tensorboard: write TensorBoard events too.
+    """
+
+    def __init__(self, run_folder: Path, after_step: int, tensorboard: bool) -> None:
+        self.path = run_folder / "history.csv"
+        history = read_history(self.path)
+        rewritten = self.path.with_suffix(".partial")
+        history[history["step"] <= after_step].to_csv(rewritten, index=False)
+        rewritten.replace(self.path)
+        self._writer = _tensorboard_writer(run_folder / "tensorboard", after_step) if tensorboard else None
+
+    def add(self, **row: object) -> None:
+        """Append one row."""
+        with open(self.path, "a", newline="") as file:
+            csv.DictWriter(file, COLUMNS).writerow(row)
+        if self._writer:
+            for name, value in row.items():
+                if name not in ("step", "epoch", "split"):
+                    self._writer.add_scalar(f"{name}/{row['split']}", value, row["step"])
+
+    def close(self) -> None:
+        """Flush TensorBoard."""
+        if self._writer:
+            self._writer.close()
+
+
+def read_history(path: Path) -> pd.DataFrame:
+    """Read a history.csv; empty if there is none. A last line torn by a kill is left out."""
+    if not path.exists():
+        return pd.DataFrame(columns=list(COLUMNS))
+    text = path.read_text()
+    whole = text[: text.rfind("\n") + 1]
+    return pd.DataFrame(csv.DictReader(whole.splitlines())).pipe(_typed)
+
+
+class Progress:
+    """A progress bar over steps on a terminal, about 20 lines per run elsewhere.
+
+    Args:
+        total_steps: of the run.
+        done_steps: before this session.
+        shown: False on all but one process.
+    """
+
+    def __init__(self, total_steps: int, done_steps: int, shown: bool) -> None:
+        terminal = sys.stderr.isatty()
+        self._bar = tqdm(total=total_steps, initial=done_steps, unit="step", disable=not (shown and terminal))
+        self._lines = shown and not terminal
+        self._total, self._first, self._done = total_steps, done_steps, done_steps
+        self._line_every = max(total_steps // 20, 1)
+        self._next_line = done_steps + min(self._line_every, 10)
+        self._started = time.monotonic()
+
+    def step(self) -> None:
+        """One step is done."""
+        self._done += 1
+        self._bar.update()
+
+    def report(self, figures: dict[str, float]) -> None:
+        """Show running figures."""
+        text = " ".join(f"{name} {value:.4g}" for name, value in figures.items())
+        self._bar.set_postfix_str(text, refresh=False)
+        if self._lines and (self._done >= self._next_line or self._done == self._total):
+            self._next_line = self._done + self._line_every
+            left_s = (self._total - self._done) * (time.monotonic() - self._started) / (self._done - self._first)
+            share = f"{self._done}/{self._total} steps ({self._done / self._total:.0%})"
+            tqdm.write(f"{share} | {text} | {left_s // 60:.0f} min {left_s % 60:.0f} s left")
+
+    def note(self, text: str) -> None:
+        """A line that stays."""
+        if self._lines or not self._bar.disable:
+            tqdm.write(text)
+
+    def close(self) -> None:
+        """End the bar."""
+        self._bar.close()
+
+
+def _typed(frame: pd.DataFrame) -> pd.DataFrame:
+    for column in frame.columns.drop("split", errors="ignore"):
+        frame[column] = pd.to_numeric(frame[column], errors="coerce")
+    return frame.astype({"step": int}) if "step" in frame else pd.DataFrame(columns=list(COLUMNS))
+
+
+def _tensorboard_writer(folder: Path, after_step: int):
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        logger.warning("no TensorBoard logs (%s): pip install tensorboard, or set tensorboard: false", error)
+        return None
+    return SummaryWriter(str(folder), purge_step=after_step + 1)

@@ -1,0 +1,272 @@
+"""Pre-training: exact resumption after any stop, and what a run writes.
+
+Run as a script (`python test_pretrain.py RUN_FOLDER`) this file trains once; the SIGKILL test kills that.
+"""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from medslip_core import pretrain as pretrain_module
+from medslip_core.augment import AugmentParams
+from medslip_core.checkpoint import list_checkpoints
+from medslip_core.model import MedslipConfig, MedslipModel
+from medslip_core.pretrain import NonFiniteLossError, ParametersChangedError, macro_auroc, pretrain
+from medslip_core.pretrain_params import PretrainParams
+from medslip_core.training_log import COLUMNS, TERMS, read_history
+from medslip_core.vocabulary import ANATOMIES, PATHOLOGIES
+
+PARAMS = PretrainParams(
+    seed=3, epochs=2, batch_size=4, learning_rate=1e-3, warmup_epochs=0.5, negatives=3, validation_min_count=1,
+    checkpoint_every_steps=1, log_every_steps=2, tensorboard=False,
+    augment=AugmentParams(crop_scale=(0.6, 1.0), noise=0.05, gamma=0.2),
+)  # fmt: skip
+STEPS = 6  # 10 training images in batches of 4, 4 and 2, twice
+
+
+class TinyCorpus:
+    """In memory, with what `PreparedCorpus` offers to training: 10 images to train on and 6 to validate on."""
+
+    def __init__(self) -> None:
+        random = np.random.default_rng(0)
+        self.header = {"sha256": "of a tiny corpus"}
+        self.images = random.integers(0, 256, (16, 40, 40), dtype=np.uint8)
+        self._matrix = random.choice(np.array([-1, 0, 1], np.int8), (16, 51, 75), p=[0.8, 0.1, 0.1])
+
+    def rows(self, split: str) -> np.ndarray:
+        return {"train": np.arange(10), "validate": np.arange(10, 16)}[split]
+
+    def matrix(self, rows: np.ndarray, uncertain: int = -1, source: str = "report") -> np.ndarray:
+        return self._matrix[rows]
+
+
+def tiny_model() -> MedslipModel:
+    torch.manual_seed(0)
+    model = MedslipModel(MedslipConfig(
+        backbone="test_resnet", image_size=32, hidden_dim=16, decoder_layers=1, decoder_heads=2, feed_forward_dim=16,
+        text_dim=8,
+    ))  # fmt: skip
+    model.set_books(torch.randn(len(ANATOMIES), 8), torch.randn(len(PATHOLOGIES), 8), "random")
+    return model
+
+
+def train(folder: Path, params: PretrainParams = PARAMS, **options):
+    torch.set_num_threads(1)
+    return pretrain(params, TinyCorpus(), folder, model=tiny_model(), **options)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of the files of the last checkpoint and of the resulting model."""
+    files = [*list_checkpoints(folder / "checkpoints")[0].glob("*.safetensors"), folder / "model" / "model.safetensors"]
+    assert len(files) >= 3
+    return {file.parent.name + "/" + file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing in the library may catch it."""
+
+
+def kill_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
+    """Let this many further training steps happen, and then none."""
+    done = []
+    original = pretrain_module._Run.train_step
+
+    def train_step(run):
+        if len(done) == steps:
+            raise Killed
+        done.append(run.step)
+        return original(run)
+
+    monkeypatch.setattr(pretrain_module._Run, "train_step", train_step)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    return folder, train(folder)
+
+
+def test_a_finished_run_has_everything(uninterrupted):
+    folder, result = uninterrupted
+    assert result.steps == STEPS and result.best_step in (3, 6) and 0 <= result.best_score <= 1
+    assert list(result.history.columns) == list(COLUMNS)
+    assert (result.history.query("split == 'train'")["step"] == [2, 3, 4, 6]).all()
+    assert (result.history.query("split == 'validate'")["step"] == [3, 6]).all()
+    assert np.isfinite(result.history[list(TERMS)].to_numpy(float)).all()
+    assert pd.read_csv(folder / "history.csv").shape == result.history.shape
+    assert [f.name for f in list_checkpoints(folder / "checkpoints")] == ["step-00000006", "step-00000005"]
+    loaded = MedslipModel.from_pretrained(folder / "model")
+    best = torch.cat([weights.flatten() for weights in result.model.state_dict().values()])
+    assert torch.equal(best, torch.cat([weights.flatten() for weights in loaded.state_dict().values()]))
+
+
+def test_the_last_batch_of_an_epoch_counts_and_every_image_is_seen_once():
+    run = pretrain_module._Run(PARAMS, TinyCorpus(), Path("unused"), tiny_model())
+    seen = [run.batch(step)[0] for step in range(STEPS)]
+    assert [len(rows) for rows in seen] == [4, 4, 2, 4, 4, 2]
+    assert sorted(np.concatenate(seen[:3])) == list(range(10)) == sorted(np.concatenate(seen[3:]))
+    assert not np.array_equal(np.concatenate(seen[:3]), np.concatenate(seen[3:]))
+
+
+@pytest.mark.parametrize("stops", [[1], [2], [3], [4], [5], [1, 1, 1, 1, 1]])
+def test_killed_and_resumed_ends_bit_equal(stops, uninterrupted, tmp_path):
+    for steps in stops:
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+            kill_after(patch, steps)
+            train(tmp_path)
+    torch.manual_seed(99)  # the global generator is of no account
+    result = train(tmp_path)
+    assert digests(tmp_path) == digests(uninterrupted[0])
+    compared = ["step", "epoch", "split", *TERMS, "gradient_norm"]
+    pd.testing.assert_frame_equal(result.history[compared], uninterrupted[1].history[compared], check_exact=True)
+
+
+def test_killed_between_checkpoints_repeats_the_lost_steps(tmp_path):
+    params = replace(PARAMS, checkpoint_every_steps=2, average_decay=0.9, accumulation_steps=2, frozen_batch_norm=True)
+    train(tmp_path / "whole", params)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        kill_after(patch, 5)
+        train(tmp_path / "stopped", params)
+    train(tmp_path / "stopped", params)
+    assert digests(tmp_path / "stopped") == digests(tmp_path / "whole")
+
+
+def test_a_real_process_killed_with_sigkill(uninterrupted, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, __file__, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "SLOW_STEPS_S": "0.2"},
+    )
+    deadline = time.monotonic() + 100
+    while not list_checkpoints(tmp_path / "checkpoints") and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait(timeout=60) == -signal.SIGKILL and not (tmp_path / "model").exists()
+    train(tmp_path)
+    assert digests(tmp_path) == digests(uninterrupted[0])
+
+
+@pytest.mark.parametrize("number, stop", [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_a_signal_finishes_the_step_and_saves(number, stop, uninterrupted, tmp_path):
+    params = replace(PARAMS, checkpoint_every_steps=0)
+    with pytest.MonkeyPatch.context() as patch:
+        original = pretrain_module._Run.train_step
+
+        def train_step(run):
+            if run.step == 1:
+                os.kill(os.getpid(), number)
+            return original(run)
+
+        patch.setattr(pretrain_module._Run, "train_step", train_step)
+        with pytest.raises(stop):
+            train(tmp_path, params)
+    assert [folder.name for folder in list_checkpoints(tmp_path / "checkpoints")] == ["step-00000002"]
+    assert signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL)
+    train(tmp_path, params)
+    assert digests(tmp_path) == digests(uninterrupted[0])
+
+
+def test_a_finished_run_is_not_trained_again(uninterrupted, monkeypatch):
+    kill_after(monkeypatch, 0)
+    before = digests(uninterrupted[0])
+    assert train(uninterrupted[0]).steps == STEPS
+    assert digests(uninterrupted[0]) == before
+
+
+def test_a_spoilt_newest_checkpoint_falls_back_to_the_one_before(uninterrupted, tmp_path, caplog):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        kill_after(patch, 4)
+        train(tmp_path)
+    weights = list_checkpoints(tmp_path / "checkpoints")[0] / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[len(data) // 2] ^= 4
+    weights.write_bytes(data)
+    train(tmp_path)
+    assert "passed over" in caplog.text and "step-00000004/model.safetensors" in caplog.text
+    assert digests(tmp_path) == digests(uninterrupted[0])
+
+
+def test_resuming_with_other_parameters_names_them(uninterrupted):
+    with pytest.raises(ParametersChangedError, match=r"learning_rate was 0\.001, is 0\.002"):
+        train(uninterrupted[0], replace(PARAMS, learning_rate=2e-3))
+    with pytest.raises(ParametersChangedError, match="augment.flip_prob was 0.5, is 0.0"):
+        train(uninterrupted[0], replace(PARAMS, augment=replace(PARAMS.augment, flip_prob=0.0)))
+    train(uninterrupted[0], replace(PARAMS, keep_checkpoints=3))  # of no account for the result
+
+
+def test_resume_false_starts_anew(tmp_path):
+    train(tmp_path, replace(PARAMS, epochs=1, warmup_epochs=0.0))
+    result = train(tmp_path, replace(PARAMS, epochs=1, warmup_epochs=0.0, seed=4), resume=False)
+    assert result.steps == 3 and len(result.history) == 3
+
+
+def test_a_non_finite_loss_stops_with_its_batch_saved(tmp_path, monkeypatch):
+    original = pretrain_module._Run.losses
+
+    def losses(run, output, matrix, negatives):
+        terms = original(run, output, matrix, negatives)
+        return replace(terms, total=terms.total * float("nan")) if run.step == 1 else terms
+
+    monkeypatch.setattr(pretrain_module._Run, "losses", losses)
+    with pytest.raises(NonFiniteLossError, match="step 1: total nan"):
+        train(tmp_path)
+    batch = pretrain_module.safetensors.torch.load_file(tmp_path / "non_finite" / "batch.safetensors")
+    assert batch["pixel_values"].shape == (4, 3, 32, 32) and batch["matrix"].shape == (4, 51, 75)
+    assert json.loads((tmp_path / "non_finite" / "figures.json").read_text())["step"] == 1
+    assert [folder.name for folder in list_checkpoints(tmp_path / "checkpoints")] == ["step-00000001"]
+
+
+def test_accumulation_gives_the_gradient_of_the_parts(tmp_path):
+    """Two halves, weighted by size: the mean of both halves' losses, as logged."""
+    still = dict(checkpoint_every_steps=0, log_every_steps=1, epochs=1, warmup_epochs=0.0, frozen_batch_norm=True)
+    two = train(tmp_path / "two", replace(PARAMS, accumulation_steps=2, **still)).history
+    four = train(tmp_path / "four", replace(PARAMS, accumulation_steps=4, **still)).history
+    # ICL and existence average over stated entries, so parts of a batch weigh slightly differently
+    assert two["icl"][0] == pytest.approx(four["icl"][0], rel=0.05)
+    assert (two["step"] == four["step"]).all()  # also where the last batch has fewer images than parts
+
+
+def test_early_stopping_and_frozen_stages(tmp_path):
+    model = tiny_model()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    params = replace(PARAMS, epochs=4, early_stopping_epochs=1, frozen_stages=2, frozen_batch_norm=True,
+                     learning_rate=0.0, warmup_learning_rate=0.0, final_learning_rate=0.0)  # fmt: skip
+    result = pretrain(params, TinyCorpus(), tmp_path, model=model)
+    assert result.steps == 6 and result.best_step == 3  # nothing learns, so the second epoch is no better
+    assert not model.trunk.network.conv1[0].weight.requires_grad and model.gate.weight.requires_grad
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_macro_auroc_leaves_out_what_cannot_be_judged():
+    labels = np.array([[1, 1, -1], [0, 1, 0], [1, -1, 1], [0, 1, -1]], np.int8)
+    prob = np.array([[0.9, 0.1, 0.0], [0.2, 0.2, 0.3], [0.1, 0.3, 0.8], [0.15, 0.1, 0.1]])
+    assert macro_auroc(labels, prob, min_count=2) == pytest.approx(0.5)  # column 0 alone
+    assert macro_auroc(labels, prob, min_count=1) == pytest.approx(0.75)  # columns 0 and 2
+    assert np.isnan(macro_auroc(labels, prob, min_count=3))
+
+
+def test_a_torn_line_of_the_history_is_left_out(tmp_path):
+    path = tmp_path / "history.csv"
+    path.write_text(",".join(COLUMNS) + "\n1,0.5,train," + ",".join(["1.0"] * 10) + "\n2,1.0,tra")
+    assert list(read_history(path)["step"]) == [1]
+
+
+def test_validation_data_that_cannot_choose_the_best_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="lower validation_min_count, or set best_by: total"):
+        train(tmp_path, replace(PARAMS, validation_min_count=5))
+
+
+if __name__ == "__main__":
+    step = pretrain_module._Run.train_step
+    pretrain_module._Run.train_step = lambda run: (time.sleep(float(os.environ["SLOW_STEPS_S"])), step(run))[1]
+    train(Path(sys.argv[1]))
