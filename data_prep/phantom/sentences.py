@@ -1,0 +1,423 @@
+"""The sentences of the phantom's reports, in the markup of `phrases.py`.
+
+Written for this project in the common manner of chest radiograph reports; none is taken from a real one.
+"""
+
+from dataclasses import dataclass
+
+_LUNGS = "left_lung_unspec+right_lung_unspec"
+
+
+@dataclass(frozen=True)
+class Wording:
+    """How one kind of finding is written: plainly, with doubt, and in short for the impression."""
+
+    organ: str  # part of the FINDINGS section: "devices", "lungs", "pleura", "heart", "mediastinum", "bones", "abdomen"
+    plain: tuple[str, ...]
+    hedged: tuple[str, ...] = ()
+    short: tuple[str, ...] = ()
+
+
+FINDINGS: dict[str, Wording] = {
+    "effusion": Wording(
+        "pleura",
+        plain=(
+            "There is a {size} {at} [effusion].",
+            "{Size} {at} [effusion] is present.",
+            "A {size} {at} [effusion] is noted.",
+            "A {size} {at} [effusion] is again seen.",
+            "{Size} {side} [effusion].",
+            "A {size} {at} [effusion] is present. There is [blunting|blunt@{angles}] of the {side} costophrenic angle.",
+        ),
+        hedged=("Possible {size} {at} [effusion|?effusion].", "A {size} {at} [effusion|?effusion] cannot be excluded."),
+        short=("{Size} {at} [effusion].", "{Size} {side} [effusion]."),
+    ),
+    "pneumothorax": Wording(
+        "pleura",
+        plain=(
+            "There is a {size} {side} [pneumothorax].",
+            "A {size} {side} [pneumothorax] is present.",
+            "{Size} {side} [pneumothorax] is seen.",
+            "A {size} {side} [pneumothorax] is again noted.",
+        ),
+        hedged=("Possible {size} {side} [pneumothorax|?pneumothorax].",),
+        short=("{Size} {side} [pneumothorax].",),
+    ),
+    "thickening": Wording(
+        "pleura",
+        plain=(
+            "There is {degree} {at} [thickening|thicken].",
+            "{Degree} {at} [thickening|thicken] is present.",
+            "{Degree} {at} [thickening|thicken] is again noted.",
+        ),
+        hedged=("Possible {at} [thickening|?thicken].",),
+        short=("{Degree} {at} [thickening|thicken].",),
+    ),
+    "pneumonia": Wording(
+        "lungs",
+        plain=(
+            "{At} changes are consistent with [pneumonia].",
+            "There is {at} [pneumonia].",
+            "{Degree} {at} [opacity] is consistent with [pneumonia].",
+            "There is a focal [opacity] in the {in} compatible with [pneumonia].",
+            "There is airspace [opacity] in the {in}, most consistent with [pneumonia].",
+        ),
+        hedged=(
+            "{Degree} {at} [opacity] may represent [pneumonia|?pneumonia].",
+            "There is a [opacity] in the {in}, possibly [pneumonia|?pneumonia].",
+        ),
+        short=("{At} [pneumonia].", "{At} [opacity] compatible with [pneumonia]."),
+    ),
+    "consolidation": Wording(
+        "lungs",
+        plain=(
+            "There is [consolidation] in the {in}.",
+            "{Degree} {at} [consolidation] is seen.",
+            "There is {degree} {at} [consolidation].",
+            "There is a focal [consolidation] in the {in}.",
+            "Dense [consolidation] is seen in the {in}.",
+        ),
+        hedged=("Possible {at} [consolidation|?consolidation].",),
+        short=("{At} [consolidation].",),
+    ),
+    "infiltrate": Wording(
+        "lungs",
+        plain=(
+            "There is a {degree} {at} [infiltrate].",
+            "There is an [infiltrate] in the {in}.",
+            "{Degree} patchy {at} [infiltrates|infiltrate] are seen.",
+            "Streaky [infiltrates|infiltrate] are present in the {in}.",
+        ),
+        hedged=("Possible {at} [infiltrate|?infiltrate].",),
+        short=("{At} [infiltrate].",),
+    ),
+    "haze": Wording(
+        "lungs",
+        plain=(
+            "There is a {degree} {at} [opacity].",
+            "There is an ill-defined [opacity] in the {in}.",
+            "{Degree} {at} [opacity] is noted.",
+            "Hazy [opacity] is seen in the {in}.",
+        ),
+        hedged=("Questionable {at} [opacity|?opacity].",),
+        short=("{At} [opacity].",),
+    ),
+    "plate atelectasis": Wording(
+        "lungs",
+        plain=(
+            "There is {degree} {at} [atelectasis].",
+            "{Degree} [atelectasis] is seen in the {in}.",
+            "Linear [atelectasis] is present in the {in}.",
+            "{Degree} {at} [atelectasis] is again noted.",
+            "Platelike [atelectasis] is noted in the {in}.",
+        ),
+        hedged=("Possible {at} [atelectasis|?atelectasis].",),
+        short=("{Degree} {at} [atelectasis].",),
+    ),
+    "edema": Wording(
+        "lungs",
+        plain=(
+            "There is {degree} pulmonary [edema|edema@pulmonary].",
+            "{Degree} pulmonary [edema|edema@pulmonary] is present.",
+            "Vascular indistinctness suggests {degree} pulmonary [edema|edema@pulmonary].",
+            "{Degree} pulmonary [edema|edema@pulmonary] has increased compared to the prior study.",
+        ),
+        hedged=("Possible {degree} pulmonary [edema|?edema@pulmonary].",),
+        short=("{Degree} pulmonary [edema|edema@pulmonary].",),
+    ),
+    "nodule": Wording(
+        "lungs",
+        plain=(
+            "There is a {mm} mm [nodule] in the {in}.",
+            "A [nodule] measuring {mm} mm is seen in the {in}.",
+            "There is a {at} [nodule].",
+            "A {mm} mm [nodule] projects over the {in}.",
+        ),
+        hedged=("Possible [nodule|?nodule] in the {in}.", "A {at} [nodule|?nodule] is suspected."),
+        short=("{At} [nodule].",),
+    ),
+    "mass": Wording(
+        "lungs",
+        plain=(
+            "There is a {mm} mm [mass] in the {in}.",
+            "A {at} [mass] is present.",
+            "A rounded [mass] is seen in the {in}.",
+        ),
+        hedged=("Possible [mass|?mass] in the {in}.",),
+        short=("{At} [mass].",),
+    ),
+    "granuloma": Wording(
+        "lungs",
+        plain=(
+            "There is a [calcification] in the {in}.",
+            "A small {at} [calcification] is again seen.",
+        ),
+    ),
+    "scar": Wording(
+        "lungs",
+        plain=(
+            "There is {degree} [scarring|scar] in the {in}.",
+            "[Scarring|scar] in the {in} is again noted.",
+        ),
+        short=("[Scarring|scar] in the {in}.",),
+    ),
+    "emphysema": Wording(
+        "lungs",
+        plain=(
+            f"There is {{degree}} [emphysema|emphysema@{_LUNGS}].",
+            f"[Emphysema|emphysema@{_LUNGS}] is again seen.",
+            f"The lungs are [hyperinflated|hyperinflate@{_LUNGS}], consistent with [emphysema|emphysema@{_LUNGS}].",
+            f"{{Degree}} [emphysematous changes|emphysema@{_LUNGS}] are present.",
+        ),
+        hedged=(f"Possible [emphysema|?emphysema@{_LUNGS}].",),
+        short=(f"[Emphysema|emphysema@{_LUNGS}].",),
+    ),
+    "fibrosis": Wording(
+        "lungs",
+        plain=(
+            "There is {degree} [fibrosis|tail_abnorm_obs] in the {in}.",
+            "{At} [fibrosis|tail_abnorm_obs] is present.",
+            "There are {degree} [fibrotic changes|tail_abnorm_obs] in the {in}.",
+        ),
+        hedged=("Possible {at} [fibrosis|?tail_abnorm_obs].",),
+        short=("{At} [fibrosis|tail_abnorm_obs].",),
+    ),
+    "low volumes": Wording(
+        "lungs",
+        plain=(
+            "Lung volumes are [low|low@lung_volumes].",
+            "There are [low lung volumes|low@lung_volumes].",
+            "[Low lung volumes|low@lung_volumes] are again seen.",
+        ),
+    ),
+    "cardiomegaly": Wording(
+        "heart",
+        plain=(
+            "There is {degree} [cardiomegaly|cardiomegaly@heart_size].",
+            "{Degree} [cardiomegaly|cardiomegaly@heart_size] is present.",
+            "The [heart is enlarged|cardiomegaly@heart_size].",
+            "The [cardiac silhouette is enlarged|cardiomegaly@heart_size].",
+            "{Degree} [cardiomegaly|cardiomegaly@heart_size] is again seen.",
+        ),
+        hedged=("Possible {degree} [cardiomegaly|?cardiomegaly@heart_size].",),
+        short=("{Degree} [cardiomegaly|cardiomegaly@heart_size].",),
+    ),
+    "tortuous aorta": Wording(
+        "mediastinum",
+        plain=(
+            "The aorta is [tortuous|tortuous@aorta].",
+            "There is a [tortuous|tortuous@aorta] thoracic aorta.",
+        ),
+    ),
+    "hernia": Wording(
+        "abdomen",
+        plain=(
+            "There is a {size} hiatal [hernia|hernia@stomach].",
+            "A {size} hiatal [hernia|hernia@stomach] is noted.",
+            "A hiatal [hernia|hernia@stomach] is again seen.",
+        ),
+        hedged=("Possible {size} hiatal [hernia|?hernia@stomach].",),
+        short=("Hiatal [hernia|hernia@stomach].",),
+    ),
+    "rib fracture": Wording(
+        "bones",
+        plain=(
+            "There is a [fracture] of a {side} rib.",
+            "A [fracture] of a {side} rib is again seen.",
+        ),
+        short=("[Fracture] of a {side} rib.",),
+    ),
+    "endotracheal tube": Wording(
+        "devices",
+        plain=(
+            "An [endotracheal tube|tube@trachea] is in place in the trachea.",
+            "The [endotracheal tube|tube@trachea] terminates in the mid trachea.",
+        ),
+    ),
+    "gastric tube": Wording(
+        "devices",
+        plain=(
+            "A [nasogastric tube|tube@stomach] terminates in the stomach.",
+            "An [enteric tube|tube@stomach] courses into the stomach.",
+            "The [nasogastric tube|tube@stomach] [tip|tip@stomach] projects over the stomach.",
+        ),
+    ),
+    "chest tube": Wording("devices", plain=("A {side} [chest tube|tube] is in place in the pleural space.",)),
+    "central line": Wording(
+        "devices",
+        plain=(
+            "A [central venous catheter|catheter] terminates in the {in}.",
+            "A [central venous catheter|catheter] is seen with its [tip] in the {in}.",
+        ),
+    ),
+    "picc": Wording(
+        "devices",
+        plain=(
+            "A [PICC|picc] terminates in the {in}.",
+            "A [PICC line|picc] is seen with its [tip] in the {in}.",
+        ),
+    ),
+    "pacemaker": Wording(
+        "devices",
+        plain=(
+            "A [pacemaker|pacemaker@right_atrium+right_ventricle] projects over the right atrium and right ventricle.",
+            "A [pacemaker|pacemaker@right_atrium+right_ventricle] has [leads|lead@right_atrium+right_ventricle] "
+            "in the right atrium and right ventricle.",
+        ),
+    ),
+    "sternal wires": Wording("devices", plain=("[Sternal wires|wire@unspecified] are [intact|intact@other].",)),
+    "clips": Wording("devices", plain=("Surgical [clips|clip] project over the {in}.",)),
+}
+"""Kind of finding (`pathology.CATALOGUE`) -> its wordings."""
+
+
+@dataclass(frozen=True)
+class Health:
+    """Sentences on a healthy organ, true when the study has none of `unless` (kinds, or organs of the report)."""
+
+    organ: str
+    unless: tuple[str, ...]
+    sentences: tuple[str, ...]
+
+
+_OPACITIES = ("pneumonia", "consolidation", "infiltrate", "haze", "mass", "edema")
+
+HEALTH: tuple[Health, ...] = (
+    Health(
+        "lungs",
+        ("lungs", "pleura"),
+        (
+            f"The lungs are [clear|clear@{_LUNGS}].",
+            f"Lungs are [clear|clear@{_LUNGS}].",
+            f"Both lungs are [clear|clear@{_LUNGS}].",
+            f"The lungs are [clear|clear@{_LUNGS}] without focal [consolidation|!consolidation@{_LUNGS}].",
+        ),
+    ),
+    Health(
+        "lungs",
+        _OPACITIES,
+        (
+            f"There is no focal [consolidation|!consolidation@{_LUNGS}].",
+            f"No focal [consolidation|!consolidation@{_LUNGS}] is seen.",
+            f"No evidence of [pneumonia|!pneumonia@{_LUNGS}].",
+        ),
+    ),
+    Health(
+        "lungs",
+        ("edema",),
+        (
+            "There is no pulmonary [edema|!edema@pulmonary].",
+            "Pulmonary vasculature is [normal|normal@pulmonary].",
+            "No pulmonary vascular [congestion|!congestion@pulmonary].",
+        ),
+    ),
+    Health(
+        "pleura",
+        ("effusion", "pneumothorax"),
+        (
+            "There is no pleural [effusion|!effusion@pleural_unspec] or [pneumothorax|!pneumothorax@pleural_unspec].",
+            "No pleural [effusion|!effusion@pleural_unspec] or [pneumothorax|!pneumothorax@pleural_unspec] is seen.",
+            "No [pneumothorax|!pneumothorax@pleural_unspec] or pleural [effusion|!effusion@pleural_unspec].",
+        ),
+    ),
+    Health(
+        "pleura",
+        ("effusion",),
+        ("There is no pleural [effusion|!effusion@pleural_unspec].",),
+    ),
+    Health(
+        "pleura",
+        ("effusion", "thickening", "emphysema"),
+        ("The costophrenic angles are [sharp|sharp@costophrenic_unspec].",),
+    ),
+    Health(
+        "pleura",
+        ("pneumothorax",),
+        (
+            "There is no [pneumothorax|!pneumothorax@pleural_unspec].",
+            "No evidence of [pneumothorax|!pneumothorax@pleural_unspec].",
+        ),
+    ),
+    Health(
+        "heart",
+        ("cardiomegaly",),
+        (
+            "The heart size is [normal|normal@heart_size].",
+            "Heart size is [normal|normal@heart_size].",
+            "The heart is [normal|normal@heart_size] in size.",
+            "Cardiac silhouette is within [normal limits|normal@heart_size].",
+            "The cardiac silhouette is [unremarkable|unremarkable@heart_size].",
+        ),
+    ),
+    Health(
+        "mediastinum",
+        ("mediastinum", "hernia"),
+        (
+            "The mediastinal and hilar contours are [normal|normal@mediastinal+hilar_unspec].",
+            "Mediastinal and hilar contours are [unremarkable|unremarkable@mediastinal+hilar_unspec].",
+            "The mediastinum is [unremarkable|unremarkable@mediastinal].",
+            "Hilar contours are [normal|normal@hilar_unspec].",
+        ),
+    ),
+    Health(
+        "mediastinum",
+        ("mediastinum", "hernia", "cardiomegaly"),
+        (
+            "The cardiomediastinal silhouette is [normal|normal@heart_size+mediastinal].",
+            "Cardiomediastinal contours are [unremarkable|unremarkable@heart_size+mediastinal].",
+        ),
+    ),
+    Health(
+        "bones",
+        ("bones",),
+        (
+            "No acute osseous [abnormality|!abnormality@other].",
+            "Osseous structures are [unremarkable|unremarkable@other].",
+            "The bony structures are [intact|intact@other].",
+            "No [fracture|!fracture@rib] of the ribs.",
+        ),
+    ),
+    Health("abdomen", ("abdomen",), ("No [free air|!air@other] is seen.",)),
+)
+"""In the order of a report; of several that are true of an organ, the earlier is the more likely choice."""
+
+HEALTHY_SIDE: dict[str, tuple[str, ...]] = {
+    "lungs": ("The {other} lung is [clear|clear@{other}_lung_unspec].",),
+    "effusion": ("There is no {other} pleural [effusion|!effusion@{other}_pleural].",),
+    "pneumothorax": ("There is no {other} [pneumothorax|!pneumothorax@{other}_pleural].",),
+}
+"""Organ or kind of a one-sided finding -> what is said of the other side."""
+
+NOTHING_FOUND = (
+    "No acute cardiopulmonary [process|!process@cardiopulmonary].",
+    "No acute cardiopulmonary [abnormality|!abnormality@cardiopulmonary].",
+    "No evidence of acute cardiopulmonary [disease|!disease@cardiopulmonary].",
+)
+
+DISTRACTORS = (
+    "[Degenerative changes|degenerative@spine] of the thoracic spine are noted.",
+    "Mild [degenerative changes|degenerative@spine] are seen in the thoracic spine.",
+    "Comparison is made to the prior study of ___.",
+    "Patient is rotated.",
+    "The patient's chin overlies the upper field of view.",
+    "Evaluation is limited by portable technique.",
+    "Overlying monitoring equipment is in place.",
+)
+"""Sentences on what the image does not show, or that state nothing at all."""
+
+NOTES = (
+    "The above was discussed with Dr. ___ by telephone at ___ on ___.",
+    "Clinical correlation is recommended.",
+    "Short interval follow-up is recommended.",
+)
+
+INDICATIONS = (
+    "{age} {sex} with shortness of breath // evaluate for pneumonia",
+    "{age} {sex} with cough and fever // infiltrate?",
+    "{age} {sex} with chest pain // acute process?",
+    "{age} {sex} with hypoxia // edema, effusion",
+    "{age} {sex} with ___ // pre-op",
+    "{age} {sex} s/p ___, evaluate for pneumothorax",
+    "{age} {sex} with new line placement // confirm position",
+    "History: {sex} with fall // rib fracture?",
+)
