@@ -45,13 +45,13 @@ def environment_record() -> dict[str, object]:
     }
 
 
-def environment_line(record: dict[str, object]) -> str:
-    """One readable line of an `environment_record`, for the first cell of a chapter."""
+def environment_summary(record: dict[str, object]) -> str:
+    """An `environment_record` in two short lines, for the first cell of a chapter."""
     machine, packages = record["machine"], record["packages"]
     revision = (record["git_revision"] or "no git")[:9] + (" with local changes" if record["git_dirty"] else "")
     return (
         f"Python {record['python']} · torch {packages['torch']} · transformers {packages['transformers']} · "
-        f"{machine['device']}, {machine['cores']} cores · revision {revision}"
+        f"{machine['device']}, {machine['cores']} cores\nrevision {revision}"
     )
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 from IPython.display import display
 from pandas.io.formats.style import Styler
 
-from medslip_core.provenance import environment_line, environment_record
+from medslip_core.provenance import environment_record, environment_summary
 
 RUN_ID_VARIABLE = "MEDSLIP_RUN_ID"  # set by run_chapter; absent when a person runs the cells
 END_MARKER = "Chapter {name} finished (run {run_id})"
@@ -52,7 +52,7 @@ class Chapter:
         # The executed copy goes too: it belongs to the results that end here, and make then knows to run it again.
         for stale in (self.folder / "results.json", self.folder / f"{name}.ipynb"):
             stale.unlink(missing_ok=True)
-        print(environment_line(self._environment))
+        print(environment_summary(self._environment))
 
     def input(self, chapter: str) -> Path:
         """The run folder of an earlier chapter.
@@ -77,18 +77,16 @@ class Chapter:
         *,
         interval: tuple[float, float] | None = None,
         headline: str | None = None,
-    ) -> str:
+    ) -> None:
         """Record a number of this run, and glue it for the prose.
 
         Args:
-            name: key for the prose, {glue:text}`name`; with an interval also {glue:text}`name_interval`.
+            name: key for the prose, {glue:text}`name`, from another chapter {glue:text}`chapter.ipynb::name:s`; with an
+                interval also `name_interval`.
             value: the number, or a short text.
             form: how it reads, as for `str.format`, e.g. "{:.3f}".
             interval: lower and upper bound of the 95 % interval.
             headline: one line that says what the number is; with it the number stands on the book's first page.
-
-        Returns:
-            The formatted value.
         """
         text = form.format(value)
         record: dict[str, object] = {"value": _plain(value), "text": text}
@@ -100,7 +98,6 @@ class Chapter:
         if headline is not None:
             record["headline"] = headline
         self._numbers[name] = record
-        return text
 
     def table(self, name: str, frame: pd.DataFrame, form: str = "{:.3f}") -> Styler:
         """Write a result table as CSV and JSON into the chapter's folder, and return it styled for display.
@@ -117,7 +114,7 @@ class Chapter:
         records.to_json(path.with_suffix(".json"), orient="records", indent=1)
         self._tables[name] = f"tables/{name}.csv"
         floats = {column: form for column in frame.select_dtypes("floating").columns}
-        styled = Styler(frame, uuid=name).format(floats, na_rep="–")
+        styled = Styler(frame, uuid=name, table_attributes='class="dataframe"').format(floats, na_rep="–")
         return styled if keep_index else styled.hide(axis="index")
 
     def finish(self) -> None:

@@ -1,0 +1,188 @@
+"""Build the book of a profile from its executed chapters; nothing is executed here, and a warning is an error.
+
+    python -m pipeline.build_book --profile demo
+
+Gathers the executed copies and the pages of book/ in `_build/<profile>/src`, writes the tables that come from the
+results files, and lets Jupyter Book make `_build/<profile>/html`.
+"""
+
+import argparse
+import json
+import logging
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import nbformat
+import yaml
+
+logger = logging.getLogger(__name__)
+
+COPIED_FOLDERS = ("_static", "extra", "images")
+
+
+class BookNotReady(RuntimeError):
+    """Chapters are missing or do not belong together; the message says what to run."""
+
+
+@dataclass(frozen=True)
+class FinishedChapter:
+    """A chapter as it was run: its executed notebook and its results.json."""
+
+    name: str
+    notebook: nbformat.NotebookNode
+    results: dict[str, object]
+
+    @property
+    def title(self) -> str:
+        first = next(cell.source for cell in self.notebook.cells if cell.cell_type == "markdown")
+        return first.splitlines()[0].lstrip("# ")
+
+
+def build_book(profile: str, repository: Path = Path()) -> Path:
+    """Build the pages.
+
+    Returns:
+        The folder of the built pages.
+
+    Raises:
+        BookNotReady: a chapter has not finished, or its executed copy is of another run than its results.
+        subprocess.CalledProcessError: Jupyter Book found an error or a warning.
+    """
+    build = repository / "_build" / profile
+    source = build / "src"
+    chapters = _finished_chapters(repository, profile)
+    shutil.rmtree(source, ignore_errors=True)
+    source.mkdir(parents=True)
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copy(repository / name, source)
+    for page in [*(repository / "book").glob("*.md"), *(repository / "book").glob("*.bib")]:
+        shutil.copy(page, source)
+    for folder in COPIED_FOLDERS:
+        shutil.copytree(repository / "book" / folder, source / folder)
+    for chapter in chapters:
+        nbformat.write(chapter.notebook, source / f"{chapter.name}.ipynb")
+    (source / "generated").mkdir()
+    (source / "generated" / "glance.md").write_text(glance_table(chapters, profile))
+    (source / "generated" / "chapters.md").write_text(chapter_list(chapters))
+    (source / "generated" / "statistics.md").write_text(statistics_tables(chapters, profile))
+
+    jupyter_book = Path(sys.executable).with_name("jupyter-book")
+    command = [jupyter_book, "build", source, "--path-output", build, "-W", "-n", "--keep-going", "-q"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # warnings and errors go to stderr
+    html = build / "html"
+    shutil.rmtree(html, ignore_errors=True)
+    (build / "_build" / "html").rename(html)
+    return html
+
+
+def glance_table(chapters: list[FinishedChapter], profile: str) -> str:
+    """Markdown table of the numbers to which chapters gave a headline."""
+    rows = [
+        (
+            f"[{number['headline']}]({chapter.name})",
+            f"**{number['text']}**",
+            number.get("interval_text", ""),
+        )
+        for chapter in chapters
+        for number in chapter.results["numbers"].values()
+        if "headline" in number
+    ]
+    note = f"Profile `{profile}`, {_date(chapters[-1].results['started'])}. Intervals are 95 %.\n\n"
+    return note + _table(("Result", "Value", "Interval"), rows)
+
+
+def chapter_list(chapters: list[FinishedChapter]) -> str:
+    """Markdown list of the chapters with links."""
+    return "".join(f"{i}. [{chapter.title}]({chapter.name})\n" for i, chapter in enumerate(chapters, start=1))
+
+
+def statistics_tables(chapters: list[FinishedChapter], profile: str) -> str:
+    """Markdown tables: time and cells of each chapter, and the environment they share."""
+    rows = []
+    for chapter in chapters:
+        cells = [cell for cell in chapter.notebook.cells if cell.cell_type == "code"]
+        slowest = max(cells, key=lambda cell: cell.metadata.papermill["duration"] or 0.0)
+        rows.append(
+            (
+                f"[{chapter.title}]({chapter.name})",
+                _duration(chapter.notebook.metadata.papermill["duration"]),
+                str(len(cells)),
+                _duration(slowest.metadata.papermill["duration"]),
+                _date(chapter.results["started"]),
+            )
+        )
+    total = sum(chapter.notebook.metadata.papermill["duration"] for chapter in chapters)
+    rows.append(("All", f"**{_duration(total)}**", "", "", ""))
+    timing = _table(("Chapter", "Time", "Code cells", "Slowest cell", "Started (UTC)"), rows)
+
+    environment = chapters[-1].results["environment"]
+    machine = environment["machine"]
+    facts = [
+        ("Profile", f"`{profile}`"),
+        ("Seed", ", ".join(sorted({str(chapter.results["seed"]) for chapter in chapters}))),
+        ("Revision", ", ".join(sorted({_revision(chapter.results["environment"]) for chapter in chapters}))),
+        ("Lock file (SHA-256)", f"`{(environment['lock_sha256'] or 'none')[:16]}…`"),
+        ("Machine", f"{machine['processor']}, {machine['cores']} cores, {machine['system']}"),
+        ("Device", f"{machine['device']}" + (f" × {machine['devices']}" if machine["devices"] > 1 else "")),
+        ("Python", environment["python"]),
+        *((name, version or "not installed") for name, version in environment["packages"].items()),
+    ]
+    return f"## Time\n\n{timing}\n\n## What it was made with\n\n{_table(('What', 'Value'), facts)}"
+
+
+def _finished_chapters(repository: Path, profile: str) -> list[FinishedChapter]:
+    toc = yaml.safe_load((repository / "_toc.yml").read_text())
+    names = [entry["file"] for entry in toc["chapters"] if (repository / "book" / f"{entry['file']}.ipynb").is_file()]
+    chapters = []
+    for name in names:
+        folder = repository / "runs" / profile / name
+        copy, results = folder / f"{name}.ipynb", folder / "results.json"
+        if not copy.is_file() or not results.is_file():
+            raise BookNotReady(f"chapter {name} has not finished in {folder}: make run PROFILE={profile}")
+        chapter = FinishedChapter(name, nbformat.read(copy, as_version=4), json.loads(results.read_text()))
+        if chapter.results["run_id"] not in chapter.notebook.cells[-1].outputs[0].text:
+            raise BookNotReady(f"{copy} and {results} are of different runs: remove {copy}, then make run")
+        chapters.append(chapter)
+    if not chapters:
+        raise BookNotReady(f"no entry of {repository / '_toc.yml'} is a notebook in book/")
+    return chapters
+
+
+def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [header, ("---",) * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def _revision(environment: dict[str, object]) -> str:
+    revision = (environment["git_revision"] or "not a git checkout")[:12]
+    return f"`{revision}`" + (" with local changes" if environment["git_dirty"] else "")
+
+
+def _duration(seconds: float | None) -> str:
+    seconds = seconds or 0.0
+    return f"{seconds:.1f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
+
+
+def _date(started: object) -> str:
+    return datetime.fromisoformat(str(started)).strftime("%Y-%m-%d %H:%M")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--profile", default="demo", help="folder of runs/ (default: demo)")
+    given = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        build_book(given.profile)
+    except (BookNotReady, subprocess.CalledProcessError) as error:
+        logger.error("book of profile %s: FAILED\n%s", given.profile, error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
