@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from data_prep.phantom.canvas import Canvas, ellipsoid, smoothstep, spline
+from data_prep.phantom.canvas import Canvas, smoothstep, spline
 from data_prep.phantom.patient import PhantomPatient
 
 SIDES = {"right": -1, "left": 1}  # patient's right lies at negative x
@@ -39,9 +39,9 @@ class Thorax:
         height = patient.lung_height_mm
         down = (y - patient.apex_mm) / np.float32(height + patient.dome_mm)  # 0 at the apices, 1 at the recesses
         inside = np.clip(down, 1e-4, 1)
-        self.wall_x = patient.half_width_mm * np.sqrt(1 - (1 - inside) ** 2.6)  # [H, 1] inner chest wall
+        self.wall_x = patient.half_width_mm * (1 - (1 - inside) ** 3.4) ** 0.42  # [H, 1] inner chest wall
         self.wall_x *= down > 0
-        self.depth = patient.depth_mm * (0.35 + 0.65 * smoothstep(inside / 0.5))
+        self.depth = patient.depth_mm * (0.5 + 0.5 * smoothstep(inside / 0.4))
         self.medial_x = 13 + 30 * np.exp(-inside / 0.05)
         self.dome_y = {side: self._dome(side) for side in SIDES}
         profile = np.sqrt(np.maximum(1 - (x / np.maximum(self.wall_x, 1)) ** 2, 0))
@@ -49,7 +49,7 @@ class Thorax:
         self.cavity, self.lung, self.full_lung = {}, {}, {}
         displaced = self._heart_and_vessels()
         for side, sign in SIDES.items():
-            medial = smoothstep((sign * x - self.medial_x) / 6 + 0.5)
+            medial = smoothstep((sign * x - self.medial_x + 14) / 30)
             above = smoothstep((self.dome_y[side] - y) / 3 + 0.5)
             recess = 0.12 * smoothstep((self.dome_y[side] + 26 - y) / 30) * (1 - above)  # lung behind the dome
             self.cavity[side] = (chest * medial * (sign * x > 0) > 4) & (y < self.dome_y[side])
@@ -78,20 +78,19 @@ class Thorax:
         width = 2 * p.half_width_mm * p.cardiothoracic_ratio * pose.heart_scale
         size, floor = width / 128, p.apex_mm + p.lung_height_mm
         at = lambda dx, dy: (dx + self.turn, dy)  # noqa: E731
-        ventricle = ellipsoid(
-            x, y, at(0.2 * width, floor - 26 * size), (0.46 * width, 46 * size), 105 * size, p.heart_tilt_deg
-        )
-        atrium = ellipsoid(x, y, at(-0.09 * width, floor - 34 * size), (0.235 * width, 52 * size), 95 * size)
-        outflow = ellipsoid(x, y, at(16, floor - 84 * size), (28 * size, 34), 70, 20)
+        ellipsoid = self.canvas.ellipsoid
+        ventricle = ellipsoid(at(0.17 * width, floor - 22 * size), (0.51 * width, 45 * size), 105 * size, p.heart_tilt_deg)
+        atrium = ellipsoid(at(-0.09 * width, floor - 36 * size), (0.235 * width, 50 * size), 95 * size)
+        outflow = ellipsoid(at(15, floor - 80 * size), (30 * size, 46), 75, 14)
         knob_y = p.apex_mm + 0.31 * p.lung_height_mm
         self.knob = (22 + self.turn, knob_y)
-        knob = ellipsoid(x, y, self.knob, (p.knob_mm * 1.1 * pose.knob_scale, p.knob_mm * 1.15 * pose.knob_scale), 60)
+        knob = ellipsoid(self.knob, (p.knob_mm * 1.1 * pose.knob_scale, p.knob_mm * 1.15 * pose.knob_scale), 60)
         swing = (p.tortuosity_mm + pose.swing_mm) * np.sin((y - knob_y) / 55)
         below = smoothstep((y - knob_y) / 12)
         tube = lambda middle, half: np.sqrt(np.maximum(1 - ((x - middle) / half) ** 2, 0))  # noqa: E731
         aorta = 2 * 12 * below * tube(20 + 0.6 * self.turn + swing, 12 + 0.2 * pose.swing_mm)
         upper = p.mediastinum_mm + 7 * smoothstep((knob_y + 25 - y) / 60)
-        mediastinum = 90 * tube(self.turn, upper) * smoothstep((floor - y) / 40)
+        mediastinum = 120 * tube(self.turn, upper) * smoothstep((floor - y) / 40)
         svc = 22 * tube(self.turn - p.mediastinum_mm + 4, 10) * smoothstep((floor - 60 * size - y) / 20 + 0.5)
         svc = svc * smoothstep((y - p.apex_mm - 15) / 20)
         gain = pose.vessel_scale * p.vessel_gain
@@ -100,7 +99,7 @@ class Thorax:
             "left": (p.mediastinum_mm + 12 + self.turn, knob_y + 33.0),
         }
         hila = sum(
-            ellipsoid(x, y, self.hilum[s], (11 * gain**0.5, 19 * gain**0.5), 20 * gain, 14 * SIDES[s]) for s in SIDES
+            ellipsoid(self.hilum[s], (11 * gain**0.5, 19 * gain**0.5), 20 * gain, 14 * SIDES[s]) for s in SIDES
         )
         self.heart = np.maximum(np.maximum(ventricle, atrium), outflow)
         self.floor, self.carina = floor, (self.turn * 0.7 + 2, knob_y + 22.0)
@@ -120,21 +119,22 @@ class Thorax:
         slope = smoothstep((y - (p.apex_mm - 62 + 0.27 * np.abs(x))) / 75) ** 0.5  # trapezius and shoulder line
         width = outer + 75 * smoothstep((p.apex_mm + 95 - y) / 90)
         flat = np.maximum(1 - (np.abs(x) / width) ** 4, 0) ** 0.5
-        trunk = (p.depth_mm + 2 * p.wall_mm) * slope * flat * (1 - 0.25 * smoothstep((p.apex_mm + 60 - y) / 80))
-        neck = 130 * np.sqrt(np.maximum(1 - (x / (52 + 0.4 * p.wall_mm)) ** 2, 0)) * smoothstep((p.apex_mm + 40 - y) / 60)
-        spread = 40 if self.pose.view == "PA" else 14
+        trunk = (p.depth_mm + 2 * p.wall_mm) * slope * flat * (1 - 0.42 * smoothstep((p.apex_mm + 75 - y) / 90))
+        nape = 50 + 0.4 * p.wall_mm + 45 * smoothstep((y - p.apex_mm + 75) / 70)
+        neck = 130 * np.sqrt(np.maximum(1 - (x / nape) ** 2, 0)) * smoothstep((p.apex_mm + 40 - y) / 60)
+        spread = 52 if self.pose.view == "PA" else 20
         arm = limbs(
             self.canvas,
             [
-                [(s * 60, p.apex_mm + 2), (s * (outer + 2), p.apex_mm + 46), (s * (outer + spread + 22), 215)]
+                [(s * 60, p.apex_mm + 2), (s * (outer + 12), p.apex_mm + 46), (s * (outer + spread + 12), 215)]
                 for s in (-1, 1)
             ],
-            36 + 0.35 * p.wall_mm,
+            42 + 0.35 * p.wall_mm,
         )
         breasts = sum(
-            ellipsoid(x, y, (s * 0.52 * p.half_width_mm, 0.33 * p.lung_height_mm), (62, 50), p.breast_mm) for s in (-1, 1)
+            self.canvas.ellipsoid((s * 0.52 * p.half_width_mm, 0.33 * p.lung_height_mm), (62, 50), p.breast_mm) for s in (-1, 1)
         )
-        return np.maximum(np.maximum(trunk, neck), arm) + self.canvas.blur(breasts + self.canvas.zeros(), 3)
+        return self.canvas.blur(np.maximum(np.maximum(trunk, neck), arm) + breasts, 3)
 
     def inset(self) -> np.ndarray:
         """Distance in mm from the chest wall and the apices inwards, 0 outside, [H, W] float32."""

@@ -1,5 +1,8 @@
 """The plane on which a chest is built: a grid in patient millimetres, with strokes, blobs and textures on it."""
 
+from functools import cache
+from itertools import accumulate, pairwise
+
 import cv2
 import numpy as np
 
@@ -34,9 +37,10 @@ class Canvas:
         """Draw smooth lines (each [N, 2] mm) into a uint8 canvas; a line thinner than a pixel is drawn fainter."""
         width_px = width_mm / self.mm_per_px
         drawn_px = max(1, round(width_px))
-        scaled = [np.round((line / self.mm_per_px + (self.size - 1) / 2) * 16).astype(np.int32) for line in lines_mm]
+        ends = [0, *accumulate(len(line) for line in lines_mm)]
+        points = np.rint((np.concatenate(lines_mm) / self.mm_per_px + (self.size - 1) / 2) * 16).astype(np.int32)
         grey = min(255.0, value * min(1.0, width_px / drawn_px))
-        cv2.polylines(onto, scaled, False, grey, drawn_px, cv2.LINE_AA, 4)
+        cv2.polylines(onto, [points[a:b] for a, b in pairwise(ends)], False, grey, drawn_px, cv2.LINE_AA, 4)
 
     def strokes(self, lines_mm: list[np.ndarray], width_mm: float, value: float = 255.0) -> np.ndarray:
         """A float32 [H, W] picture in 0..1 of the lines alone."""
@@ -62,29 +66,37 @@ class Canvas:
         return 1.35 * cv2.resize(grains, (max(1, width), max(1, height)), interpolation=cv2.INTER_CUBIC)
 
 
+    def ellipsoid(
+        self, centre: tuple[float, float], half_axes: tuple[float, float], depth_mm: float, tilt_deg: float = 0.0
+    ) -> np.ndarray:
+        """Chord, in mm, of each ray front to back through an ellipsoid `2 * half_axes` wide and `depth_mm` deep."""
+        rows, cols = where = self.window(*centre, max(half_axes))
+        dx, dy = self.x[:, cols] - np.float32(centre[0]), self.y[rows] - np.float32(centre[1])
+        cos, sin = np.float32(np.cos(np.radians(tilt_deg))), np.float32(np.sin(np.radians(tilt_deg)))
+        along, across = (dx * cos + dy * sin) / np.float32(half_axes[0]), (dy * cos - dx * sin) / np.float32(half_axes[1])
+        chord = self.zeros()
+        chord[where] = np.float32(depth_mm) * np.sqrt(np.maximum(1 - along * along - across * across, 0))
+        return chord
+
+
 def smoothstep(value: np.ndarray) -> np.ndarray:
     """0 below 0, 1 above 1, smooth between."""
     value = np.clip(value, 0, 1)
     return value * value * (3 - 2 * value)
 
 
-def ellipsoid(
-    x: np.ndarray, y: np.ndarray, centre: tuple[float, float], half_axes: tuple[float, float], depth_mm: float,
-    tilt_deg: float = 0.0,
-) -> np.ndarray:
-    """Chord, in mm, of a ray front to back through an ellipsoid `2 * half_axes` wide and `depth_mm` deep."""
-    dx, dy = x - np.float32(centre[0]), y - np.float32(centre[1])
-    cos, sin = np.float32(np.cos(np.radians(tilt_deg))), np.float32(np.sin(np.radians(tilt_deg)))
-    along, across = (dx * cos + dy * sin) / np.float32(half_axes[0]), (dy * cos - dx * sin) / np.float32(half_axes[1])
-    return np.float32(depth_mm) * np.sqrt(np.maximum(1 - along * along - across * across, 0))
-
-
 def spline(points_mm: list[tuple[float, float]], count: int = 24) -> np.ndarray:
     """A smooth line [count, 2] mm through the points (Catmull-Rom)."""
-    points = np.asarray(points_mm, float)
-    padded = np.vstack([2 * points[0] - points[1], points, 2 * points[-1] - points[-2]])
-    position = np.linspace(0, len(points) - 1 - 1e-9, count)
+    return _catmull_rom(len(points_mm), count) @ np.asarray(points_mm, float)
+
+
+@cache
+def _catmull_rom(points: int, count: int) -> np.ndarray:
+    """Weights [count, points] of a Catmull-Rom curve, ends extended straight."""
+    control = np.eye(points)
+    control = np.vstack([2 * control[0] - control[1], control, 2 * control[-1] - control[-2]])
+    position = np.linspace(0, points - 1 - 1e-9, count)
     k = position.astype(int)
     t = (position - k)[:, None]
-    a, b, c, d = (padded[k + i] for i in range(4))
+    a, b, c, d = (control[k + i] for i in range(4))
     return 0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from data_prep.phantom.anatomy import SIDES, Thorax
-from data_prep.phantom.canvas import ellipsoid, smoothstep, spline
+from data_prep.phantom.canvas import smoothstep, spline
 from data_prep.phantom.pathology import Finding
 
 PULL = 0.04  # filling above this share of the depth counts as the finding's area
@@ -55,7 +55,7 @@ def consolidation(thorax: Thorax, finding: Finding, rng: np.random.Generator) ->
     ends = [np.array([x, y]) + rng.uniform(-0.8, 0.8, 2) * half for _ in range(7)]
     bronchi = thorax.canvas.strokes(
         [spline([0.65 * np.array([x, y]) + 0.35 * hilum, 0.5 * (end + (x, y)) + rng.normal(0, 3, 2), end]) for end in ends],
-        3.0,
+        2.4,
     )
     return _fill(thorax, (0.38 + 0.5 * finding.severity) * share * (1 - 0.8 * bronchi[window]), window, 0.15)
 
@@ -75,16 +75,16 @@ def infiltrate(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np
     for side in sides_of(finding):
         sign, hilum = SIDES[side], np.array(thorax.hilum[side])
         reach = 0.75 * finding.attributes["size_mm"]
-        fan, patches = [], []
-        for _ in range(int(9 + 6 * finding.severity)):
-            angle = rng.uniform(-0.5, 1.35)
-            toward = np.array([sign * np.cos(angle), np.sin(angle)])
-            start = hilum + toward * rng.uniform(8, 0.5 * reach)
-            end = start + toward * rng.uniform(0.5, 1.0) * reach
-            fan.append(spline([start, 0.5 * (start + end) + rng.normal(0, 4, 2), end], 8))
-            patches.append(np.stack([end, end + rng.normal(0, 4, 2)]))
-        streaks = thorax.canvas.blur(thorax.canvas.strokes(fan, 4.5) + 0.9 * thorax.canvas.strokes(patches, 11), 1.9)
-        share = (0.2 + 0.3 * finding.severity) * np.clip(streaks, 0, 1) * (sign * thorax.canvas.x > 0)
+        count = int(38 + 30 * finding.severity)
+        angle, far = rng.uniform(-0.55, 1.4, count), 14 + reach * rng.random(count) ** 0.8
+        toward = np.stack([sign * np.cos(angle), np.sin(angle)], 1)
+        start = hilum + toward * far[:, None]
+        end = start + toward * rng.uniform(6, 20, (count, 1)) + rng.normal(0, 3, (count, 2))
+        streaks = thorax.canvas.strokes(list(np.stack([start, end], 1)), 2.6)
+        dots = thorax.canvas.strokes(list(np.stack([end, end + rng.normal(0, 1.5, (count, 2))], 1)), 6.5)
+        spots = np.clip(thorax.canvas.blur(streaks + 0.8 * dots, 1.3), 0, 1)
+        share = (0.2 + 0.28 * finding.severity) * (spots + 0.35 * thorax.canvas.blur(spots, 7))
+        share = np.clip(share, 0, 0.8) * (sign * thorax.canvas.x > 0)
         thorax.aeration *= 1 - share
         area |= (thorax.canvas.blur(share, 6) > 0.035) & (thorax.lung[side] > 6)
     return area
@@ -177,7 +177,7 @@ def emphysema(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.
             turn = np.linspace(0, 2 * np.pi * rng.uniform(0.4, 0.9), 20) + rng.uniform(0, 6.3)
             holes.append(np.stack([x + radius * np.cos(turn), y + radius * np.sin(turn)], 1))
             thorax.free_air = np.maximum(
-                thorax.free_air, 0.5 * (ellipsoid(thorax.canvas.x, thorax.canvas.y, (x, y), (radius, radius), 1) > 0.3)
+                thorax.free_air, 0.5 * (thorax.canvas.ellipsoid((x, y), (radius, radius), 1) > 0.3)
             )
     thorax.solid += 5 * thorax.canvas.strokes(holes, 1.2) * (thorax.lungs > 8)
     return thorax.lungs > 12
@@ -202,8 +202,8 @@ def hernia(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.nda
     """A rounded pouch of stomach behind the heart, gas above a level of fluid."""
     canvas, half = thorax.canvas, 0.5 * finding.attributes["size_mm"] * 1.25
     x, y = thorax.turn + finding.attributes["offset_mm"], thorax.floor - 0.55 * half
-    pouch = ellipsoid(canvas.x, canvas.y, (x, y), (1.15 * half, half), 2 * half)
-    inner = ellipsoid(canvas.x, canvas.y, (x, y), (1.15 * half - 3.5, half - 3.5), 2 * half - 6)
+    pouch = canvas.ellipsoid((x, y), (1.15 * half, half), 2 * half)
+    inner = canvas.ellipsoid((x, y), (1.15 * half - 3.5, half - 3.5), 2 * half - 6)
     gas = inner * smoothstep((y + rng.uniform(-0.1, 0.45) * half - canvas.y) / 1.5)
     thorax.solid += (0.5 + 0.3 * finding.severity) * (pouch - 1.5 * gas)
     return pouch > 0.3 * half

@@ -88,7 +88,7 @@ def draw_findings(
     """
     constant = np.random.default_rng([13, population.number, patient.seed, patient.number])
     healthy = constant.random() < population.healthy_share
-    factor = dict.fromkeys(CATALOGUE, 0.15 if healthy else 1.0)
+    factor = dict.fromkeys(CATALOGUE, 1.0)
     if healthy:  # a chest called healthy may hold devices and old scars, nothing else
         factor = {name: 0.4 if kind.device or kind.pathology in ("scar", "calcification") else 0.0
                   for name, kind in CATALOGUE.items()}  # fmt: skip

@@ -21,7 +21,7 @@ class Population:
     rotation_deg: tuple[float, float] = (0.0, 3.0)
     photons_log10: tuple[float, float] = (4.2, 0.22)  # per pixel, unattenuated, at 320 px
     scatter_ratio: tuple[float, float] = (0.045, 0.015)  # scattered over incident, as a share of the local mean
-    blur_mm: tuple[float, float] = (0.9, 0.25)
+    blur_mm: tuple[float, float] = (0.7, 0.2)
     contrast: tuple[float, float] = (1.0, 0.12)  # above 1: a harder film
     gamma: tuple[float, float] = (0.85, 0.12)  # below 1: a brighter film
     collimated_share: float = 0.3

@@ -7,7 +7,7 @@ import numpy as np
 
 from data_prep.phantom import devices, parenchyma, pleura
 from data_prep.phantom.anatomy import Pose, Thorax
-from data_prep.phantom.canvas import Canvas, ellipsoid, smoothstep
+from data_prep.phantom.canvas import Canvas, smoothstep
 from data_prep.phantom.pathology import Finding, draw_findings
 from data_prep.phantom.patient import PhantomPatient, draw_patient
 from data_prep.phantom.places import anatomy_places
@@ -80,7 +80,7 @@ def draw_study(
     drawn = [DRAW[f.kind](thorax, f, np.random.default_rng([22, f.attributes["seed"], study_number])) for f in findings]
     if view == "AP" and rng.random() < 0.6:
         devices.monitor_leads(thorax, rng)
-    thorax.solid += 2.2 * thorax.canvas.texture(rng, 4.5) * thorax.aeration * (thorax.lungs > 4)
+    thorax.solid += 1.5 * thorax.canvas.texture(rng, 3.2) * thorax.aeration * (thorax.lungs > 4)
     optical_depth = np.float32(MU_PER_MM) * thorax.tissue(vessels) + bone + thorax.metal
 
     affine = placement(exposure, thorax.canvas.size, thorax.canvas.mm_per_px, size_px)
@@ -157,11 +157,11 @@ def _gas(thorax: Thorax, rng: np.random.Generator) -> None:
     thorax.stomach_y = float(thorax.dome_y["left"].min()) + 24
     if p.stomach_mm > 6:
         at = (70 + rng.normal(0, 9), thorax.stomach_y + 2)
-        bubble = ellipsoid(x, y, at, (p.stomach_mm * 1.25, 0.75 * p.stomach_mm), 1.4 * p.stomach_mm)
+        bubble = canvas.ellipsoid(at, (p.stomach_mm * 1.25, 0.75 * p.stomach_mm), 1.4 * p.stomach_mm)
         thorax.solid -= bubble * smoothstep((at[1] + 0.3 * p.stomach_mm - y) / 2)
     for _ in range(int(rng.integers(0, 4))):
         at, size = (rng.uniform(-90, 110), thorax.floor + rng.uniform(45, 95)), rng.uniform(8, 20)
-        thorax.solid -= ellipsoid(x, y, at, (size * 1.3, size), size)
+        thorax.solid -= canvas.ellipsoid(at, (size * 1.3, size), size)
 
 
 def _place_masks(masks: list[np.ndarray], affine: np.ndarray, size_px: int) -> list[np.ndarray]:
@@ -171,7 +171,7 @@ def _place_masks(masks: list[np.ndarray], affine: np.ndarray, size_px: int) -> l
         group = masks[first : first + 8]
         packed = np.zeros(group[0].shape, np.uint8)
         for bit, mask in enumerate(group):
-            packed |= mask.astype(np.uint8) << np.uint8(bit)
+            packed += mask.view(np.uint8) * np.uint8(1 << bit)
         seen = cv2.warpAffine(packed, affine, (size_px, size_px), flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
-        placed += [(seen & (1 << bit)) > 0 for bit in range(len(group))]
+        placed += [(seen & np.uint8(1 << bit)) > 0 for bit in range(len(group))]
     return placed

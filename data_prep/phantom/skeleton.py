@@ -44,14 +44,14 @@ def bones(thorax: Thorax) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     behind, before, collar = blank(), blank(), blank()
     lines = {side: rib_lines(thorax, side) for side in SIDES}
     backs, fronts = sum((lines[s][0] for s in SIDES), []), sum((lines[s][1] for s in SIDES), [])
-    for picture, ribs, width in ((behind, backs, 8.5), (before, fronts, 10.0)):
+    for picture, ribs, width in ((behind, backs, 11.0), (before, fronts, 12.0)):
         canvas.stroke(ribs, width, 255, picture)  # cortex: the rim of a hollow tube is denser than its middle
-        canvas.stroke(ribs, width - 3.2, 165, picture)
+        canvas.stroke(ribs, width - 3.4, 160, picture)
     lifted = 16 if thorax.pose.view == "AP" else 0
     clavicles = [
         spline([
-            (s * 17 + 0.6 * thorax.turn, p.apex_mm + 34 - lifted), (s * 55, p.apex_mm + 27 - 1.2 * lifted),
-            (s * 100, p.apex_mm + 14 - lifted), (s * (p.half_width_mm + 22), p.apex_mm + 12 - 0.5 * lifted),
+            (s * 17 + 0.6 * thorax.turn, p.apex_mm + 48 - lifted), (s * 55, p.apex_mm + 38 - 1.2 * lifted),
+            (s * 100, p.apex_mm + 20 - lifted), (s * (p.half_width_mm + 22), p.apex_mm + 12 - 0.5 * lifted),
         ]) for s in (-1, 1)
     ]  # fmt: skip
     canvas.stroke(clavicles, 12, 255, collar)
@@ -69,13 +69,11 @@ def bones(thorax: Thorax) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         [spline([(s * (out + 48), p.apex_mm + 46), (s * (out + 51), p.apex_mm + 62)]) for s in (-1, 1)], 38
     ) + canvas.strokes([spline([(s * (out + 52), p.apex_mm + 60), (s * (out + 72), 200)]) for s in (-1, 1)], 22)
     spine = _spine(thorax)
-    # A rib seen on edge at the chest wall absorbs more: the beam runs along the bone there.
-    on_edge = 1 + 0.7 * smoothstep((np.abs(canvas.x) / np.maximum(thorax.wall_x, 1) - 0.86) / 0.14)
-    depth = (
-        0.26 * behind.astype(np.float32) / 255 + 0.19 * before.astype(np.float32) / 255
-    ) * on_edge + 0.36 * collar.astype(np.float32) / 255 + 0.26 * blades + 0.42 * heads
+    behind_depth, before_depth = 0.32 * behind.astype(np.float32) / 255, 0.2 * before.astype(np.float32) / 255
+    ribs = np.maximum(behind_depth, before_depth) + 0.6 * np.minimum(behind_depth, before_depth)
+    depth = ribs + 0.36 * collar.astype(np.float32) / 255 + 0.15 * blades + 0.3 * heads
     outlines = {"rib": (behind > 0) | (before > 0), "clavicle": collar > 0, "spine": spine > 0.3}
-    return np.float32(p.bone_density) * (canvas.blur(depth, 0.7) + 0.45 * spine), outlines
+    return np.float32(p.bone_density) * (canvas.blur(depth, 0.4) + 0.3 * spine), outlines
 
 
 def _spine(thorax: Thorax) -> np.ndarray:
@@ -85,7 +83,7 @@ def _spine(thorax: Thorax) -> np.ndarray:
     x = canvas.x - p.scoliosis_mm * np.sin(canvas.y / 80)
     phase = ((canvas.y - p.apex_mm) / pitch) % 1.0
     half = 16.5 + 0.018 * canvas.y
-    column = smoothstep((half - np.abs(x)) / 4 + 0.5)
+    column = smoothstep((half - np.abs(x)) / 7 + 0.5)
     body = 0.62 + 0.38 * smoothstep((np.minimum(phase, 1 - phase) - 0.06) / 0.1)
     pedicle = np.exp(-(((np.abs(x) - 10) / 3.2) ** 2)) * np.exp(-(((phase - 0.35) / 0.13) ** 2))
     process = np.exp(-((x / 2.6) ** 2)) * np.exp(-(((phase - 0.7) / 0.2) ** 2))

@@ -4,19 +4,19 @@ import numpy as np
 
 from data_prep.phantom.anatomy import SIDES, Thorax
 
-WIDTHS_MM = (7.5, 6.2, 5.0, 4.0, 3.1, 2.3, 1.7)
+WIDTHS_MM = (5.5, 4.1, 3.1, 2.4, 1.9, 1.5)
 
 
 def _trunks(rng: np.random.Generator, thorax: Thorax) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Start [N, 2] mm, heading [N] rad and length [N] mm of the vessels that leave both hila."""
-    fan = np.concatenate([np.linspace(-1.4, -0.35, 4), np.linspace(0.05, 1.45, 6)])
+    fan = np.concatenate([np.linspace(-1.35, -0.4, 3), np.linspace(0.05, 1.4, 5)])
     starts, headings = [], []
     for side, sign in SIDES.items():
         angle = fan + rng.normal(0, 0.09, len(fan))
         headings.append(angle if sign > 0 else np.pi - angle)
         shift = np.stack([np.zeros(len(fan)), 10 * np.sign(fan)], 1)
         starts.append(np.array(thorax.hilum[side]) + shift + rng.normal(0, 3, (len(fan), 2)))
-    lengths = rng.uniform(27, 38, 2 * len(fan)) * thorax.patient.lung_height_mm / 232
+    lengths = rng.uniform(26, 40, 2 * len(fan)) * thorax.patient.lung_height_mm / 232
     return np.vstack(starts), np.concatenate(headings), lengths
 
 
@@ -38,14 +38,14 @@ def pulmonary_vessels(thorax: Thorax, upper_gain: float = 1.0) -> np.ndarray:
         steps = np.stack([np.cos(angles), np.sin(angles)], 2) * (length / 5)[:, None, None]
         lines = np.concatenate([start[:, None], start[:, None] + np.cumsum(steps, 1)], 1)  # [N, 6, 2]
         generations.append((width, list(lines)))
-        fork = rng.uniform(0.2, 0.5, (2, len(heading))) * np.array([[1.0], [-1.0]])
-        alive = rng.random((2, len(heading))) < (0.95 if len(heading) < 100 else 0.62)  # some branches end
+        fork = rng.uniform(0.15, 0.5, (2, len(heading))) * np.array([[1.0], [-1.0]])
+        alive = rng.random((2, len(heading))) < (0.95 if len(heading) < 100 else 0.7)  # some branches end
         start = np.concatenate([lines[alive[0], -1], lines[alive[1], -1]])
         heading = np.concatenate([(angles[:, -1] + fork[k])[alive[k]] for k in (0, 1)])
         length = np.concatenate([length[alive[k]] for k in (0, 1)]) * rng.uniform(0.66, 0.9, len(heading))
     for width, lines in reversed(generations):  # the widest on top
-        canvas.stroke(lines, width * gain, min(255.0, 20 * width * gain), picture)
-    blood = canvas.blur(picture.astype(np.float32), 0.8) * np.float32(1.8 / 20)  # seen a little deeper than wide
+        canvas.stroke(lines, width * gain, min(255.0, 60 * (width * gain) ** 0.7), picture)
+    blood = canvas.blur(picture.astype(np.float32), 0.8) * np.float32(3.6 / 60)  # seen a little deeper than wide
     if upper_gain != 1.0:
         blood *= np.where(canvas.y < thorax.carina[1] + 15, np.float32(upper_gain), np.float32(1.0))
     return blood
