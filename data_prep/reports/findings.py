@@ -3,39 +3,38 @@
 from medslip_core.vocabulary import PRESENT
 
 from .lexicon import Lexicon, load_lexicon
-from .places import BOTH
-from .reader import Mention, mention_anatomies, read_mentions
+from .reader import Mention, place_anatomies, read_mentions
 
 NORMAL = "Normal"
 
 
 def report_labels(text: str, lexicon: Lexicon | None = None) -> dict[str, list]:
-    """Labels affirmed present in a report: {"findings": [label], "pairs": [[label, side]], "locs": [[label, anatomy]]}."""
-    lexicon = lexicon or load_lexicon()
-    return labels_of(read_mentions(text, lexicon), lexicon)
+    """Labels that a report affirms, their sides and their places.
+
+    Returns:
+        {"findings": [label], "pairs": [[label, "left" | "right"]], "locs": [[label, anatomy]]}: only what is said.
+    """
+    return mention_labels(read_mentions(text, lexicon or load_lexicon()))
 
 
-def labels_of(mentions: list[Mention], lexicon: Lexicon) -> dict[str, list]:
-    """Labels of a report's mentions."""
-    findings, pairs, places = set(), set(), set()
+def mention_labels(mentions: list[Mention]) -> dict[str, list]:
+    """Labels of a report's mentions, as `report_labels`."""
+    findings, pairs, locs = set(), set(), set()
     abnormal = False
     for mention in mentions:
         if mention.state != PRESENT:
             continue
-        abnormal |= mention.finding.abnormal
+        abnormal = abnormal or mention.finding.abnormal
         for label in mention.finding.labels:
             findings.add(label)
             for place in mention.places:
-                for side in place.sides:
-                    pairs.add((label, side))
-            places.update((label, anatomy) for anatomy in mention_anatomies(mention, lexicon))
+                pairs.update((label, side) for side in place.sides)
+                if place.said:
+                    locs.update((label, anatomy) for anatomy in place_anatomies(place))
     if not abnormal:
         findings.add(NORMAL)
     return {
         "findings": sorted(findings),
         "pairs": sorted(list(pair) for pair in pairs),
-        "locs": sorted(list(place) for place in places),
+        "locs": sorted(list(loc) for loc in locs),
     }
-
-
-__all__ = ["BOTH", "NORMAL", "labels_of", "report_labels"]

@@ -23,11 +23,10 @@ class Finding:
     pathologies: tuple[str, ...]
     labels: tuple[str, ...]
     zone: str
-    fixed: bool
-    group: str
+    zones: frozenset[str] | None
     normal: bool
     abnormal: bool
-    quality: bool
+    ends_scope: bool
     becomes: dict[str, str]
 
 
@@ -39,6 +38,7 @@ class Zone:
     anatomies: dict[str, tuple[str, ...]]
     side: str | None
     both: bool
+    sided: bool
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Term:
     """What a matched stretch of words means: its kind ("finding", "place", "side", or a cue's name) and its entry."""
 
     kind: str
-    entry: Finding | Zone | str | None
+    entry: Finding | Zone | dict | str | None
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,7 @@ def load_lexicon(path: Path = LEXICON_FILE) -> Lexicon:
         ValueError: naming the entry, when it refers to an unknown anatomy, pathology or zone, or a term has two meanings.
     """
     table = tomllib.loads(path.read_text(encoding="utf-8"))
+    sided = set(table["groups"]["sided"])
     zones: dict[str, Zone] = {}
     for name, row in table["places"].items():
         rows = row.get("anatomy") or {key: list(value) for key, value in zones[row["same_as"]].anatomies.items()}
@@ -109,22 +110,27 @@ def load_lexicon(path: Path = LEXICON_FILE) -> Lexicon:
         if unknown:
             raise ValueError(f"{path}: places.{name}: no anatomies of the vocabulary: {sorted(unknown)}")
         anatomies = {key: tuple(value) for key, value in rows.items()}
-        zones[name] = Zone(row.get("same_as", name), anatomies, row.get("side"), row.get("both", False))
+        zones[name] = Zone(row.get("same_as", name), anatomies, row.get("side"), row.get("both", False), name in sided)
+    groups = {name: frozenset(zone for part in row for zone in table["groups"].get(part, [part])) for name, row in table["groups"].items()}
     findings: dict[str, Finding] = {}
-    for name, row in table["findings"].items():
+    for name, row in {**table["findings"], **table["qualities"]}.items():
         pathologies, labels = (
-            tuple([value] if isinstance(value, str) else value) for value in (row["pathology"], row.get("label", []))
+            tuple([value] if isinstance(value, str) else value) for value in (row.get("pathology", []), row.get("label", []))
         )
         if set(pathologies) - set(PATHOLOGY_INDEX):
             raise ValueError(f"{path}: findings.{name}: {pathologies} are not all in the vocabulary")
-        if row["place"] != "unspecified" and row["place"] not in zones:
-            raise ValueError(f"{path}: findings.{name}: no place {row['place']!r}")
+        zone = row.get("place", "unspecified")
+        if zone != "unspecified" and zone not in zones:
+            raise ValueError(f"{path}: findings.{name}: no place {zone!r}")
         normal = row.get("normal", False)
-        abnormal = row.get("abnormal", not normal)
+        within = row.get("within")
         findings[name] = Finding(
-            name, pathologies, labels, row["place"], row.get("fixed", False), row["group"], normal, abnormal,
-            row.get("quality", False), row.get("becomes", {}),
-        )
+            name, pathologies, labels, zone, None if within is None else groups.get(within, frozenset([within])), normal,
+            row.get("abnormal", not normal), row.get("ends_scope", normal), row.get("becomes", {}),
+        )  # fmt: skip
+    for finding in findings.values():
+        if set(finding.becomes.values()) - set(findings):
+            raise ValueError(f"{path}: findings.{finding.name} becomes an unknown finding: {finding.becomes}")
 
     tree: dict = {}
 
@@ -143,6 +149,10 @@ def load_lexicon(path: Path = LEXICON_FILE) -> Lexicon:
         add(patterns, Term("filler" if name == "none" else "side", name), f"sides.{name}")
     for name, row in table["places"].items():
         add(row["terms"], Term("place", zones[name]), f"places.{name}")
+    for name, nouns in table["levels"].items():
+        add(nouns.pop("terms"), Term("level", {noun: zones[zone] for noun, zone in nouns.items()}), f"levels.{name}")
+    for name, row in table["qualities"].items():
+        add(row["terms"], Term("quality", findings[name]), f"qualities.{name}")
     for name, row in table["findings"].items():
         add(row["terms"], Term("finding", findings[name]), f"findings.{name}")
     return Lexicon(tree, frozenset(table["skipped"]), zones, findings)

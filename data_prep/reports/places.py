@@ -1,121 +1,172 @@
 """Where a finding lies: places and sides of a sentence, tied to the findings they belong to.
 
-A place just before a finding ("left basilar atelectasis") or its subject ("the lungs are hyperinflated") is its own;
-after a preposition it belongs to the finding before ("opacity in the right base"); findings joined in a list share.
+Places joined by "and", commas or "greater than" form one group. A group just before a finding ("left basilar
+atelectasis") or its subject ("the lungs are hyperinflated") belongs to what follows; after a preposition ("opacity in
+the right base") to what precedes. Findings in one list share the place of their neighbour.
 """
 
 from dataclasses import dataclass
 
-from .lexicon import Lexicon, Zone
+from .lexicon import Zone
 from .words import Item
 
-BOTH = frozenset({"left", "right"})
-NO_SIDE: frozenset[str] = frozenset()
-
-# Zones that a group of findings can lie in; a place outside gives its side only, or nothing.
-LUNG_ZONES = frozenset(
-    "lung pulmonary cardiopulmonary parenchyma interstitium base bases lower_lobe upper_lobe middle_lobe lingula "
-    "mid_lung upper_lung apex apices hilum retrocardiac".split()
-)
-GROUPS: dict[str, frozenset[str] | None] = {
-    "any": None,
-    "lung": LUNG_ZONES | {"pleura", "mediastinum", "costophrenic", "markings", "lung_volumes", "cardiophrenic", "diaphragm"},
-    "pleura": frozenset({"pleura", "costophrenic", "apex", "apices", "base", "bases", "interstitium"}),
-    "costophrenic": frozenset({"costophrenic"}),
-    "heart": frozenset({"heart", "heart_border", "cardiomediastinum"}),
-    "mediastinum": frozenset({"mediastinum"}),
-    "diaphragm": frozenset({"diaphragm"}),
-    "vessel": frozenset({"aorta", "vessel", "svc"}),
-    "abdomen": frozenset({"abdomen", "stomach", "diaphragm", "mediastinum", "retrocardiac"}),
-    "bone": frozenset({"bone", "rib", "spine", "clavicle"}),
-    "spine": frozenset({"spine"}),
-    "soft": frozenset({"soft_tissue"}),
-}
-_SIDED_ZONES = LUNG_ZONES | {"pleura", "costophrenic", "diaphragm", "abdomen", "soft_tissue", "bone", "clavicle", "rib"}
+_NO_SIDE: frozenset[str] = frozenset()
+_SIDES = {"left": frozenset({"left"}), "right": frozenset({"right"}), "both": frozenset({"left", "right"})}
+_JOINTS = frozenset({"and", "or", "slash", "comma", "greater"})
+_PASSED_OVER = frozenset({"presence", "filler", "trap", "quality", "likely", "hedge_word"})
 
 
 @dataclass(frozen=True)
 class Place:
-    """A zone of the lexicon (None: only a side is known) and the sides that are said."""
+    """A zone of the lexicon (None: only a side is known), the sides said, and whether the report says it at all."""
 
     zone: Zone | None
-    sides: frozenset[str]
+    sides: frozenset[str] = _NO_SIDE
+    said: bool = True
 
 
-_SIDES = {"left": frozenset({"left"}), "right": frozenset({"right"}), "both": BOTH}
+@dataclass
+class _Group:
+    """Joined places of one sentence: items[first:last + 1]."""
+
+    first: int
+    last: int
+    members: list[int]
 
 
-def resolve_places(items: list[Item]) -> None:
-    """Join each side with its place, so that `places[0]` of every place and side item is a `Place`."""
-    sides, pending = NO_SIDE, None
-    greater = False
-    for item in items:
-        if item.kind == "side":
-            sides = _SIDES[item.entry]
-            if pending is not None and greater:
-                sides = sides | pending.places[0].sides
-                pending.places = [Place(None, sides)]
-            item.places, pending, greater = [Place(None, sides)], item, False
-        elif item.kind == "place":
-            zone: Zone = item.entry
-            own = _SIDES[zone.side] if zone.side else BOTH if zone.both else NO_SIDE
-            if pending is not None and not (zone.side and zone.name != "middle_lobe" and False):
-                item.places = [Place(zone, pending.places[0].sides or own)]
-                if pending.places[0].zone is None:
-                    pending.places = [Place(zone, pending.places[0].sides)]
-            else:
-                item.places = [Place(zone, own)]
-            # "right middle and lower lobes": the side carries over "and"
-            pending = None
-        elif item.kind == "greater":
-            greater = True
-        elif item.kind not in ("and", "or", "slash", "filler", "presence", "comma"):
-            pending, greater = None, False
-
-
-def link_places(items: list[Item], lexicon: Lexicon) -> None:
+def link_places(items: list[Item]) -> None:
     """Set `places` of every finding of one sentence."""
-    findings = [index for index, item in enumerate(items) if item.kind == "finding" and not item.entry.quality]
+    groups = _groups(items)
+    for group in groups:
+        _resolve_sides(items, group)
+    findings = [index for index, item in enumerate(items) if item.kind == "finding"]
+    for group in groups:
+        _attach(items, group, findings)
+    for order in range(len(findings)):
+        if not items[findings[order]].places:
+            _share(items, findings, order)
+
+
+def _groups(items: list[Item]) -> list[_Group]:
+    groups: list[_Group] = []
     for index, item in enumerate(items):
-        if item.kind in ("place", "side"):
-            owner = _owner(items, index, findings)
-            if owner is not None:
-                items[owner].places.append((index, item.places[0]))
-    for order, index in enumerate(findings):
-        if not items[index].places:
-            _share(items, index, findings, order)
-
-
-def _owner(items: list[Item], at: int, findings: list[int]) -> int | None:
-    before = next((index for index in reversed(findings) if index < at), None)
-    after = next((index for index in findings if index > at), None)
-    between = {item.kind for item in items[at + 1 : after]} if after is not None else set()
-    behind = [item.kind for item in items[before + 1 : at]] if before is not None else []
-    if after is None:
-        return before
-    if before is None:
-        return after
-    if "break" in between or "semicolon" in between:
-        return before
-    if "break" in behind or "semicolon" in behind:
-        return after
-    if not between - {"place", "side", "presence", "finding", "filler"}:
-        return before if behind and behind[-1] == "preposition" and "comma" in between else after
-    if "preposition" in behind and not {"verb", "comma", "and"} & set(behind[behind.index("preposition") :]):
-        return before
-    if "verb" in between and ({"comma", "and"} & set(behind) or "negation_before" in behind):
-        return after
-    if "preposition" in behind:
-        return before
-    return after if "verb" in between else before
-
-
-def _share(items: list[Item], index: int, findings: list[int], order: int) -> None:
-    """Take over the places of a neighbour in the same list."""
-    for neighbour in [*reversed(findings[:order]), *findings[order + 1 :]]:
-        low, high = min(index, neighbour), max(index, neighbour)
-        if any(item.kind in ("break", "semicolon") for item in items[low:high]):
+        if item.kind not in ("place", "side", "level"):
             continue
-        if items[neighbour].places and items[neighbour].entry.normal == items[index].entry.normal:
-            items[index].places = list(items[neighbour].places)
-            return
+        if groups:
+            between = [other.kind for other in items[groups[-1].last + 1 : index]]
+            if all(kind in _JOINTS or kind in _PASSED_OVER for kind in between):
+                groups[-1].last = index
+                groups[-1].members.append(index)
+                continue
+        groups.append(_Group(index, index, [index]))
+    return groups
+
+
+def _resolve_sides(items: list[Item], group: _Group) -> None:
+    """Give every member of a group its `Place`: sides go on to the places after them, levels take the next noun."""
+    side, fresh, compared = _NO_SIDE, False, False
+    previous = group.first
+    for index in group.members:
+        item = items[index]
+        between = [other.kind for other in items[previous + 1 : index]]
+        compared = compared or "greater" in between
+        if "comma" in between and not {"and", "or", "greater"} & set(between):
+            side, fresh = _NO_SIDE, False
+        previous = index
+        if item.kind == "side":
+            joined = fresh and bool(between) and index != group.first
+            side = side | _SIDES[item.entry] if compared or joined else _SIDES[item.entry]
+            fresh = True
+            item.place = Place(None, side)
+            continue
+        zone = item.entry if item.kind == "place" else _level_zone(items, group, index)
+        if zone is None:
+            item.place = None
+            continue
+        own = _SIDES[zone.side] if zone.side else _SIDES["both"] if zone.both else _NO_SIDE
+        said = side if fresh or not zone.side else own
+        item.place = Place(zone, said or own)
+        fresh = fresh and zone.name not in ("lung", "chest")
+    _drop_bare_sides(items, group)
+
+
+def _level_zone(items: list[Item], group: _Group, index: int) -> Zone | None:
+    """The zone of a lone "upper", "mid" or "lower": that of the noun of the next place in the group."""
+    for other in group.members:
+        if other > index and items[other].kind == "place":
+            noun = "lobe" if items[other].entry.name.endswith("lobe") else "lung"
+            return items[index].entry.get(noun)
+    return None
+
+
+def _drop_bare_sides(items: list[Item], group: _Group) -> None:
+    """A side whose place is named after it says nothing more by itself."""
+    for order, index in enumerate(group.members):
+        if items[index].kind != "side":
+            continue
+        for other in group.members[order + 1 :]:
+            place = items[other].place
+            if items[other].kind != "side" and place is not None:
+                if not items[index].place.sides <= place.sides and items[index].kind == "side":
+                    items[index].place = Place(place.zone, items[index].place.sides)
+                else:
+                    items[index].place = None
+                break
+
+
+def _attach(items: list[Item], group: _Group, findings: list[int]) -> None:
+    places = [items[index].place for index in group.members if items[index].place is not None]
+    if not places:
+        return
+    before = next((index for index in reversed(findings) if index < group.first), None)
+    after = next((index for index in findings if index > group.last), None)
+    if before is not None and any(item.kind in ("break", "semicolon") for item in items[before : group.first]):
+        before = None
+    if after is not None and any(item.kind in ("break", "semicolon") for item in items[group.last : after]):
+        after = None
+    if before is None and after is None:
+        return
+    owner = _owner(items, group, before, after)
+    if owner == after and before is not None and len(group.members) > 1 and _after_preposition(items, group, before):
+        split = [index for index in group.members[1:] if any(x.kind in ("and", "comma") for x in items[index - 1 : index])]
+        if split:
+            head = [items[index].place for index in group.members if index < split[-1] and items[index].place]
+            items[before].places += head
+            places = [place for place in places if place not in head] or places
+    items[owner].places += [place for place in places if place not in items[owner].places]
+
+
+def _after_preposition(items: list[Item], group: _Group, before: int) -> bool:
+    kinds = [item.kind for item in items[before + 1 : group.first]]
+    if "preposition" not in kinds:
+        return False
+    return not {"verb", "comma", "and"} & set(kinds[kinds.index("preposition") :])
+
+
+def _owner(items: list[Item], group: _Group, before: int | None, after: int | None) -> int:
+    if before is None or after is None:
+        return after if before is None else before
+    between = {item.kind for item in items[group.last + 1 : after]} - _PASSED_OVER
+    led = _after_preposition(items, group, before)
+    if not between or (between <= {"and", "or"} and not led):
+        return before if led and items[after].entry.normal else after
+    if led:
+        return before
+    if "verb" in between:
+        return after
+    behind = {item.kind for item in items[before + 1 : group.first]}
+    if "negation_before" in between or "with" in between:
+        return before
+    return after if behind & {"comma", "and", "verb", "with"} and "comma" not in between else before
+
+
+def _share(items: list[Item], findings: list[int], order: int) -> None:
+    """Take over the places of a neighbour in the same list."""
+    own = items[findings[order]]
+    for neighbour in [*reversed(findings[:order]), *findings[order + 1 :]]:
+        other = items[neighbour]
+        low, high = sorted((findings[order], neighbour))
+        if other.places and other.entry.normal == own.entry.normal:
+            if not any(item.kind in ("break", "semicolon") for item in items[low:high]):
+                own.places = list(other.places)
+                return

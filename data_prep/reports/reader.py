@@ -2,10 +2,8 @@
 
 from dataclasses import dataclass
 
-from medslip_core.vocabulary import PRESENT
-
-from .lexicon import Finding, Lexicon, Zone, load_lexicon
-from .places import _SIDED_ZONES, GROUPS, NO_SIDE, Place, link_places, resolve_places
+from .lexicon import Finding, Lexicon, load_lexicon
+from .places import Place, link_places
 from .scope import assign_states
 from .sections import READ_SECTIONS, split_sections
 from .words import Item, lower, match_terms, sentences
@@ -13,7 +11,7 @@ from .words import Item, lower, match_terms, sentences
 
 @dataclass(frozen=True)
 class Triplet:
-    """One statement: `pathology` is `state` (1 present, 0 absent, -1 uncertain) at `anatomy`, read at text[start:end]."""
+    """`pathology` is `state` (1 present, 0 absent, -1 uncertain) at `anatomy`, as read at text[start:end]."""
 
     anatomy: str
     pathology: str
@@ -24,13 +22,14 @@ class Triplet:
 
 @dataclass(frozen=True)
 class Mention:
-    """A finding as the report names it, before it is folded into the vocabulary."""
+    """A finding as the report names it, before it is folded into the vocabulary; `cue` spans what decided its state."""
 
     finding: Finding
     state: int
     places: tuple[Place, ...]
     start: int
     end: int
+    cue: tuple[int, int] | None
 
 
 def read_report(text: str, lexicon: Lexicon | None = None) -> list[Triplet]:
@@ -43,7 +42,7 @@ def read_report(text: str, lexicon: Lexicon | None = None) -> list[Triplet]:
     lexicon = lexicon or load_lexicon()
     triplets: dict[Triplet, None] = {}
     for mention in read_mentions(text, lexicon):
-        for anatomy in mention_anatomies(mention, lexicon):
+        for anatomy in mention_anatomies(mention):
             for pathology in mention.finding.pathologies:
                 triplets[Triplet(anatomy, pathology, mention.state, mention.start, mention.end)] = None
     return list(triplets)
@@ -63,76 +62,68 @@ def read_mentions(text: str, lexicon: Lexicon | None = None) -> list[Mention]:
 
 def read_sentence(items: list[Item], lexicon: Lexicon) -> list[Mention]:
     """Mentions of one sentence."""
-    if not any(item.kind == "finding" for item in items):
+    if not any(item.kind in ("finding", "quality") for item in items):
         return []
     assign_states(items)
-    resolve_places(items)
-    link_places(items, lexicon)
+    link_places(items)
     mentions = []
     for index, item in enumerate(items):
         if item.kind == "finding":
-            if item.entry.quality:
-                mention = _quality_mention(items, index, lexicon)
-                if mention is not None:
-                    mentions.append(mention)
-                continue
-            finding, places = item.entry, [place for _, place in item.places]
+            finding, places = item.entry, item.places
             for place in places:
                 if place.zone is not None and place.zone.name in finding.becomes:
                     finding = lexicon.findings[finding.becomes[place.zone.name]]
                     break
-            mentions.append(Mention(finding, item.state, fit_places(finding, places, lexicon), item.start, item.end))
+        elif item.kind == "quality":
+            finding, places = _quality(items, index, lexicon)
+        else:
+            continue
+        if finding is not None:
+            cue = (item.cue.start, item.cue.end) if item.cue else None
+            fitted = fit_places(finding, places, lexicon)
+            mentions.append(Mention(finding, item.state, fitted, item.start, item.end, cue))
     return mentions
 
 
-def _quality_mention(items: list[Item], index: int, lexicon: Lexicon) -> Mention | None:
-    """A quality says something only of a place it fits, next to it or as its predicate."""
-    quality: Finding = items[index].entry
-    for step in (1, -1):
+def _quality(items: list[Item], index: int, lexicon: Lexicon) -> tuple[Finding | None, list[Place]]:
+    """A quality says something only of a place it fits: the next words, or its subject."""
+    becomes = items[index].entry.becomes
+    for step, stops in ((1, ("verb", "comma", "with")), (-1, ("with", "negation_before"))):
         at = index + step
-        while 0 <= at < len(items) and items[at].kind not in ("break", "semicolon", "negation_before", "with"):
+        while 0 <= at < len(items) and items[at].kind not in ("break", "semicolon", "finding", *stops):
             item = items[at]
-            if step == 1 and item.kind in ("verb", "comma", "preposition") and not (item.kind == "preposition"):
-                break
-            if item.kind == "place" and item.entry.name in quality.becomes:
-                finding = lexicon.findings[quality.becomes[item.entry.name]]
-                places = fit_places(finding, item.places, lexicon)
-                return Mention(finding, items[index].state, places, items[index].start, items[index].end)
-            if item.kind == "finding" and not item.entry.quality:
-                break
+            if item.kind == "place" and item.entry.name in becomes:
+                return lexicon.findings[becomes[item.entry.name]], [item.place]
             at += step
-    return None
+    return None, []
 
 
 def fit_places(finding: Finding, places: list[Place], lexicon: Lexicon) -> tuple[Place, ...]:
-    """The said places that this finding can lie in; a place it cannot lie in still gives its side."""
-    allowed = GROUPS[finding.group]
-    default = lexicon.zones.get(finding.zone)
+    """The places of those said that this finding can lie in; from one where it cannot lie, the side is kept."""
     fitted: dict[Place, None] = {}
-    sides = NO_SIDE
+    sides: frozenset[str] = frozenset()
     for place in places:
-        if place.zone is not None and (allowed is None or place.zone.name in allowed) and not finding.fixed:
-            fitted[place] = None
-        elif place.zone is None or place.zone.name in _SIDED_ZONES or place.zone.name == finding.zone:
+        if place.zone is None:
             sides |= place.sides
-    if fitted and sides and not any(place.sides for place in fitted):
-        fitted = {Place(place.zone, sides): None for place in fitted}
-    return tuple(fitted) or (Place(default, sides),)
+        elif finding.zones is None or place.zone.name in finding.zones:
+            fitted[place] = None
+        elif place.zone.sided:
+            sides |= place.sides
+    if not fitted:
+        return (Place(lexicon.zones.get(finding.zone), sides, said=False),)
+    if sides and not any(place.sides for place in fitted):
+        return tuple(Place(place.zone, sides) for place in fitted)
+    return tuple(fitted)
 
 
-def mention_anatomies(mention: Mention, lexicon: Lexicon) -> list[str]:
+def mention_anatomies(mention: Mention) -> list[str]:
     """Entries of the vocabulary that a mention's places stand for."""
-    names: dict[str, None] = {}
-    for place in mention.places:
-        zone: Zone | None = place.zone
-        if zone is None:
-            names["unspecified"] = None
-            continue
-        rows = zone.anatomies
-        for side in sorted(place.sides) or ["none"]:
-            for anatomy in rows.get(side, rows["none"]):
-                names[anatomy] = None
-    return list(names)
+    return list(dict.fromkeys(anatomy for place in mention.places for anatomy in place_anatomies(place)))
 
 
-STATE_NAMES = {PRESENT: "present", 0: "absent", -1: "uncertain"}
+def place_anatomies(place: Place) -> list[str]:
+    """Entries of the vocabulary that one place stands for."""
+    if place.zone is None:
+        return ["unspecified"]
+    rows = place.zone.anatomies
+    return [anatomy for side in sorted(place.sides) or ["none"] for anatomy in rows.get(side, rows["none"])]

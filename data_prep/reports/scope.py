@@ -9,22 +9,68 @@ from medslip_core.vocabulary import ABSENT, PRESENT, UNCERTAIN
 
 from .words import Item
 
-_CONNECTORS = {"comma", "and", "with"}
-_LIST = {"comma", "and", "or", "slash", "place", "side", "filler", "presence", "versus", "greater"}
+_IN_LIST = frozenset("comma and or slash place side level filler trap presence versus greater preposition with quality".split())
+_PRECEDENCE = {PRESENT: 0, UNCERTAIN: 1, ABSENT: 2}
 
 
-def new_statement(items: list[Item], at: int) -> bool:
+def assign_states(items: list[Item]) -> None:
+    """Set `state` of every finding of one sentence, and `cue`, the item that decided it (None: said plainly)."""
+    governing: Item | None = None  # of all that follows in the statement
+    word_cue: Item | None = None  # of the next finding only
+    state = PRESENT
+    for index, item in enumerate(items):
+        kind = item.kind
+        if kind == "finding" or kind == "quality":
+            if item.entry.normal:
+                if index and items[index - 1].kind == "negation_before":
+                    item.state, item.cue = ABSENT, items[index - 1]
+                else:
+                    item.state = PRESENT
+                    if state == ABSENT and item.entry.ends_scope:
+                        state, governing = PRESENT, None
+            elif state == PRESENT and word_cue is not None:
+                item.state, item.cue = UNCERTAIN, word_cue
+            else:
+                item.state, item.cue = state, governing
+        elif kind == "negation_before":
+            state, governing = ABSENT, item
+        elif kind == "hedge_before":
+            if state == PRESENT:
+                state, governing = UNCERTAIN, item
+        elif kind == "hedge_word":
+            word_cue = item
+        elif kind == "break" or kind == "semicolon":
+            state, governing, word_cue = PRESENT, None, None
+        elif kind in ("comma", "and", "with"):
+            word_cue = None
+            if state != PRESENT and _new_statement(items, index, state):
+                state, governing = PRESENT, None
+        elif kind == "negation_after":
+            _govern_back(items, index, ABSENT)
+        elif kind == "hedge_after":
+            _govern_back(items, index, UNCERTAIN)
+        elif kind == "negation_around":
+            if not _govern_back(items, index, ABSENT):
+                state, governing = ABSENT, item
+        elif kind == "versus":
+            _govern_back(items, index, UNCERTAIN)
+            if state == PRESENT:
+                state, governing = UNCERTAIN, item
+
+
+def _new_statement(items: list[Item], at: int, state: int) -> bool:
     """Whether the comma, "and" or "with" at this index begins a statement that nothing before it governs."""
     subject = False
     for index in range(at + 1, len(items)):
-        kind = items[index].kind
+        item = items[index]
+        kind = item.kind
         if kind == "verb":
             return subject
-        if kind in ("place", "side"):
+        if kind in ("place", "side", "level"):
             subject = True
-        elif kind == "presence" or (kind == "finding" and (items[index].entry.normal or items[index].entry.quality)):
-            return not any(item.kind == "or" for item in _statement(items, index))
-        elif kind not in ("and", "comma", "filler"):
+        elif kind in ("presence", "quality") or (kind == "finding" and item.entry.normal):
+            return state == ABSENT and not any(other.kind == "or" for other in _statement(items, index))
+        elif kind not in ("and", "comma", "filler", "trap"):
             return False
     return False
 
@@ -36,57 +82,15 @@ def _statement(items: list[Item], start: int) -> list[Item]:
     return items[start:]
 
 
-def assign_states(items: list[Item]) -> None:
-    """Set `state` of every finding of one sentence."""
-    mode, word_hedge = PRESENT, False
-    for index, item in enumerate(items):
-        kind = item.kind
-        if kind == "finding":
-            if item.entry.normal:
-                before = items[index - 1] if index else None
-                item.state = ABSENT if before is not None and before.kind == "negation_before" else PRESENT
-                if item.state == PRESENT and mode == ABSENT and item.entry.name not in ("stable", "aerated", "expanded"):
-                    mode = PRESENT
-            else:
-                item.state = UNCERTAIN if word_hedge and mode == PRESENT else mode
-        elif kind == "negation_before":
-            mode = ABSENT
-        elif kind == "hedge_before":
-            mode = mode if mode == ABSENT else UNCERTAIN
-        elif kind == "hedge_word":
-            word_hedge = True
-        elif kind == "likely":
-            mode, word_hedge = (mode if mode == ABSENT else PRESENT), False
-        elif kind in ("break", "semicolon"):
-            mode, word_hedge = PRESENT, False
-        elif kind in _CONNECTORS:
-            word_hedge = False
-            if mode != PRESENT and new_statement(items, index):
-                mode = PRESENT
-        elif kind == "negation_after":
-            _govern_back(items, index, ABSENT)
-        elif kind == "hedge_after":
-            _govern_back(items, index, UNCERTAIN)
-        elif kind == "negation_around":
-            if not _govern_back(items, index, ABSENT):
-                mode = ABSENT
-        elif kind == "versus":
-            _govern_back(items, index, UNCERTAIN)
-            mode = mode if mode == ABSENT else UNCERTAIN
-
-
 def _govern_back(items: list[Item], at: int, state: int) -> bool:
     """Give a state to the finding before a cue and to those joined to it in one list; whether there was one."""
     reached = False
     for index in range(at - 1, -1, -1):
         item = items[index]
         if item.kind == "finding":
-            if not item.entry.quality:
-                if item.state == PRESENT and not item.entry.normal:
-                    item.state = state
-                reached = True
-        elif item.kind in ("break", "semicolon"):
-            break
-        elif reached and item.kind not in _LIST and item.kind not in ("preposition", "with"):
+            reached = True
+            if not item.entry.normal and _PRECEDENCE[item.state] < _PRECEDENCE[state]:
+                item.state, item.cue = state, items[at]
+        elif item.kind in ("break", "semicolon") or (reached and item.kind not in _IN_LIST):
             break
     return reached

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterator
 
+from medslip_core.vocabulary import PRESENT
+
 from .lexicon import Lexicon, Term
 
 _WORD = re.compile(
@@ -20,13 +22,15 @@ _PUNCTUATION = {
 class Item:
     """One matched term in its sentence, with its characters [start, end) in the report."""
 
-    __slots__ = ("end", "entry", "kind", "places", "start", "state")
+    __slots__ = ("cue", "end", "entry", "kind", "place", "places", "start", "state")
 
     def __init__(self, term: Term, start: int, end: int) -> None:
         self.kind, self.entry = term.kind, term.entry
         self.start, self.end = start, end
-        self.state: int | None = None
-        self.places: list = []
+        self.state = PRESENT
+        self.cue: Item | None = None
+        self.place = None  # of a place, side or level: what it names
+        self.places: list = []  # of a finding: where it lies
 
 
 def sentences(text: str, start: int, end: int) -> Iterator[list[tuple[str, int, int]]]:
