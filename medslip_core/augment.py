@@ -22,7 +22,10 @@ from torch import Tensor
 
 from medslip_core.parameters import Parameters, parameter
 from medslip_core.randomness import generator, uniform
-from medslip_core.vocabulary import MIRRORED_ANATOMY_INDEX
+from medslip_core.vocabulary import ANATOMY_INDEX, MIRRORED_ANATOMY_INDEX, UNCERTAIN
+
+ONE_SIDED = ANATOMY_INDEX["middle_right_lobe"]
+"""The one anatomy of a side without a twin on the other: what a flip shows there has no name."""
 
 _DRAWS = 13  # uniform numbers per view
 
@@ -137,6 +140,8 @@ def augment(images: Tensor, views: Views, image_size: int) -> Tensor:
 def flip_matrix(matrix: Tensor, flipped: Tensor) -> Tensor:
     """Swap the rows of every left/right pair of anatomies in the matrices whose image was flipped.
 
+    The middle lobe, which only the right lung has, becomes "not mentioned" there.
+
     Args:
         matrix: [B, A=51, P=75] int8, 1 / 0 / -1.
         flipped: [B] bool.
@@ -145,6 +150,7 @@ def flip_matrix(matrix: Tensor, flipped: Tensor) -> Tensor:
         a new matrix; the argument stays as it is.
     """
     mirrored = matrix[:, torch.tensor(MIRRORED_ANATOMY_INDEX, device=matrix.device)]
+    mirrored[:, ONE_SIDED] = UNCERTAIN
     return torch.where(flipped.to(matrix.device)[:, None, None], mirrored, matrix)
 
 

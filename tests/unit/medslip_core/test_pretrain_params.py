@@ -1,0 +1,103 @@
+"""Parameters of pre-training: what is refused, how it is said, and what the optimiser makes of them."""
+
+import json
+import re
+
+import pytest
+import torch
+
+from medslip_core.optimisation import WeightAverage, freeze_stages, learning_rate, make_optimizer
+from medslip_core.parameters import ParameterError
+from medslip_core.pretrain_params import PretrainParams
+
+
+def test_the_defaults_are_the_published_setting():
+    params = PretrainParams()
+    assert (params.learning_rate, params.weight_decay, params.epochs, params.batch_size) == (1e-4, 0.02, 100, 64)
+    assert (params.warmup_learning_rate, params.final_learning_rate, params.warmup_epochs) == (1e-5, 1e-5, 5)
+    assert params.augment.crop_scale == (0.2, 1.0) and params.augment.flip_prob == 0.5
+    assert params.negatives == 7 and params.existence_weight == params.protocl_weight == params.icl_weight == 1
+
+
+def test_plain_values_go_through_json_and_back():
+    values = {"epochs": 3, "warmup_epochs": 1, "model": {"backbone": "resnet18"}, "augment": {"crop_scale": [0.5, 1]}}
+    params = PretrainParams.from_dict(values)
+    assert params.warmup_epochs == 1.0 and params.augment.crop_scale == (0.5, 1.0)
+    assert PretrainParams.from_dict(json.loads(json.dumps(params.to_dict()))) == params
+
+
+@pytest.mark.parametrize("values, message", [
+    ({"learnig_rate": 1e-3}, "learnig_rate: unknown parameter; the nearest valid name is learning_rate"),
+    ({"augment": {"flip": 0.5}}, "augment: flip: unknown parameter; the nearest valid name is flip_prob"),
+    ({"model": {"hiden_dim": 64}}, "model.hiden_dim: unknown parameter; the nearest valid name is hidden_dim"),
+    ({"learning_rate": "1e-4"}, "learning_rate: '1e-4' is str, not float (write 0.0001: YAML reads 1e-4 as text)"),
+    ({"epochs": 2.5}, "epochs: 2.5 is float, not int"),
+    ({"epochs": True}, "epochs: True is bool, not int"),
+    ({"frozen_batch_norm": 1}, "frozen_batch_norm: 1 is int, not bool"),
+    ({"epochs": 0}, "epochs: 0 is out of range (from 1 upwards)"),
+    ({"learning_rate": float("nan")}, "learning_rate: nan is not finite"),
+    ({"precision": "bf61"}, "precision: 'bf61' is none of auto, no, bf16, fp16; the nearest is bf16"),
+    ({"augment": {"crop_scale": 0.5}}, "augment: crop_scale: 0.5 is not a list of 2 values"),
+    ({"augment": {"crop_scale": [1.0, 0.5]}}, "the lower value comes first"),
+    ({"augment": {"crop_scale": [0.5, 2.0]}}, "2.0 is out of range (from 0.01 to 1)"),
+    ({"augment": None}, "augment: None is not a set of named values (AugmentParams)"),
+    ({"epochs": 3}, "warmup_epochs: 5.0 must be less than epochs (3)"),
+    ({"batch_size": 2, "accumulation_steps": 4}, "accumulation_steps: 4 exceeds batch_size (2)"),
+])  # fmt: skip
+def test_wrong_parameters_are_named(values, message):
+    with pytest.raises(ParameterError, match=re.escape(message)):
+        PretrainParams.from_dict(values)
+
+
+def test_all_that_is_wrong_is_said_at_once():
+    with pytest.raises(ParameterError) as error:
+        PretrainParams.from_dict({"epoch": 3, "seed": -1, "weight_decay": "much"})
+    assert all(word in str(error.value) for word in ("epoch:", "seed: -1", "weight_decay: 'much'"))
+
+
+def test_the_schedule_warms_up_and_falls_as_a_cosine():
+    params = PretrainParams(epochs=10, warmup_epochs=2.0)
+    rates = [learning_rate(params, epochs) for epochs in (0, 1, 2, 6, 10, 11)]
+    assert rates == pytest.approx([1e-5, 5.5e-5, 1e-4, 5.5e-5, 1e-5, 1e-5])
+    assert learning_rate(PretrainParams(warmup_epochs=0.0), 0) == 1e-4
+
+
+class Toy(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2), torch.nn.Conv2d(2, 2, 3))
+        self.trunk.feature_info = [dict(module="1"), dict(module="2")]
+        self.head = torch.nn.Linear(2, 2)
+
+
+def test_decay_spares_biases_and_norms_and_the_trunk_has_its_rate():
+    model = Toy()
+    optimizer = make_optimizer(model, PretrainParams(trunk_learning_rate_scale=0.1))
+    found = {id(p): group for group in optimizer.param_groups for p in group["params"]}
+    for name, parameter in model.named_parameters():
+        group = found.pop(id(parameter))
+        assert group["weight_decay"] == (0.02 if parameter.ndim > 1 else 0.0), name
+        assert group["learning_rate_scale"] == (0.1 if name.startswith("trunk") else 1.0), name
+    assert not found
+
+
+def test_frozen_stages_include_the_stem():
+    model = Toy()
+    frozen = freeze_stages(model.trunk, 1)
+    learns = [parameter.requires_grad for parameter in model.trunk.parameters()]
+    assert learns == [False] * 4 + [True] * 2 and model.trunk[1] in frozen
+    with pytest.raises(ValueError, match="frozen_stages=3: the trunk has 2 stages"):
+        freeze_stages(model.trunk, 3)
+
+
+def test_averaged_weights_follow_and_step_aside():
+    model = Toy()
+    average = WeightAverage(model, decay=0.5)
+    before = model.head.weight.detach().clone()
+    with torch.no_grad():
+        model.head.weight += 1
+    average.update(model)  # the first update keeps 2 / 11 of the old
+    expected = before + 9 / 11
+    with average.in_place_of(model):
+        assert torch.allclose(model.head.weight, expected)
+    assert torch.equal(model.head.weight, before + 1)
