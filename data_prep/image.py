@@ -80,7 +80,10 @@ def read_grey(path: Path) -> GreyImage:
 def _decode_picture(content: bytes, path: Path) -> GreyImage:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit follows
-        image = Image.open(io.BytesIO(content))
+        try:
+            image = Image.open(io.BytesIO(content))
+        except Image.DecompressionBombError as error:
+            raise UnreadableImage(path, f"too large ({error})", "Resize it first if it is a radiograph.") from error
     _check_size(image.width, image.height, path)
     if getattr(image, "n_frames", 1) > 1:
         raise UnreadableImage(path, f"holds {image.n_frames} frames", "Save the radiograph as one frame.")
@@ -147,7 +150,7 @@ def _check_size(width_px: int, height_px: int, path: Path) -> None:
         raise UnreadableImage(path, f"its header says {width_px} x {height_px} pixels", AGAIN)
     if width_px * height_px > MAX_PIXELS:
         reason = f"its header says {width_px} x {height_px} pixels, over the limit of {MAX_PIXELS}"
-        raise UnreadableImage(path, reason, "Resize it first if it is really a radiograph.")
+        raise UnreadableImage(path, reason, "Resize it first if it is a radiograph.")
 
 
 def _window(dataset: "pydicom.Dataset", path: Path) -> np.ndarray:
