@@ -1,0 +1,134 @@
+"""Preparing a corpus: what is written can be read back, in the same bytes however it was made."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+
+from data_prep import corpus as writer
+from data_prep.__main__ import main
+from data_prep.corpus import prepare
+from data_prep.errors import DataError
+from data_prep.geometry import Geometry
+from data_prep.image import read_grey
+from medslip_core.corpus import PreparedCorpus
+from medslip_core.vocabulary import ANATOMY_INDEX, PATHOLOGY_INDEX
+
+
+def digests(folder):
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+
+
+def test_nih_round_trip(nih_layout, tmp_path):
+    corpus = PreparedCorpus.open(prepare("nih", nih_layout, tmp_path / "out", image_size_px=32))
+    corpus.verify()
+    assert len(corpus) == 7 and corpus.images.shape == (7, 32, 32)
+    for row, line in corpus.manifest.iterrows():
+        pixels = read_grey(nih_layout / line.source_path).pixels
+        np.testing.assert_array_equal(corpus.images[row], Geometry(64, 64, 32).image(pixels))
+    boxes = corpus.boxes(0)
+    assert boxes["label"].tolist() == ["Infiltration", "Effusion"]
+    np.testing.assert_allclose(boxes[["x", "y", "width", "height"]], [[8, 16, 4, 2], [0, 0, 32, 16]])  # frame 1024
+    assert corpus.boxes(1).empty
+    labels = corpus.labels(["Effusion", "Hernia"])
+    np.testing.assert_array_equal(labels[:4], [[1, 0], [0, 0], [0, 0], [0, 1]])
+    assert corpus.manifest["split"].tolist()[5:] == ["test", "test"]
+    assert corpus.manifest["split"].isin(["train", "validate"]).tolist()[:5] == [True] * 5
+    assert json.loads(corpus.manifest["provenance"][1]) == {"table": "Data_Entry_2017_v2020.csv", "row": 3}
+
+
+def test_mimic_round_trip_pads_and_reads_reports(mimic_layout, tmp_path):
+    corpus = PreparedCorpus.open(prepare("mimic", mimic_layout, tmp_path / "out", image_size_px=40))
+    assert corpus.manifest["split"].tolist() == ["train", "train", "validate", "test"]
+    assert (corpus.images[:, :, :4] == 0).all() and corpus.images[:, :, 8:32].any()  # 64 x 80: bars left and right
+    assert corpus.report(2) == "IMPRESSION: Right pneumothorax.\n"
+    spans = corpus.triplets[(corpus.triplets["row"] == 2) & (corpus.triplets["start"] >= 0)]
+    assert "pneumothorax" in {
+        corpus.report(2)[start:end].lower() for start, end in zip(spans.start, spans.end, strict=True)
+    }
+    matrix = corpus.matrix(np.array([0, 2]))
+    assert (matrix[0, :, PATHOLOGY_INDEX["effusion"]] == 0).any()
+    assert matrix[1, ANATOMY_INDEX["right_pleural"], PATHOLOGY_INDEX["pneumothorax"]] == 1
+
+
+def test_rsna_takes_view_age_and_sex_from_the_header(rsna_layout, tmp_path):
+    corpus = PreparedCorpus.open(prepare("rsna", rsna_layout, tmp_path / "out", image_size_px=64))
+    assert corpus.manifest["view"].tolist() == ["PA", "AP", "PA", "AP"]
+    assert corpus.manifest["age_years"].tolist() == [51.0] * 4 and corpus.manifest["sex"].tolist() == ["F"] * 4
+    assert corpus.manifest["split"][0] == corpus.manifest["split"][1]  # one NIH patient
+    np.testing.assert_allclose(corpus.boxes(1)[["x", "y", "width", "height"]], [[8, 16, 4, 32], [40, 16, 20, 48]])
+
+
+def test_siim_unites_annotations_and_splits_by_the_headers_patient(siim_layout, tmp_path):
+    corpus = PreparedCorpus.open(prepare("siim", siim_layout, tmp_path / "out", image_size_px=64))
+    mask = corpus.masks(2, "pathology")["pneumothorax"]
+    np.testing.assert_array_equal(np.flatnonzero(mask.any(axis=0)), [0, 63])
+    assert corpus.masks(0, "pathology") == {} and corpus.masks(2, "anatomy") == {}
+    patients = corpus.manifest["patient_id"].tolist()
+    assert patients[1] == patients[2] != patients[0]
+    assert "q" not in patients  # a digest stands for the DICOM patient id
+
+
+def test_covid_round_trip_with_masks_and_missing_values(covid_layout, tmp_path):
+    corpus = PreparedCorpus.open(prepare("covid", covid_layout, tmp_path / "out", image_size_px=64, seed=5))
+    assert corpus.report(1) is None and corpus.manifest["view"].isna().tolist() == [False, True, False]
+    assert np.isnan(corpus.labels(["COVID-19"])[1, 0])
+    anatomies, pathologies = corpus.masks(0, "anatomy"), corpus.masks(0, "pathology")
+    assert set(anatomies) == {"right_lung_unspec", "left_lung_unspec"} and set(pathologies) == {"tube"}
+    np.testing.assert_array_equal(np.flatnonzero(pathologies["tube"].any(axis=0)), [*range(8, 24), *range(40, 56)])
+    without = PreparedCorpus.open(prepare("covid", covid_layout, tmp_path / "bare", image_size_px=64, masks=False))
+    assert without.masks(0, "anatomy") == {}
+
+
+def test_squash_and_limit(mimic_layout, tmp_path):
+    corpus = PreparedCorpus.open(prepare("mimic", mimic_layout, tmp_path / "out", 32, fit="squash", limit=2))
+    assert len(corpus) == 2 and corpus.images[:, :, 0].any()
+    assert corpus.header["fit"] == "squash" and corpus.header["parameters"]["limit"] == 2
+
+
+def test_bytes_depend_on_neither_processes_nor_repetition(nih_layout, tmp_path, monkeypatch):
+    monkeypatch.setattr(writer, "CHUNK", 2)
+    first = digests(prepare("nih", nih_layout, tmp_path / "a", 32, processes=1))
+    assert digests(prepare("nih", nih_layout, tmp_path / "b", 32, processes=2)) == first
+    assert digests(prepare("nih", nih_layout, tmp_path / "a", 32, processes=1)) == first  # replaces the old one
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "nih"]
+
+
+def test_a_run_that_fails_leaves_the_old_corpus_and_nothing_half_done(nih_layout, tmp_path):
+    before = digests(prepare("nih", nih_layout, tmp_path / "out", 32))
+    (nih_layout / "images_001" / "images" / "00000001_000.png").write_bytes(b"")
+    with pytest.raises(DataError):
+        prepare("nih", nih_layout, tmp_path / "out", 32)
+    assert digests(tmp_path / "out") == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["nih", "out"]
+
+
+def test_leftovers_of_a_killed_run_are_swept_away(nih_layout, tmp_path):
+    (tmp_path / ".out.partial").mkdir()
+    (tmp_path / ".out.partial" / "images.u8").write_bytes(b"half")
+    PreparedCorpus.open(prepare("nih", nih_layout, tmp_path / "out", 32)).verify()
+    assert not (tmp_path / ".out.partial").exists()
+
+
+def test_unusable_records_are_set_aside_with_their_reason(nih_layout, tmp_path):
+    bad = nih_layout / "images_002" / "images" / "00000001_001.png"
+    bad.write_bytes(bad.read_bytes()[:200])
+    corpus = PreparedCorpus.open(prepare("nih", nih_layout, tmp_path / "out", 32, max_set_aside=0.2))
+    assert len(corpus) == 6 and corpus.header["set_aside"] == 1
+    set_aside = (corpus.folder / "set_aside.csv").read_text()
+    assert "images_002/images/00000001_001.png,00000001_001," in set_aside and "truncated or damaged" in set_aside
+    assert str(tmp_path) not in set_aside
+
+
+def test_command_line(nih_layout, tmp_path, caplog):
+    out = tmp_path / "out"
+    arguments = ["prepare", "nih", str(nih_layout), str(out), "--image-size-px", "32", "--fit", "squash", "--no-masks"]
+    assert main([*arguments, "--option", f"tables={nih_layout}"]) == 0
+    assert PreparedCorpus.open(out).header["parameters"]["reader"] == {"tables": "nih"}
+    assert main(["verify", str(out)]) == 0
+    content = bytearray((out / "images.u8").read_bytes())
+    content[100] ^= 1
+    (out / "images.u8").write_bytes(content)
+    assert main(["verify", str(out)]) == 1 and "images.u8: damaged" in caplog.text
+    assert main(["prepare", "nih", str(tmp_path / "no"), str(out), "--image-size-px", "32"]) == 1

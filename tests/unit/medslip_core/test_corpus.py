@@ -1,0 +1,118 @@
+"""Reading a prepared corpus: the label matrix against a naive loop, and files that are not what they should be."""
+
+import json
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data_prep.corpus import prepare
+from medslip_core.corpus import CorpusError, PreparedCorpus, header_digest
+from medslip_core.vocabulary import ANATOMIES, PATHOLOGIES
+
+
+@pytest.fixture
+def corpus(mimic_layout, tmp_path) -> PreparedCorpus:
+    return PreparedCorpus.open(prepare("mimic", mimic_layout, tmp_path / "corpus", image_size_px=16))
+
+
+def with_triplets(corpus: PreparedCorpus, triplets: pd.DataFrame) -> PreparedCorpus:
+    corpus.__dict__["triplets"] = triplets.sort_values("row", kind="stable").reset_index(drop=True)
+    corpus.__dict__.pop("_sparse", None)
+    return corpus
+
+
+def random_triplets(count: int, rows: int, seed: int) -> pd.DataFrame:
+    generator = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "row": generator.integers(0, rows, count).astype(np.int32),
+            "anatomy": generator.integers(0, 6, count).astype(np.int8),  # few cells, so that triplets meet in them
+            "pathology": generator.integers(60, 66, count).astype(np.int8),
+            "state": generator.integers(-1, 2, count).astype(np.int8),
+            "source": generator.choice(["report", "truth"], count),
+        }
+    )
+
+
+@pytest.mark.parametrize("uncertain", [-1, 0, 1])
+@pytest.mark.parametrize("rows", [[0, 1, 2, 3], [3, 0], [2, 2, 1], [1], []])
+def test_matrix_agrees_with_a_naive_loop(corpus, uncertain, rows):
+    triplets = random_triplets(150, rows=3, seed=len(rows))  # the last image has none
+    expected = np.full((len(rows), len(ANATOMIES), len(PATHOLOGIES)), -1)
+    for position, row in enumerate(rows):
+        for line in triplets[(triplets["row"] == row) & (triplets["source"] == "report")].itertuples():
+            state = uncertain if line.state == -1 else line.state
+            cell = (position, line.anatomy, line.pathology)
+            expected[cell] = max(expected[cell], state)  # present wins over absent, both over not mentioned
+    matrix = with_triplets(corpus, triplets).matrix(np.array(rows), uncertain=uncertain)
+    assert matrix.dtype == np.int8
+    np.testing.assert_array_equal(matrix, expected)
+
+
+def test_sources_are_kept_apart(corpus):
+    triplets = pd.DataFrame({"row": [0, 0], "anatomy": [0, 0], "pathology": [1, 1], "state": [0, 1]})
+    corpus = with_triplets(corpus, triplets.assign(source=["report", "truth"]).astype({"state": np.int8}))
+    assert corpus.matrix(np.array([0]))[0, 0, 1] == 0
+    assert corpus.matrix(np.array([0]), source="truth")[0, 0, 1] == 1
+    with pytest.raises(CorpusError, match=r"no triplets of source 'radgraph'. It has \['report', 'truth'\]"):
+        corpus.matrix(np.array([0]), source="radgraph")
+
+
+def test_rows_and_labels(corpus):
+    np.testing.assert_array_equal(corpus.rows("train"), [0, 1])
+    np.testing.assert_array_equal(corpus.rows("test"), [3])
+    labels = corpus.labels(["Consolidation", "Pneumothorax"], rows=np.array([2, 0]))
+    assert labels.dtype == np.float32
+    np.testing.assert_array_equal(labels, [[np.nan, 1], [1, np.nan]])
+    with pytest.raises(CorpusError, match=r"no labels for \['Scoliosis'\]. Use some of \['Atelectasis'"):
+        corpus.labels(["Scoliosis"])
+
+
+def test_images_cannot_be_written_and_a_pickled_corpus_holds_no_pixels(corpus):
+    with pytest.raises(ValueError, match="read-only"):
+        corpus.images[0, 0, 0] = 1
+    copy = pickle.dumps(corpus)
+    assert len(copy) < 500
+    np.testing.assert_array_equal(pickle.loads(copy).images, corpus.images)
+
+
+@pytest.mark.parametrize("name", ["images.u8", "manifest.parquet", "triplets.parquet", "masks.bits", "set_aside.csv"])
+def test_a_missing_shorter_or_longer_file_is_found_when_opening(corpus, name):
+    path = corpus.folder / name
+    content = path.read_bytes()
+    for wrong in (content[:-1], content + b"\0"):
+        if wrong != content:
+            path.write_bytes(wrong)
+            with pytest.raises(CorpusError, match=f"{name}: {len(wrong)} bytes long, should have {len(content)} bytes"):
+                PreparedCorpus.open(corpus.folder)
+    path.unlink()
+    with pytest.raises(CorpusError, match=f"{name}: missing"):
+        PreparedCorpus.open(corpus.folder)
+
+
+def test_every_flipped_bit_is_found(corpus):
+    generator = np.random.default_rng(0)
+    for path in sorted(corpus.folder.iterdir()):
+        content = path.read_bytes()
+        for _ in range(6 if content else 0):
+            flipped = bytearray(content)
+            flipped[generator.integers(len(content))] ^= 1 << int(generator.integers(8))
+            path.write_bytes(flipped)
+            with pytest.raises(CorpusError, match="damaged|version|bytes|missing"):
+                corpus.verify()
+        path.write_bytes(content)
+    corpus.verify()
+
+
+def test_another_version_and_a_folder_without_corpus(corpus, tmp_path):
+    path = corpus.folder / "corpus.json"
+    header = json.loads(path.read_text()) | {"version": 99}
+    path.write_text(json.dumps(header | {"sha256": header_digest(header)}))
+    with pytest.raises(
+        CorpusError, match="medslip-corpus version 99, this code reads medslip-corpus version 1. Prepare"
+    ):
+        PreparedCorpus.open(corpus.folder)
+    with pytest.raises(CorpusError, match="no such file, so no prepared corpus. Run"):
+        PreparedCorpus.open(tmp_path)
