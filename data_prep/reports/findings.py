@@ -2,7 +2,7 @@
 
 from medslip_core.vocabulary import PRESENT
 
-from .lexicon import Lexicon, load_lexicon
+from .lexicon import Lexicon
 from .reader import Mention, place_anatomies, read_mentions
 
 NORMAL = "Normal"
@@ -14,7 +14,7 @@ def report_labels(text: str, lexicon: Lexicon | None = None) -> dict[str, list]:
     Returns:
         {"findings": [label], "pairs": [[label, "left" | "right"]], "locs": [[label, anatomy]]}: only what is said.
     """
-    return mention_labels(read_mentions(text, lexicon or load_lexicon()))
+    return mention_labels(read_mentions(text, lexicon))
 
 
 def mention_labels(mentions: list[Mention]) -> dict[str, list]:
@@ -22,7 +22,7 @@ def mention_labels(mentions: list[Mention]) -> dict[str, list]:
     findings, pairs, locs = set(), set(), set()
     abnormal = False
     for mention in mentions:
-        if mention.state != PRESENT:
+        if mention.state != PRESENT and mention.cue_kind != "versus":  # coders file both sides of a "versus"
             continue
         abnormal = abnormal or mention.finding.abnormal
         for label in mention.finding.labels:

@@ -55,6 +55,7 @@ class Lexicon:
 
     tree: dict
     skipped: frozenset[str]
+    parts: dict[str, frozenset[str]]
     zones: dict[str, Zone]
     findings: dict[str, Finding]
 
@@ -155,4 +156,9 @@ def load_lexicon(path: Path = LEXICON_FILE) -> Lexicon:
         add(row["terms"], Term("quality", findings[name]), f"qualities.{name}")
     for name, row in table["findings"].items():
         add(row["terms"], Term("finding", findings[name]), f"findings.{name}")
-    return Lexicon(tree, frozenset(table["skipped"]), zones, findings)
+    parts = {
+        name: frozenset(word for pattern in row for text in expand(pattern) for word in text.split())
+        for name, row in table["parts"].items()
+    }
+    parts["heading"] = parts["chest"] | parts["other"] | parts["besides"]
+    return Lexicon(tree, frozenset(table["skipped"]), parts, zones, findings)

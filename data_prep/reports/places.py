@@ -13,7 +13,7 @@ from .words import Item
 _NO_SIDE: frozenset[str] = frozenset()
 _SIDES = {"left": frozenset({"left"}), "right": frozenset({"right"}), "both": frozenset({"left", "right"})}
 _JOINTS = frozenset({"and", "or", "slash", "comma", "greater"})
-_PASSED_OVER = frozenset({"presence", "filler", "trap", "quality", "likely", "hedge_word"})
+_PASSED_OVER = frozenset({"presence", "lasting", "filler", "trap", "quality", "likely", "hedge_word", "elsewhere"})
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def _after_preposition(items: list[Item], group: _Group, before: int) -> bool:
     kinds = [item.kind for item in items[before + 1 : group.first]]
     if "preposition" not in kinds:
         return False
-    return not {"verb", "comma", "and"} & set(kinds[kinds.index("preposition") :])
+    return not {"verb", "seen", "comma", "and"} & set(kinds[kinds.index("preposition") :])
 
 
 def _owner(items: list[Item], group: _Group, before: int | None, after: int | None) -> int:
@@ -152,12 +152,12 @@ def _owner(items: list[Item], group: _Group, before: int | None, after: int | No
         return before if led and items[after].entry.normal else after
     if led:
         return before
-    if "verb" in between:
+    if between & {"verb", "seen"}:
         return after
     behind = {item.kind for item in items[before + 1 : group.first]}
     if "negation_before" in between or "with" in between:
         return before
-    return after if behind & {"comma", "and", "verb", "with"} and "comma" not in between else before
+    return after if behind & {"comma", "and", "verb", "seen", "with"} and "comma" not in between else before
 
 
 def _share(items: list[Item], findings: list[int], order: int) -> None:

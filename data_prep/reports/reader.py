@@ -1,11 +1,12 @@
 """The reader: report -> mentions -> triplets."""
 
+import itertools
 from dataclasses import dataclass
 
 from .lexicon import Finding, Lexicon, load_lexicon
 from .places import Place, link_places
 from .scope import assign_states
-from .sections import READ_SECTIONS, split_sections
+from .sections import READ_SECTIONS, Section, split_sections
 from .words import Item, lower, match_terms, sentences
 
 
@@ -30,6 +31,7 @@ class Mention:
     start: int
     end: int
     cue: tuple[int, int] | None
+    cue_kind: str | None
 
 
 def read_report(text: str, lexicon: Lexicon | None = None) -> list[Triplet]:
@@ -48,16 +50,38 @@ def read_report(text: str, lexicon: Lexicon | None = None) -> list[Triplet]:
     return list(triplets)
 
 
-def read_mentions(text: str, lexicon: Lexicon | None = None) -> list[Mention]:
-    """Findings with their state and places, in reading order."""
+def read_mentions(text: str, lexicon: Lexicon | None = None, whole: bool = False) -> list[Mention]:
+    """Findings with their state and places, in reading order.
+
+    Args:
+        text: any text.
+        lexicon: another lexicon than the package's.
+        whole: read all of the text, as one section; for a text that is known to be findings or impression.
+    """
     lexicon = lexicon or load_lexicon()
     lowered = lower(text)
     mentions: list[Mention] = []
-    for section in split_sections(text):
-        if section.kind in READ_SECTIONS:
-            for words in sentences(lowered, section.start, section.end):
+    for section in [Section("body", 0, len(text))] if whole else split_sections(text):
+        if section.kind not in READ_SECTIONS:
+            continue
+        in_chest = True
+        for words in sentences(lowered, section.start, section.end):
+            in_chest = _in_chest(words, in_chest, lexicon.parts)
+            if in_chest:
                 mentions += read_sentence(match_terms(words, lexicon), lexicon)
     return mentions
+
+
+def _in_chest(words: list[tuple[str, int, int]], before: bool, parts: dict[str, frozenset[str]]) -> bool:
+    """Whether a sentence speaks of the chest: reports of several examinations head each with its part of the body."""
+    if not before and any(word in parts["proof"] for word, _, _ in words):
+        return True
+    head = list(itertools.takewhile(lambda word: word != ":", (word for word, _, _ in words)))
+    if len(head) > 8 or any(word not in parts["heading"] for word in head):
+        return before
+    if any(word in parts["chest"] for word in head):
+        return True
+    return before and not any(word in parts["other"] for word in head)
 
 
 def read_sentence(items: list[Item], lexicon: Lexicon) -> list[Mention]:
@@ -81,14 +105,14 @@ def read_sentence(items: list[Item], lexicon: Lexicon) -> list[Mention]:
         if finding is not None:
             cue = (item.cue.start, item.cue.end) if item.cue else None
             fitted = fit_places(finding, places, lexicon)
-            mentions.append(Mention(finding, item.state, fitted, item.start, item.end, cue))
+            mentions.append(Mention(finding, item.state, fitted, item.start, item.end, cue, item.cue.kind if item.cue else None))
     return mentions
 
 
 def _quality(items: list[Item], index: int, lexicon: Lexicon) -> tuple[Finding | None, list[Place]]:
     """A quality says something only of a place it fits: the next words, or its subject."""
     becomes = items[index].entry.becomes
-    for step, stops in ((1, ("verb", "comma", "with")), (-1, ("with", "negation_before"))):
+    for step, stops in ((1, ("verb", "comma", "with", "quality")), (-1, ("with", "negation_before"))):
         at = index + step
         while 0 <= at < len(items) and items[at].kind not in ("break", "semicolon", "finding", *stops):
             item = items[at]

@@ -9,7 +9,8 @@ from medslip_core.vocabulary import ABSENT, PRESENT, UNCERTAIN
 
 from .words import Item
 
-_IN_LIST = frozenset("comma and or slash place side level filler trap presence versus greater preposition with quality".split())
+_DESCRIPTION = frozenset("place side level filler trap presence lasting quality likely".split())
+_IN_LIST = _DESCRIPTION | frozenset("comma and or slash versus greater preposition with".split())
 _PRECEDENCE = {PRESENT: 0, UNCERTAIN: 1, ABSENT: 2}
 
 
@@ -26,6 +27,7 @@ def assign_states(items: list[Item]) -> None:
                     item.state, item.cue = ABSENT, items[index - 1]
                 else:
                     item.state = PRESENT
+                    _normal_subject(items, index)
                     if state == ABSENT and item.entry.ends_scope:
                         state, governing = PRESENT, None
             elif state == PRESENT and word_cue is not None:
@@ -43,12 +45,18 @@ def assign_states(items: list[Item]) -> None:
             state, governing, word_cue = PRESENT, None, None
         elif kind in ("comma", "and", "with"):
             word_cue = None
-            if state != PRESENT and _new_statement(items, index, state):
+            if state != PRESENT and (items[index - 1].kind == "seen" or _new_statement(items, index, state)):
                 state, governing = PRESENT, None
         elif kind == "negation_after":
             _govern_back(items, index, ABSENT)
         elif kind == "hedge_after":
             _govern_back(items, index, UNCERTAIN)
+        elif kind == "hedge_around":
+            ahead = next((other.kind for other in items[index + 1 :] if other.kind not in _DESCRIPTION), None)
+            if ahead == "finding" and state == PRESENT:
+                state, governing = UNCERTAIN, item
+            else:
+                _govern_back(items, index, UNCERTAIN)
         elif kind == "negation_around":
             if not _govern_back(items, index, ABSENT):
                 state, governing = ABSENT, item
@@ -58,17 +66,32 @@ def assign_states(items: list[Item]) -> None:
                 state, governing = UNCERTAIN, item
 
 
+def _normal_subject(items: list[Item], at: int) -> None:
+    """ "The vascular engorgement is within normal limits": a finding said to be normal is none."""
+    if items[at].entry.name not in ("normal", "unremarkable") or not at or items[at - 1].kind != "verb":
+        return
+    for index in range(at - 2, -1, -1):
+        if items[index].kind == "finding":
+            if not items[index].entry.normal:
+                items[index].state, items[index].cue = ABSENT, items[at]
+            return
+        if items[index].kind not in _DESCRIPTION:
+            return
+
+
 def _new_statement(items: list[Item], at: int, state: int) -> bool:
     """Whether the comma, "and" or "with" at this index begins a statement that nothing before it governs."""
     subject = False
     for index in range(at + 1, len(items)):
         item = items[index]
         kind = item.kind
-        if kind == "verb":
+        if kind in ("verb", "seen"):
             return subject
         if kind in ("place", "side", "level"):
             subject = True
-        elif kind in ("presence", "quality") or (kind == "finding" and item.entry.normal):
+        elif kind == "lasting" or (kind == "finding" and item.entry.normal):
+            return not any(other.kind == "or" for other in _statement(items, index))
+        elif kind in ("presence", "quality"):
             return state == ABSENT and not any(other.kind == "or" for other in _statement(items, index))
         elif kind not in ("and", "comma", "filler", "trap"):
             return False
@@ -77,7 +100,7 @@ def _new_statement(items: list[Item], at: int, state: int) -> bool:
 
 def _statement(items: list[Item], start: int) -> list[Item]:
     for index in range(start, len(items)):
-        if items[index].kind in ("break", "semicolon", "verb"):
+        if items[index].kind in ("break", "semicolon", "verb", "seen"):
             return items[start:index]
     return items[start:]
 
