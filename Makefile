@@ -20,7 +20,7 @@ CHAPTERS := $(foreach name,$(shell sed -n 's/^ *- file: *//p' _toc.yml),$(if $(w
 PAGES    := $(wildcard book/*.md book/*.bib book/images/* book/_static/*) _config.yml _toc.yml pipeline/build_book.py
 
 # What a chapter's results depend on besides its own source and parameters.
-code = $(shell find $(1) -name '*.py' 2>/dev/null)
+code = $(shell find $(1)/ -name '*.py' 2>/dev/null)
 PIPELINE        := pipeline/chapter.py pipeline/parameters.py pipeline/run_chapter.py
 CODE_phantom    := $(call code,data_prep/phantom)
 CODE_corpus     := $(call code,data_prep)

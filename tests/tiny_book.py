@@ -12,8 +12,13 @@ steps: int = 3  # how often
 names: list[str] = ["a"]  # labels"""
 
 
-def write_chapter(book: Path, name: str, *cells: str, after: str = "", parameters: str = PARAMETERS) -> Path:
-    """Write book/name.ipynb: title, parameters, Chapter(...), the given code cells, finish."""
+def write_chapter(
+    book: Path, name: str, *cells: str, after: str = "", first: str = "", parameters: str = PARAMETERS
+) -> Path:
+    """Write book/name.ipynb: title, parameters, Chapter(...), the given code cells, finish.
+
+    `after` is a chapter whose results it opens; `first` is code that comes before everything else.
+    """
     opening = f'from pipeline.chapter import Chapter\nchapter = Chapter("{name}", run_dir, dict(seed=0, scale=scale))'
     if after:
         opening += f'\nchapter.input("{after}")'
@@ -21,6 +26,7 @@ def write_chapter(book: Path, name: str, *cells: str, after: str = "", parameter
         cells=[
             new_markdown_cell(f"# {name.capitalize()}\n\nOne claim."),
             new_code_cell(parameters, metadata={"tags": ["parameters"]}),
+            *([new_code_cell(first)] if first else []),
             new_code_cell(opening),
             *(new_code_cell(cell) for cell in cells),
             new_code_cell("chapter.finish()"),

@@ -1,0 +1,124 @@
+"""A chapter that did not reach its end is never counted as done, whatever papermill's exit says (real kills)."""
+
+import dataclasses
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+from tiny_book import write_chapter
+
+from pipeline.parameters import ParametersError
+from pipeline.run_chapter import ChapterFailed, ChapterRun, main, run_chapter
+
+KILLS = int(os.environ.get("MEDSLIP_KILLS", "2"))  # the full campaign: MEDSLIP_KILLS=100 pytest tests/faults
+
+KILL = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
+FAULTS = {
+    "exception": ("1 / 0", "ZeroDivisionError"),
+    "killed kernel": (KILL, "DeadKernelError"),
+    "cell timeout": ("import time\ntime.sleep(60)", "CellTimeoutError"),
+    "sys.exit(0)": ("import sys\nsys.exit(0)", "no end marker"),
+}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> ChapterRun:
+    return ChapterRun("one", "demo", tmp_path / "book", tmp_path / "params", tmp_path / "runs")
+
+
+def test_finished_chapter(run: ChapterRun) -> None:
+    write_chapter(run.book, "one", 'chapter.number("auroc", 0.87123, "{:.2f}", interval=(0.8, 0.9), headline="AUROC")')
+    assert run_chapter(run) == run.folder / "one.ipynb"
+    results = json.loads((run.folder / "results.json").read_text())
+    assert results["finished"] is True and results["seed"] == 0
+    assert results["numbers"]["auroc"] == {
+        "value": 0.87123,
+        "text": "0.87",
+        "interval": [0.8, 0.9],
+        "interval_text": "0.80 to 0.90",
+        "headline": "AUROC",
+    }
+    assert {path.name for path in run.folder.iterdir()} == {"one.ipynb", "results.json", "tables"}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_failing_chapter_is_not_done(run: ChapterRun, fault: str) -> None:
+    source, reason = FAULTS[fault]
+    if fault == "cell timeout":
+        run = dataclasses.replace(run, cell_timeout_s=2)
+    write_chapter(run.book, "one", "print('never')", first=f"# the failing cell\n{source}")
+    with pytest.raises(ChapterFailed, match=f"chapter one failed at cell 2 .*: # the failing cell\n.*{reason}"):
+        run_chapter(run)
+    assert not (run.folder / "results.json").exists() and not (run.folder / "one.ipynb").exists()
+
+    copy = nbformat.read(run.folder / "one.failed.ipynb", as_version=4)
+    cells = {cell.source: cell for cell in copy.cells}
+    failing = next(cell for first, cell in cells.items() if first.startswith("# the failing cell"))
+    assert failing.metadata.papermill.status == "failed"
+    assert any(output.output_type == "error" for output in failing.outputs)
+    for never_run in ("print('never')", "chapter.finish()"):
+        assert cells[never_run].metadata.papermill.status == "pending"
+        assert "not-run" in cells[never_run].metadata.tags and not cells[never_run].outputs
+
+
+def test_results_of_an_earlier_run_do_not_count(run: ChapterRun) -> None:
+    """The end marker is printed, but results.json is an old one."""
+    old = "import json\npath = chapter.folder / 'results.json'\nold = dict(finished=True, run_id='old')"
+    path = write_chapter(run.book, "one", old)
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[-1].source += "\npath.write_text(json.dumps(old));"
+    nbformat.write(notebook, path)
+    with pytest.raises(ChapterFailed, match="not of this run"):
+        run_chapter(run)
+
+
+@pytest.mark.parametrize(
+    ("yaml", "message"),
+    [
+        ("sclae: 2.0", r"demo/one\.yaml: .*no parameter 'sclae'; did you mean 'scale'"),
+        ("steps: 2.5", r"'steps' must be int, found 2\.5"),
+        ("steps: true", r"'steps' must be int, found True"),
+        ("scale: 1e-4", r"'scale' must be float, found '1e-4' \(str\); YAML reads 1e-4 as text"),
+        ("names: a", r"'names' must be list\[str\], found 'a'"),
+        ("data_dir: ${DATA}/x", r"'data_dir' .*no data folder was given: add DATA=folder"),
+        ("- steps", "expected `name: value` lines, found a list"),
+        ("a: [", "not readable as YAML"),
+    ],
+)
+def test_params_file_that_does_not_fit(run: ChapterRun, yaml: str, message: str) -> None:
+    write_chapter(run.book, "one")
+    params = run.params / "demo" / "one.yaml"
+    params.parent.mkdir(parents=True)
+    params.write_text(yaml)
+    with pytest.raises(ParametersError, match=message):
+        run_chapter(run)
+
+
+def test_exit_code_and_message(run: ChapterRun, caplog: pytest.LogCaptureFixture) -> None:
+    folders = ["--book", str(run.book), "--params", str(run.params), "--runs", str(run.runs)]
+    write_chapter(run.book, "one", parameters="run_dir = 'untyped'")
+    assert main(["one", *folders]) == 1
+    assert "may hold only `name: type = literal` lines" in caplog.text
+    assert main(["absent", *folders]) == 1
+
+
+def test_killed_driver_leaves_nothing_that_looks_done(run: ChapterRun) -> None:
+    """SIGKILL the batch driver at any moment: a rerun finishes, and a copy under its final name is a whole one."""
+    write_chapter(run.book, "one", "import time\ntime.sleep(0.5)")
+    folders = ["--book", run.book, "--params", run.params, "--runs", run.runs]
+    command = [sys.executable, "-m", "pipeline.run_chapter", "one", *map(str, folders)]
+    for number in range(KILLS):
+        driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(random.Random(number).uniform(0.5, 8.0))
+        driver.send_signal(signal.SIGKILL)
+        driver.wait()
+        if run.copy().exists():
+            assert "Chapter one finished" in run.copy().read_text() and (run.folder / "results.json").exists()
+    assert run_chapter(run).exists()
