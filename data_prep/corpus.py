@@ -204,7 +204,7 @@ def _triplets(study: Study, recipe: Recipe) -> list[tuple[int, int, int, str, in
 
         if not study.report.strip():
             place = f"{study.image_path} ({', '.join(f'{name} {value}' for name, value in study.provenance.items())})"
-            raise RecordError(place, "its report is empty", "Download the report again; this record is set aside.")
+            raise RecordError(place, "the report is empty", "Download it again; this record is set aside.")
         triplets += [(t.anatomy, t.pathology, t.state, "report", t.start, t.end) for t in read_report(study.report)]
     truth = list(study.triplets or ())
     if recipe.truth is not None:

@@ -78,7 +78,12 @@ def read(
 
     def studies() -> Iterator[Study]:
         for row in images.itertuples():
-            report, fault = _read_report(_study_folder(row, reports).with_suffix(".txt")) if reports else (None, None)
+            provenance = {"table": metadata_path.name, "row": row.row}
+            report = fault = None
+            if reports is not None:
+                report_path = _study_folder(row, reports).with_suffix(".txt")
+                provenance["report"] = report_path.relative_to(reports).as_posix()
+                report, fault = _read_report(report_path)
             yield Study(
                 study_id=f"s{row.study_id}",
                 image_id=row.dicom_id,
@@ -89,7 +94,7 @@ def read(
                 view=row.ViewPosition if isinstance(row.ViewPosition, str) else None,
                 report=report,
                 labels=labels.get((row.subject_id, row.study_id), dict.fromkeys(CLASSES, float("nan"))),
-                provenance={"table": metadata_path.name, "row": row.row},
+                provenance=provenance,
                 fault=fault,
             )
 
