@@ -9,13 +9,12 @@ Source: paper arXiv 2403.10635, zero-shot grounding; Zhang et al., "Top-down Neu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
-import torch.nn.functional as F
 
 from medslip_core.inference import batches
 from medslip_core.metrics import mean_over_classes, patient_bootstrap, weighted_mean
@@ -31,10 +30,24 @@ THRESHOLDS = np.round(np.arange(0.05, 1.0, 0.05), 2)
 
 @dataclass(frozen=True)
 class AttentionMaps:
-    """Cross-attention of every query, averaged over heads and layers: [n, P, h, w] and [n, A, h, w] float32."""
+    """Cross-attention of every query on some rows, averaged over heads and layers.
 
+    rows: int64 [n]; pathologies: [n, P, h, w] float32; anatomies: [n, A, h, w] float32; each map sums to 1.
+    """
+
+    rows: np.ndarray
     pathologies: np.ndarray
     anatomies: np.ndarray
+
+    def take(self, rows: np.ndarray) -> AttentionMaps:
+        """The maps of some of these rows, in the order asked for, e.g. `maps.take(truth.rows)`.
+
+        Raises:
+            KeyError: a row that was not looked at.
+        """
+        position = {row: i for i, row in enumerate(self.rows)}
+        index = np.array([position[row] for row in rows], dtype=np.int64)
+        return AttentionMaps(self.rows[index], self.pathologies[index], self.anatomies[index])
 
     def pathology(self, name: str) -> np.ndarray:
         """[n, h, w] where the model looks for a pathology."""
@@ -61,7 +74,7 @@ def attention_maps(
         layers: decoder layers to average over, e.g. `[-1]`; all of them if None, as published.
 
     Returns:
-        `AttentionMaps` on the patch grid; each map sums to 1.
+        `AttentionMaps` on the patch grid.
     """
     model.eval()
     pathologies, anatomies = [], []
@@ -74,7 +87,7 @@ def attention_maps(
             ):
                 mean = attention.mean(dim=0) if layers is None else attention[list(layers)].mean(dim=0)  # [B, Q, N]
                 collected.append(mean.float().unflatten(-1, output.grid).cpu().numpy())  # [B, Q, h, w]
-    return AttentionMaps(np.concatenate(pathologies), np.concatenate(anatomies))
+    return AttentionMaps(np.asarray(rows), np.concatenate(pathologies), np.concatenate(anatomies))
 
 
 def normalise(maps: np.ndarray) -> np.ndarray:
@@ -85,9 +98,18 @@ def normalise(maps: np.ndarray) -> np.ndarray:
 
 
 def upsample(maps: np.ndarray, size_px: int) -> np.ndarray:
-    """Maps [n, h, w] to [n, size_px, size_px], bilinear, values at the patch centres, edges held constant."""
-    grid = torch.from_numpy(np.array(maps, dtype=np.float32))[:, None]  # [n, 1, h, w]
-    return F.interpolate(grid, size=(size_px, size_px), mode="bilinear", align_corners=False)[:, 0].numpy()
+    """Maps [n, h, w] to [n, size_px, size_px] float32, bilinear, values at the patch centres, edges held constant."""
+
+    def neighbours(cells: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """For each pixel along one side: the cell before its centre, the cell after, and the share of the latter."""
+        position = ((np.arange(size_px) + 0.5) * cells / size_px - 0.5).clip(0, cells - 1)
+        before = position.astype(int)
+        return before, np.minimum(before + 1, cells - 1), position - before
+
+    above, below, share = neighbours(maps.shape[1])
+    maps = maps[:, above] * (1 - share)[:, None] + maps[:, below] * share[:, None]  # [n, size_px, w]
+    left, right, share = neighbours(maps.shape[2])
+    return (maps[:, :, left] * (1 - share) + maps[:, :, right] * share).astype(np.float32)
 
 
 # -- truth ------------------------------------------------------------------------------------------------------------
@@ -107,33 +129,55 @@ class Truth:
     masks: np.ndarray
 
 
-def _truth(corpus, rows: np.ndarray, label: str, kind: str, mask_of: Callable[[int], np.ndarray | None]) -> Truth:
-    found = [(row, mask) for row in rows if (mask := mask_of(int(row))) is not None and mask.any()]
-    kept = np.array([row for row, _ in found], dtype=np.int64)
-    size = corpus.image_size_px
-    masks = np.stack([mask for _, mask in found]) if found else np.zeros((0, size, size), bool)
-    return Truth(label, kind, kept, corpus.manifest["patient_id"].to_numpy()[kept], masks)
+def truth_from_boxes(corpus, rows: np.ndarray, labels: Sequence[str]) -> dict[str, Truth]:
+    """All boxes of each label, as one mask per row. A pixel is inside if its centre is.
 
+    Args:
+        labels: classes of the dataset, as `corpus.boxes` names them.
 
-def truth_from_boxes(corpus, rows: np.ndarray, label: str) -> Truth:
-    """All boxes of a label, as one mask per row; rows without one are left out. A pixel counts if its centre is in."""
+    Returns:
+        label -> `Truth` on the rows that have such a box, perhaps none.
+    """
     centre = np.arange(corpus.image_size_px) + 0.5
 
-    def union(row: int) -> np.ndarray:
-        mask = np.zeros((corpus.image_size_px,) * 2, bool)
-        boxes = corpus.boxes(row)
-        for box in boxes[boxes["label"] == label].itertuples():
+    def masks(row: int) -> dict[str, np.ndarray]:
+        found = {}
+        for box in corpus.boxes(row).itertuples():
             inside_x = (centre >= box.x) & (centre < box.x + box.width)
             inside_y = (centre >= box.y) & (centre < box.y + box.height)
-            mask |= inside_y[:, None] & inside_x[None, :]
-        return mask
+            found[box.label] = found.get(box.label, False) | (inside_y[:, None] & inside_x[None, :])
+        return found
 
-    return _truth(corpus, rows, label, "boxes", union)
+    return _truths(corpus, rows, labels, "boxes", masks)
 
 
-def truth_from_masks(corpus, rows: np.ndarray, label: str, kind: str = "pathology") -> Truth:
-    """The mask of a label (kind "pathology" or "anatomy") per row; rows without one are left out."""
-    return _truth(corpus, rows, label, "masks", lambda row: corpus.masks(row, kind).get(label))
+def truth_from_masks(corpus, rows: np.ndarray, kind: str, labels: Sequence[str]) -> dict[str, Truth]:
+    """The mask of each label per row.
+
+    Args:
+        kind: "pathology" or "anatomy"; labels: names of the vocabulary.
+
+    Returns:
+        label -> `Truth` on the rows that have such a mask, perhaps none.
+    """
+    return _truths(corpus, rows, labels, "masks", lambda row: corpus.masks(row, kind))
+
+
+def _truths(
+    corpus, rows: np.ndarray, labels: Sequence[str], kind: str, masks_of: Callable[[int], dict[str, np.ndarray]]
+) -> dict[str, Truth]:
+    found: dict[str, dict[int, np.ndarray]] = {label: {} for label in labels}
+    for row in map(int, rows):
+        for label, mask in masks_of(row).items():
+            if label in found and mask.any():
+                found[label][row] = mask
+    patients = corpus.manifest["patient_id"].to_numpy()
+    none = np.zeros((0, corpus.image_size_px, corpus.image_size_px), bool)
+    truths = {}
+    for label, masks in found.items():
+        shown = np.array(list(masks), dtype=np.int64)
+        truths[label] = Truth(label, kind, shown, patients[shown], np.stack(list(masks.values())) if masks else none)
+    return truths
 
 
 # -- scores of one image: map [S, S] in [0, 1], mask [S, S] bool with at least one pixel -----------------------------
@@ -229,6 +273,36 @@ def score(
         values = (pointing_game(heat, mask, tolerance_px), iou, dice, contrast_to_noise(heat, mask), threshold)
         table.append((truth.label, truth.kind, method, row, patient, *values))
     return pd.DataFrame(table, columns=["label", "truth", "method", "row", "patient", *SCORES, "threshold"])
+
+
+def score_labels(
+    method: str,
+    maps_of: Callable[[AttentionMaps, str], np.ndarray],
+    maps: AttentionMaps,
+    truths: Mapping[str, Truth],
+    validation_maps: AttentionMaps,
+    validation_truths: Mapping[str, Truth],
+    baselines: bool = False,
+) -> pd.DataFrame:
+    """`score` for every label that some row shows, and its baselines too if asked.
+
+    Args:
+        maps_of: picks a label's maps, e.g. `lambda maps, label: maps.anatomy(label)`.
+        maps, validation_maps: of at least the rows in the truths.
+        truths, validation_truths: label -> `Truth`.
+    """
+    tables = []
+    for label, truth in truths.items():
+        if len(truth.rows) == 0:
+            continue
+        known = validation_truths[label]
+        label_maps, known_maps = (maps_of(m.take(t.rows), label) for m, t in ((maps, truth), (validation_maps, known)))
+        tables.append(score(method, label_maps, truth, known_maps, known))
+        if baselines:
+            tables.append(score_baselines(truth, known, known_maps))
+    if not tables:
+        raise ValueError(f"none of the rows shows any of {list(truths)}; has this corpus boxes or masks?")
+    return pd.concat(tables, ignore_index=True)
 
 
 def score_baselines(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
+from tqdm import tqdm
+
+BATCH_LOG_SECONDS = 5  # between lines where the bar cannot redraw itself
 
 
 def batches(model, corpus, rows: np.ndarray, batch_size: int, description: str) -> Iterator[torch.Tensor]:
@@ -27,7 +30,8 @@ def batches(model, corpus, rows: np.ndarray, batch_size: int, description: str) 
     rows = np.asarray(rows)
     if len(rows) == 0:
         raise ValueError(f"{description}: no rows to look at; is the split empty?")
-    with tqdm(total=len(rows), desc=description, unit="image") as progress:
+    interval = 0.1 if sys.stderr.isatty() else BATCH_LOG_SECONDS
+    with tqdm(total=len(rows), desc=description, unit="image", mininterval=interval) as progress:
         for start in range(0, len(rows), batch_size):
             chunk = rows[start : start + batch_size]
             images = torch.from_numpy(np.ascontiguousarray(corpus.images[chunk]))  # [B, S, S] uint8

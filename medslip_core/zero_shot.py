@@ -26,7 +26,7 @@ from medslip_core.metrics import (
 from medslip_core.vocabulary import DATASET_CLASSES, PATHOLOGY_INDEX
 
 TEMPLATES = ("{}", "There is {}.", "Findings consistent with {}.", "{} is seen on the chest radiograph.")
-"""Sentences around a class name; a class is the mean of their embeddings (`classnames` x `templates`, as in open_clip)."""
+"""Sentences around a class name; a class is the mean of their embeddings (classnames x templates, as in open_clip)."""
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def test_attention_maps_average_layers_and_keep_order():
 
 def test_composition_with_anatomies():
     generator = np.random.default_rng(0)
-    maps = grounding.AttentionMaps(generator.random((2, 75, 4, 4)), generator.random((2, 51, 4, 4)))
+    maps = grounding.AttentionMaps(np.arange(2), generator.random((2, 75, 4, 4)), generator.random((2, 51, 4, 4)))
     left, right = maps.anatomies[:, ANATOMY_INDEX["left_lower_lung"]], maps.anatomy("right_lower_lung")
     expected = (maps.pathologies[:, PATHOLOGY_INDEX["edema"]] * left + maps.pathology("edema") * right) / 2
     found = maps.pathology_x_anatomy("edema", ["left_lower_lung", "right_lower_lung"])
@@ -102,17 +102,31 @@ def test_upsampling_puts_values_at_patch_centres():
     maps = np.arange(16, dtype=np.float32).reshape(1, 4, 4)
     large = grounding.upsample(maps, 36)[0]  # patches of 9 px: pixel 4 is the middle of the first
     np.testing.assert_allclose(large[4::9, 4::9], maps[0], atol=1e-6)
-    np.testing.assert_allclose(large, np.rot90(grounding.upsample(np.rot90(maps, 2, (1, 2)), 36)[0], 2), atol=1e-5)
+    for size in (36, 50, 4):
+        as_torch = torch.nn.functional.interpolate(torch.from_numpy(maps)[:, None], (size, size), mode="bilinear")
+        np.testing.assert_allclose(grounding.upsample(maps, size), as_torch[:, 0], atol=1e-5)
 
 
 def test_truth_from_boxes_and_masks():
     corpus = bright_corpus()
-    boxes = grounding.truth_from_boxes(corpus, np.arange(6), "Pneumonia")
-    masks = grounding.truth_from_masks(corpus, np.arange(6), "pneumonia")
-    assert list(boxes.rows) == [0, 2, 4] and list(boxes.patients) == ["p0", "p2", "p4"]
-    np.testing.assert_array_equal(boxes.masks, masks.masks)
-    assert grounding.truth_from_masks(corpus, np.arange(6), "trachea", "anatomy").masks.shape == (3, SIZE, SIZE)
-    assert grounding.truth_from_boxes(corpus, np.arange(6), "Nodule").masks.shape == (0, SIZE, SIZE)
+    boxes = grounding.truth_from_boxes(corpus, np.arange(6), ["Pneumonia", "Nodule"])
+    masks = grounding.truth_from_masks(corpus, np.arange(6), "pathology", ["pneumonia"])
+    found = boxes["Pneumonia"]
+    assert list(found.rows) == [0, 2, 4] and list(found.patients) == ["p0", "p2", "p4"]
+    np.testing.assert_array_equal(found.masks, masks["pneumonia"].masks)
+    assert boxes["Nodule"].masks.shape == (0, SIZE, SIZE) and len(boxes["Nodule"].rows) == 0
+    anatomies = grounding.truth_from_masks(corpus, np.arange(6), "anatomy", ["trachea"])
+    assert anatomies["trachea"].masks.shape == (3, SIZE, SIZE)
+
+
+def test_maps_are_taken_by_row():
+    generator = np.random.default_rng(0)
+    maps = grounding.AttentionMaps(
+        np.array([7, 3, 5]), generator.random((3, 75, 4, 4)), generator.random((3, 51, 4, 4))
+    )
+    np.testing.assert_array_equal(maps.take([5, 7]).pathology("mass"), maps.pathology("mass")[[2, 0]])
+    with pytest.raises(KeyError):
+        maps.take([4])
 
 
 def test_pointing_game_by_hand():
@@ -144,21 +158,25 @@ def test_overlap_and_contrast_by_hand():
 
 
 def test_scores_of_a_model_that_looks_right():
-    corpus = bright_corpus(16)
-    validation, test = (grounding.truth_from_boxes(corpus, rows, "Pneumonia") for rows in (range(8), range(8, 16)))
-    maps, validation_maps = (
-        grounding.attention_maps(LooksAtBrightest(), corpus, truth.rows).pathology("pneumonia")
-        for truth in (test, validation)
+    corpus, model = bright_corpus(16), LooksAtBrightest()
+    validation_rows, rows = np.arange(8), np.arange(8, 16)
+    maps, validation_maps = (grounding.attention_maps(model, corpus, some) for some in (rows, validation_rows))
+    truths, validation = (
+        grounding.truth_from_boxes(corpus, some, ["Nodule", "Pneumonia"]) for some in (rows, validation_rows)
     )
-    scores = grounding.score("pathology", maps, test, validation_maps, validation)
-    assert (scores["pointing_game"] == 1).all() and (scores["dice"] > 0.7).all()
-    baselines = grounding.score_baselines(test, validation, validation_maps)
-    chance = baselines[baselines["method"] == "random point"]["pointing_game"]
-    np.testing.assert_allclose(chance, 1 / 16)
-    summary = grounding.summarise(pd.concat([scores, baselines]), "rsna", resamples=50)
+    scores = grounding.score_labels(
+        "pathology", lambda m, label: m.pathology(label.lower()), maps, truths, validation_maps, validation, True
+    )
+    ours = scores[scores["method"] == "pathology"]
+    assert set(ours["label"]) == {"Pneumonia"} and len(ours) == 4
+    assert (ours["pointing_game"] == 1).all() and (ours["dice"] > 0.7).all()
+    np.testing.assert_allclose(scores[scores["method"] == "random point"]["pointing_game"], 1 / 16)
+    summary = grounding.summarise(scores, "rsna", resamples=50)
     assert set(summary["method"]) == {"pathology", "random point", "centre point", "mean truth", "mean map"}
     row = summary.query("method == 'pathology' and label == 'Pneumonia' and metric == 'pointing_game'").iloc[0]
     assert (row["value"], row["low"], row["high"], row["n"]) == (1, 1, 1, 4)
+    with pytest.raises(ValueError, match="none of the rows shows"):
+        grounding.score_labels("m", None, maps, {"Nodule": truths["Nodule"]}, validation_maps, validation)
 
 
 def test_threshold_is_the_best_of_validation_and_blind_to_test():

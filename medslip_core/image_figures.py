@@ -1,0 +1,165 @@
+"""Figures made of radiographs: contact sheets, augmented views, and where the model looks beside where it should.
+
+Each function returns the figure and its alternative text, drawn in the style of `medslip_core.figures`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from textwrap import wrap
+
+import numpy as np
+
+from medslip_core.figures import WIDTH_INCHES, Described, described, page_style, readable
+from medslip_core.grounding import normalise, pointing_game, upsample
+
+HEAT = "inferno"
+TRUTH_COLOUR = "#56b4e9"
+"""Light blue: stands out on grey and on every colour of the heat map, for the colour-blind too."""
+HIT_COLOUR, MISS_COLOUR = "#00694b", "#9c3f00"
+
+
+@dataclass(frozen=True)
+class GroundingCase:
+    """One image of a grounding figure.
+
+    title: what is asked for, and of which image; image: [S, S] uint8; truth: [S, S] bool;
+    maps: name of the method -> [h, w]; captions: name of the method -> e.g. "hit, IoU 0.52".
+    """
+
+    title: str
+    image: np.ndarray
+    truth: np.ndarray
+    maps: Mapping[str, np.ndarray]
+    captions: Mapping[str, str] = field(default_factory=dict)
+
+
+def _show(axis, image: np.ndarray) -> None:
+    """A grey image without axes; uint8 [S, S] or float in [0, 1]."""
+    axis.imshow(image, cmap="gray", vmin=0, vmax=255 if image.dtype == np.uint8 else 1, interpolation="antialiased")
+    axis.set_axis_off()
+
+
+def _outline(axis, truth: np.ndarray) -> None:
+    """The border of a mask: dark beneath light, to be seen on any ground; also where it meets the image's edge."""
+    padded = np.pad(truth, 1).astype(float)
+    at = np.arange(-1, truth.shape[0] + 1)
+    for width, colour in ((2.6, "black"), (1.3, TRUTH_COLOUR)):
+        axis.contour(at, at, padded, levels=[0.5], colors=[colour], linewidths=[width])
+    axis.set(xlim=(-0.5, truth.shape[1] - 0.5), ylim=(truth.shape[0] - 0.5, -0.5))
+
+
+def _heat(axis, image: np.ndarray, heat: np.ndarray) -> None:
+    """A map [h, w] over an image, more opaque where it is warmer, a cross at its maximum."""
+    _show(axis, image)
+    large = normalise(upsample(heat[None], image.shape[-1]))[0]
+    axis.imshow(large, cmap=HEAT, vmin=0, vmax=1, alpha=0.65 * large)
+    top, left = np.argwhere(large >= large.max() - 1e-6).mean(axis=0)
+    axis.plot(left, top, marker="x", color="white", markersize=6, markeredgewidth=2.6)
+    axis.plot(left, top, marker="x", color="black", markersize=5, markeredgewidth=1.2)
+
+
+def contact_sheet(images: Sequence[np.ndarray], titles: Sequence[str], columns: int = 5) -> Described:
+    """Images side by side with short titles.
+
+    Args:
+        images: n of [S, S] uint8 or float in [0, 1]; titles: n.
+    """
+    rows = -(-len(images) // columns)
+    cell = WIDTH_INCHES / columns
+    characters = int(cell * 15)
+    lines = ["\n".join(wrap(title, characters)) for title in titles]
+    title_inches = 0.16 * max(text.count("\n") + 1 for text in lines) if lines else 0
+    with page_style() as plt:
+        figure, axes = plt.subplots(rows, columns, figsize=(WIDTH_INCHES, rows * (cell + title_inches)), squeeze=False)
+        for axis in axes.flat[len(images) :]:
+            axis.set_visible(False)
+        for axis, image, text in zip(axes.flat, images, lines, strict=False):
+            _show(axis, np.asarray(image))
+            axis.set_title(text, fontsize=8)
+    return described(figure, f"{len(images)} radiographs: {'; '.join(titles)}.")
+
+
+def augmented_batch(images: Sequence[np.ndarray], triplets: Sequence[Sequence[str]], columns: int = 4) -> Described:
+    """Augmented images, and below each the triplets that it is trained with.
+
+    Args:
+        images: n of [s, s], float in [0, 1] or uint8; triplets: for each, texts such as "effusion · left pleural".
+    """
+    rows = -(-len(images) // columns)
+    cell, most = WIDTH_INCHES / columns, 5
+    texts = []
+    for said in triplets:
+        lines = [wrap(text, int(cell * 14.5), subsequent_indent="   ") for text in said]
+        kept = [line for text in lines for line in text]
+        texts.append("\n".join(kept if len(kept) <= most else [*kept[: most - 1], f"… {len(said)} triplets in all"]))
+    text_inches = 0.15 * max((text.count("\n") + 1 for text in texts), default=0) + 0.05
+    with page_style() as plt:
+        figure, axes = plt.subplots(rows, columns, figsize=(WIDTH_INCHES, rows * (cell + text_inches)), squeeze=False)
+        for axis in axes.flat[len(images) :]:
+            axis.set_visible(False)
+        for axis, image, text in zip(axes.flat, images, texts, strict=False):
+            _show(axis, np.asarray(image))
+            axis.set_anchor("N")
+            axis.text(0, -0.03, text or "nothing stated", transform=axis.transAxes, va="top", fontsize=8)
+    told = "; ".join(", ".join(said[:3]) or "nothing stated" for said in triplets)
+    return described(figure, f"{len(images)} augmented training images with their triplets: {told}.")
+
+
+def grounding_panel(cases: Sequence[GroundingCase]) -> Described:
+    """Image, truth and one heat map per method, one row per case; the cross marks each map's maximum.
+
+    Args:
+        cases: all with the same methods.
+    """
+    methods = list(cases[0].maps)
+    columns = 2 + len(methods)
+    cell = WIDTH_INCHES / columns
+    told = []
+    with page_style() as plt:
+        figure = plt.figure(figsize=(WIDTH_INCHES, len(cases) * (cell + 0.52)))
+        rows = figure.subfigures(len(cases), 1, squeeze=False)[:, 0]
+        for row, case in zip(rows, cases, strict=True):
+            row.suptitle(case.title, fontsize=9, fontweight="bold", x=0.01, ha="left")
+            axes = row.subplots(1, columns)
+            _show(axes[0], case.image)
+            axes[0].set_title("image", fontsize=8)
+            _show(axes[1], case.image)
+            _outline(axes[1], case.truth)
+            axes[1].set_title("truth", fontsize=8)
+            for axis, method in zip(axes[2:], methods, strict=True):
+                _heat(axis, case.image, case.maps[method])
+                _outline(axis, case.truth)
+                caption = case.captions.get(method)
+                axis.set_title(readable(method) + (f"\n{caption}" if caption else ""), fontsize=8)
+                told.append(f"{case.title}, {readable(method)}: {caption or 'not scored'}")
+    return described(figure, f"Heat maps with the truth outlined. {'; '.join(told)}.")
+
+
+def anatomy_maps(
+    image: np.ndarray, maps: Mapping[str, np.ndarray], truth: Mapping[str, np.ndarray], columns: int = 5
+) -> Described:
+    """Where the model looks for each anatomy in one image (✓ its maximum hits, ✗ it misses).
+
+    Args:
+        image: [S, S] uint8; maps: anatomy -> [h, w]; truth: anatomy -> [S, S] bool, may lack some.
+    """
+    rows = -(-len(maps) // columns)
+    cell = WIDTH_INCHES / columns
+    told = []
+    with page_style() as plt:
+        figure, axes = plt.subplots(rows, columns, figsize=(WIDTH_INCHES, rows * (cell + 0.22)), squeeze=False)
+        for axis in axes.flat[len(maps) :]:
+            axis.set_visible(False)
+        for axis, (anatomy, heat) in zip(axes.flat, maps.items(), strict=False):
+            _heat(axis, image, heat)
+            mark, colour = "", "black"
+            if anatomy in truth and truth[anatomy].any():
+                _outline(axis, truth[anatomy])
+                large = normalise(upsample(heat[None], image.shape[-1]))[0]
+                hit = pointing_game(large, truth[anatomy]) >= 0.5
+                mark, colour = (" ✓", HIT_COLOUR) if hit else (" ✗", MISS_COLOUR)
+                told.append(f"{readable(anatomy)} {'hit' if hit else 'missed'}")
+            axis.set_title(readable(anatomy) + mark, fontsize=8, color=colour)
+    return described(figure, f"Heat maps of {len(maps)} anatomies on one radiograph: {', '.join(told)}.")

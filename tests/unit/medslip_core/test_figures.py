@@ -1,0 +1,127 @@
+"""Every figure: letters of 8 points or more, nothing cut off, nothing left open, and a text that says what it shows."""
+
+import io
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from medslip_core import figures, image_figures
+from medslip_core.grounding import SCORES
+from medslip_core.image_figures import GroundingCase
+from medslip_core.training_log import TERMS
+from medslip_core.vocabulary import ANATOMIES, ANATOMY_INDEX, DATASET_CLASSES, PATHOLOGY_INDEX
+from medslip_core.zero_shot import ClassPredictions
+
+GENERATOR = np.random.default_rng(0)
+IMAGE = GENERATOR.integers(0, 256, (48, 48), dtype=np.uint8)
+MASK = np.zeros((48, 48), bool)
+MASK[20:30, :12] = True
+HEAT = np.zeros((6, 6))
+HEAT[3, 1] = 1
+
+
+def history():
+    steps = [*(("train", step) for step in range(1, 60)), ("validate", 20), ("validate", 40)]
+    return pd.DataFrame({"step": step, "split": split, **dict.fromkeys(TERMS, 5 / step)} for split, step in steps)
+
+
+def predictions(classes=tuple(DATASET_CLASSES["nih"]), n=40):
+    labels = (GENERATOR.random((n, len(classes))) < 0.3).astype(np.float32)
+    labels[:, -1] = 0
+    prob = np.clip(GENERATOR.normal(0.3 + 0.3 * labels, 0.2), 0, 1)
+    return ClassPredictions("nih", classes, np.arange(n), np.arange(n), labels, prob)
+
+
+def results():
+    return pd.DataFrame(
+        [("auroc", name, method, v, v - 0.1, v + 0.05) for method in ("a", "b")
+         for name, v in (("Mass", 0.7), ("Pleural_Thickening", 0.8), ("macro", 0.75))],
+        columns=["metric", "class", "method", "value", "low", "high"],
+    )  # fmt: skip
+
+
+def triplets():
+    pairs = [("left_pleural", "effusion", 1)] * 3 + [("trachea", "tube", 1), ("spine", "fracture", 0)]
+    return pd.DataFrame(
+        [(i, ANATOMY_INDEX[a], PATHOLOGY_INDEX[p], state) for i, (a, p, state) in enumerate(pairs)],
+        columns=["row", "anatomy", "pathology", "state"],
+    )
+
+
+def manifest():
+    return pd.DataFrame({"split": ["train"] * 3 + ["test"], "label:Mass": [1, 0, 0, 1], "label:Nodule": [0, 1, 1, 0]})
+
+
+def cases():
+    maps = {"pathology": HEAT, "pathology × anatomy": HEAT, "Grad-CAM": GENERATOR.random((48, 48))}
+    captions = {"pathology": "hit, IoU 0.41", "pathology × anatomy": "hit, IoU 0.45", "Grad-CAM": "miss, IoU 0.02"}
+    return [GroundingCase(f"{name}: pneumonia", IMAGE, MASK, maps, captions) for name in ("good", "typical", "bad")]
+
+
+FIGURES = {
+    "loss": (lambda: figures.loss_curves(history()), "ICL from"),
+    "roc": (lambda: figures.roc_curves(predictions(), resamples=20), "Cardiomegaly 0."),
+    "roc of two classes": (lambda: figures.roc_curves(predictions(("Mass", "Hernia")), resamples=20), "Mass 0."),
+    "forest": (lambda: figures.forest(results().query("method == 'a'"), "auroc", chance=0.5), "Thickening: 0.80"),
+    "forest of methods": (lambda: figures.forest(results(), "auroc", group="method"), "macro, b: 0.75"),
+    "reliability": (lambda: figures.reliability_diagram(predictions()), "observed frequency on nih"),
+    "co-occurrence": (
+        lambda: figures.label_cooccurrence(triplets()),
+        "effusion at left pleural (3), tube at trachea (1)",
+    ),
+    "splits": (lambda: figures.counts_by_split(manifest(), ["Mass", "Nodule"]), "train 50 %, test 50 %"),
+    "contact sheet": (lambda: image_figures.contact_sheet([IMAGE] * 7, ["PA, effusion"] * 7), "7 radiographs: PA"),
+    "augmented": (
+        lambda: image_figures.augmented_batch([IMAGE / 255] * 5, [["effusion · left costophrenic"] * 9] + [[]] * 4),
+        "nothing stated",
+    ),
+    "grounding": (lambda: image_figures.grounding_panel(cases()), "typical: pneumonia, Grad-CAM: miss, IoU 0.02"),
+    "anatomies": (
+        lambda: image_figures.anatomy_maps(IMAGE, dict.fromkeys(ANATOMIES[:7], HEAT), {"trachea": MASK, "spine": MASK}),
+        "trachea hit",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figure_is_legible_whole_and_described(name):
+    before = dict(matplotlib.rcParams)
+    draw, said = FIGURES[name]
+    figure, alt = draw()
+    assert said in alt and alt.endswith(".")
+    assert dict(matplotlib.rcParams) == before and not plt.get_fignums()
+    assert figure.get_figwidth() <= figures.WIDTH_INCHES
+    assert min(text.get_fontsize() for text in figure.findobj(matplotlib.text.Text) if text.get_text().strip()) >= 8
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    pixels = np.round(255 * plt.imread(io.BytesIO(buffer.getvalue()))[..., :3])
+    assert pixels.min() < 100  # something is drawn
+    edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    assert (edge == 255).all()  # and nothing of it is cut off by the edge
+
+
+def test_roc_marks_a_class_with_one_label():
+    figure, alt = figures.roc_curves(predictions(("Mass", "Hernia")), resamples=20)
+    assert [text.get_text() for text in figure.axes[1].texts] == ["one label only"]
+    assert "Hernia" not in alt
+
+
+def test_forest_sorts_by_value_with_macro_below():
+    figure, _ = figures.forest(results().query("method == 'a'"), "auroc")
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["macro", "Mass", "Pleural Thickening"]
+
+
+def test_every_score_has_a_name_to_show():
+    assert set(SCORES) <= set(figures.METRIC_NAMES)
+
+
+def test_cross_marks_the_maximum():
+    figure, _ = image_figures.anatomy_maps(IMAGE, {"trachea": HEAT}, {})
+    (left,), (top,) = figure.axes[0].lines[0].get_data()
+    assert (left, top) == (1.5 * 8 - 0.5, 3.5 * 8 - 0.5)  # middle of patch column 1, row 3
