@@ -22,9 +22,7 @@ def main() -> None:
     arguments = parser.parse_args()
     studies = {dataset: getattr(arguments, dataset) for dataset in DEFAULT_STUDIES if getattr(arguments, dataset)}
     try:
-        generate(
-            arguments.out, studies, arguments.size_px, arguments.seed, arguments.processes, arguments.overwrite
-        )
+        generate(arguments.out, studies, arguments.size_px, arguments.seed, arguments.processes, arguments.overwrite)
     except (FileExistsError, ValueError) as error:
         parser.error(str(error))
 

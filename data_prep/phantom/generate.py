@@ -91,9 +91,9 @@ def generate(
     if not studies or min(studies.values()) < 1:
         raise ValueError(f"studies must name datasets with at least one study each, not {dict(studies)}")
 
-    shards: list[_Shard] = []
+    code, shards = _code_sha256(), []
     for dataset, count in studies.items():
-        arguments = {"studies": count, "size_px": size_px, "seed": seed, "code_sha256": _code_sha256()}
+        arguments = {"studies": count, "size_px": size_px, "seed": seed, "code_sha256": code}
         if _claim(root, dataset, arguments, overwrite):
             slots = plan(dataset, count, seed)
             numbered = enumerate(slots[start : start + SHARD_STUDIES] for start in range(0, count, SHARD_STUDIES))

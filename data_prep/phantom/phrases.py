@@ -49,7 +49,7 @@ def parse_claims(phrase: str, at: tuple[str, ...]) -> tuple[str, list[Triplet]]:
 
 
 _TIPS: dict[str, tuple[str, ...]] = {
-    "svc": ("SVC", "superior vena cava", "mid SVC", "lower SVC"),
+    "svc": ("SVC", "superior vena cava"),
     "cavoatrial_junction": ("cavoatrial junction", "superior cavoatrial junction"),
     "right_atrium": ("right atrium",),
 }

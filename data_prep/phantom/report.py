@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from data_prep.phantom.pathology import Finding
+from data_prep.phantom.pathology import CATALOGUE, Finding
 from data_prep.phantom.phrases import DEGREES, PLACES, SIZES, Place, Triplet, parse_claims
 from data_prep.phantom.population import POPULATIONS
 from data_prep.phantom.render import PhantomStudy
 from data_prep.phantom.sentences import (
+    COMPARED,
     DISTRACTORS,
     FINDINGS,
     HEALTH,
@@ -34,6 +35,7 @@ MISS_PROB, DOUBT_PROB = 0.2, 0.3
 """Chances that a barely visible finding is passed over, or only suspected; an obvious one never is."""
 DISTRACTOR_PROB = 0.3
 NOTE_PROB = 0.1
+COMPARED_PROB = 0.35
 
 LINE_WIDTH = 78
 _WEIGHT = {ABSENT: 0, UNCERTAIN: 1, PRESENT: 2}
@@ -62,7 +64,11 @@ def write_report(study: PhantomStudy, study_number: int = 0) -> Report:
     for organ in ORGANS:
         for one in told:
             if one.wording.organ == organ:
-                findings.name(one.finding, one.wording.hedged if one.doubted else one.wording.plain)
+                findings.name(
+                    one.finding,
+                    one.wording.hedged if one.doubted else one.wording.plain,
+                    compared=bool(one.wording.short),
+                )
         _say_healthy(findings, organ, study.findings)
     if rng.random() < DISTRACTOR_PROB:
         findings.say(findings.one_of(DISTRACTORS))
@@ -75,7 +81,7 @@ def write_report(study: PhantomStudy, study_number: int = 0) -> Report:
     else:
         sections = {"FINDINGS": findings, "IMPRESSION": impression}
     said = [triplet for speaker in sections.values() for triplet in speaker.said]
-    return Report(_laid_out(study, study_number, sections, rng), _surest(said))
+    return Report(_laid_out(study, study_number, sections, rng), surest(said))
 
 
 @dataclass(frozen=True)
@@ -106,8 +112,8 @@ class _Speaker:
         self.text.append(plain)
         self.said += said
 
-    def name(self, finding: Finding, wordings: Sequence[str]) -> None:
-        """Say one of the wordings of a finding, its slots filled; "again" needs a study before."""
+    def name(self, finding: Finding, wordings: Sequence[str], compared: bool = False) -> None:
+        """Say one of the wordings of a finding, its slots filled; "again" and comparisons need a study before."""
         wordings = [wording for wording in wordings if not self.first or not {"again", "prior"} & set(wording.split())]
         place, third, side = place_of(finding, self.rng), min(2, int(3 * finding.severity)), finding.attributes["side"]
         slots = {
@@ -117,10 +123,14 @@ class _Speaker:
             "angles": "+".join(f"{one}_costophrenic" for one in (("left", "right") if side == "both" else (side,))),
             "size": self.one_of(SIZES[third]),
             "degree": self.one_of(DEGREES[third]),
+            "carina": f"{self.rng.uniform(2, 6):.1f}",
             "mm": f"{finding.attributes.get('size_mm', 0):.0f}",
         }
         slots |= {slot.capitalize(): words.capitalize() for slot, words in slots.items()}
-        self.say(self.one_of(wordings).format(**slots), place.states)
+        phrase = self.one_of(wordings).format(**slots)
+        if compared and not self.first and "again" not in phrase and self.rng.random() < COMPARED_PROB:
+            phrase = phrase.removesuffix(".") + self.one_of(COMPARED[CATALOGUE[finding.kind].chronic])
+        self.say(phrase, place.states)
 
 
 def _chosen(findings: Sequence[Finding], rng: np.random.Generator) -> list[_Told]:
@@ -192,7 +202,7 @@ def _conclude(speaker: _Speaker, told: list[_Told], findings: Sequence[Finding])
         speaker.say(speaker.one_of(NOTES))
 
 
-def _surest(said: Sequence[Triplet]) -> tuple[Triplet, ...]:
+def surest(said: Sequence[Triplet]) -> tuple[Triplet, ...]:
     """Every (anatomy, pathology) once: present before uncertain before absent."""
     states: dict[tuple[str, str], int] = {}
     for anatomy, pathology, state in said:
@@ -201,9 +211,7 @@ def _surest(said: Sequence[Triplet]) -> tuple[Triplet, ...]:
     return tuple((anatomy, pathology, state) for (anatomy, pathology), state in states.items())
 
 
-def _laid_out(
-    study: PhantomStudy, study_number: int, sections: dict[str, _Speaker], rng: np.random.Generator
-) -> str:
+def _laid_out(study: PhantomStudy, study_number: int, sections: dict[str, _Speaker], rng: np.random.Generator) -> str:
     """The report's text in the form of MIMIC-CXR: anonymised, indented by a blank, lines wrapped."""
     sex = {"F": "woman", "M": "man"}[study.sex]
     indication = INDICATIONS[int(rng.integers(len(INDICATIONS)))].format(age="___ year old", sex=sex)

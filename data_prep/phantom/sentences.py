@@ -75,7 +75,7 @@ FINDINGS: dict[str, Wording] = {
             "{Degree} {at} [consolidation] is seen.",
             "There is {degree} {at} [consolidation].",
             "There is a focal [consolidation] in the {in}.",
-            "Dense [consolidation] is seen in the {in}.",
+            "Confluent [consolidation] is seen in the {in}.",
         ),
         hedged=("Possible {at} [consolidation|?consolidation].",),
         short=("{At} [consolidation].",),
@@ -86,7 +86,7 @@ FINDINGS: dict[str, Wording] = {
             "There is a {degree} {at} [infiltrate].",
             "There is an [infiltrate] in the {in}.",
             "{Degree} patchy {at} [infiltrates|infiltrate] are seen.",
-            "Streaky [infiltrates|infiltrate] are present in the {in}.",
+            "Ill-defined [infiltrates|infiltrate] are present in the {in}.",
         ),
         hedged=("Possible {at} [infiltrate|?infiltrate].",),
         short=("{At} [infiltrate].",),
@@ -119,7 +119,7 @@ FINDINGS: dict[str, Wording] = {
         plain=(
             "There is {degree} pulmonary [edema|edema@pulmonary].",
             "{Degree} pulmonary [edema|edema@pulmonary] is present.",
-            "Vascular indistinctness suggests {degree} pulmonary [edema|edema@pulmonary].",
+            "There is evidence of {degree} pulmonary [edema|edema@pulmonary].",
             "{Degree} pulmonary [edema|edema@pulmonary] has increased compared to the prior study.",
         ),
         hedged=("Possible {degree} pulmonary [edema|?edema@pulmonary].",),
@@ -232,6 +232,8 @@ FINDINGS: dict[str, Wording] = {
         plain=(
             "An [endotracheal tube|tube@trachea] is in place in the trachea.",
             "The [endotracheal tube|tube@trachea] terminates in the mid trachea.",
+            "The [endotracheal tube|tube@trachea] terminates {carina} cm above the carina.",
+            "[ET tube|tube@trachea] [tip|tip@trachea] is {carina} cm above the carina.",
         ),
     ),
     "gastric tube": Wording(
@@ -290,16 +292,27 @@ HEALTH: tuple[Health, ...] = (
             f"The lungs are [clear|clear@{_LUNGS}].",
             f"Lungs are [clear|clear@{_LUNGS}].",
             f"Both lungs are [clear|clear@{_LUNGS}].",
-            f"The lungs are [clear|clear@{_LUNGS}] without focal [consolidation|!consolidation@{_LUNGS}].",
+            f"The lungs are well [expanded|expand@{_LUNGS}] and [clear|clear@{_LUNGS}].",
+            f"The lungs are [clear|clear@{_LUNGS}] without focal [consolidation|!consolidation@unspecified].",
         ),
     ),
     Health(
         "lungs",
         _OPACITIES,
         (
-            f"There is no focal [consolidation|!consolidation@{_LUNGS}].",
-            f"No focal [consolidation|!consolidation@{_LUNGS}] is seen.",
-            f"No evidence of [pneumonia|!pneumonia@{_LUNGS}].",
+            "There is no focal [consolidation|!consolidation@unspecified].",
+            "No focal [consolidation|!consolidation@unspecified] is seen.",
+            f"There is no [consolidation|!consolidation@{_LUNGS}] in the lungs.",
+            "No evidence of [pneumonia|!pneumonia@unspecified].",
+            "There is no focal airspace [opacity|!opacity@unspecified].",
+        ),
+    ),
+    Health(
+        "lungs",
+        ("nodule", "mass", "granuloma"),
+        (
+            "No [nodule|!nodule@unspecified] or [mass|!mass@unspecified] is seen.",
+            "No suspicious pulmonary [nodules|!nodule@unspecified].",
         ),
     ),
     Health(
@@ -323,7 +336,10 @@ HEALTH: tuple[Health, ...] = (
     Health(
         "pleura",
         ("effusion",),
-        ("There is no pleural [effusion|!effusion@pleural_unspec].",),
+        (
+            "There is no pleural [effusion|!effusion@pleural_unspec].",
+            "No pleural [effusion|!effusion@pleural_unspec] is identified.",
+        ),
     ),
     Health(
         "pleura",
@@ -335,6 +351,8 @@ HEALTH: tuple[Health, ...] = (
         ("pneumothorax",),
         (
             "There is no [pneumothorax|!pneumothorax@pleural_unspec].",
+            "No definite [pneumothorax|!pneumothorax@pleural_unspec].",
+            "No [pneumothorax|!pneumothorax@pleural_unspec] is detected.",
             "No evidence of [pneumothorax|!pneumothorax@pleural_unspec].",
         ),
     ),
@@ -351,12 +369,13 @@ HEALTH: tuple[Health, ...] = (
     ),
     Health(
         "mediastinum",
-        ("mediastinum", "hernia"),
+        ("mediastinum", "hernia", "edema"),
         (
             "The mediastinal and hilar contours are [normal|normal@mediastinal+hilar_unspec].",
             "Mediastinal and hilar contours are [unremarkable|unremarkable@mediastinal+hilar_unspec].",
             "The mediastinum is [unremarkable|unremarkable@mediastinal].",
             "Hilar contours are [normal|normal@hilar_unspec].",
+            "The hila are [unremarkable|unremarkable@hilar_unspec].",
         ),
     ),
     Health(
@@ -377,9 +396,12 @@ HEALTH: tuple[Health, ...] = (
             "No [fracture|!fracture@rib] of the ribs.",
         ),
     ),
+    Health(
+        "mediastinum", ("tortuous aorta",), ("The aorta is [normal|normal@aorta] in contour.", "Trachea is midline.")
+    ),
     Health("abdomen", ("abdomen",), ("No [free air|!air@other] is seen.",)),
 )
-"""In the order of a report; of several that are true of an organ, the earlier is the more likely choice."""
+"""In the order of a report."""
 
 HEALTHY_SIDE: dict[str, tuple[str, ...]] = {
     "lungs": ("The {other} lung is [clear|clear@{other}_lung_unspec].",),
@@ -387,6 +409,17 @@ HEALTHY_SIDE: dict[str, tuple[str, ...]] = {
     "pneumothorax": ("There is no {other} [pneumothorax|!pneumothorax@{other}_pleural].",),
 }
 """Organ or kind of a one-sided finding -> what is said of the other side."""
+
+COMPARED: dict[bool, tuple[str, ...]] = {
+    True: (", similar to the prior study.", ", not significantly changed since ___.", ", as seen on ___."),
+    False: (
+        ", increased compared to ___.",
+        ", decreased from the prior study.",
+        ", new since ___.",
+        ", similar to the prior study.",
+    ),
+}
+"""Ends of a sentence that compare with the study before; True: of findings that stay (`Kind.chronic`)."""
 
 NOTHING_FOUND = (
     "No acute cardiopulmonary [process|!process@cardiopulmonary].",
@@ -397,8 +430,9 @@ NOTHING_FOUND = (
 DISTRACTORS = (
     "[Degenerative changes|degenerative@spine] of the thoracic spine are noted.",
     "Mild [degenerative changes|degenerative@spine] are seen in the thoracic spine.",
+    "Cholecystectomy [clips|clip@other] are seen in the right upper quadrant.",
     "Comparison is made to the prior study of ___.",
-    "Patient is rotated.",
+    "Evaluation is limited by patient positioning.",
     "The patient's chin overlies the upper field of view.",
     "Evaluation is limited by portable technique.",
     "Overlying monitoring equipment is in place.",
