@@ -28,7 +28,8 @@ def mention_labels(mentions: list[Mention]) -> dict[str, list]:
         for label in mention.finding.labels:
             findings.add(label)
             for place in mention.places:
-                pairs.update((label, side) for side in place.sides)
+                if place.zone is None or place.zone.sided:
+                    pairs.update((label, side) for side in place.sides)
                 if place.said:
                     locs.update((label, anatomy) for anatomy in place_anatomies(place))
     if not abnormal:

@@ -28,6 +28,7 @@ class Finding:
     abnormal: bool
     ends_scope: bool
     becomes: dict[str, str]
+    side: str | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +112,8 @@ def load_lexicon(path: Path = LEXICON_FILE) -> Lexicon:
         if unknown:
             raise ValueError(f"{path}: places.{name}: no anatomies of the vocabulary: {sorted(unknown)}")
         anatomies = {key: tuple(value) for key, value in rows.items()}
-        zones[name] = Zone(row.get("same_as", name), anatomies, row.get("side"), row.get("both", False), name in sided)
+        base = row.get("same_as", name)
+        zones[name] = Zone(base, anatomies, row.get("side"), row.get("both", False), base in sided)
     groups = {name: frozenset(zone for part in row for zone in table["groups"].get(part, [part])) for name, row in table["groups"].items()}
     findings: dict[str, Finding] = {}
     for name, row in {**table["findings"], **table["qualities"]}.items():
@@ -128,6 +130,7 @@ def load_lexicon(path: Path = LEXICON_FILE) -> Lexicon:
         findings[name] = Finding(
             name, pathologies, labels, zone, None if within is None else groups.get(within, frozenset([within])), normal,
             row.get("abnormal", not normal), row.get("ends_scope", normal), row.get("becomes", {}),
+            row.get("side"),
         )  # fmt: skip
     for finding in findings.values():
         if set(finding.becomes.values()) - set(findings):

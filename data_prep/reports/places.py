@@ -11,8 +11,9 @@ from .lexicon import Zone
 from .words import Item
 
 _NO_SIDE: frozenset[str] = frozenset()
-_SIDES = {"left": frozenset({"left"}), "right": frozenset({"right"}), "both": frozenset({"left", "right"})}
+SIDES = {"left": frozenset({"left"}), "right": frozenset({"right"}), "both": frozenset({"left", "right"})}
 _JOINTS = frozenset({"and", "or", "slash", "comma", "greater"})
+_DISTANCE = {"or": 0, "slash": 0, "versus": 0, "finding": 0, "side": 0, "place": 0, "level": 0, "preposition": 0, "presence": 2}
 _PASSED_OVER = frozenset({"presence", "lasting", "filler", "trap", "quality", "likely", "hedge_word", "elsewhere"})
 
 
@@ -39,6 +40,9 @@ def link_places(items: list[Item]) -> None:
     groups = _groups(items)
     for group in groups:
         _resolve_sides(items, group)
+        places = [items[index].place for index in group.members if items[index].place is not None]
+        for index in group.members:
+            items[index].group = places
     findings = [index for index, item in enumerate(items) if item.kind == "finding"]
     for group in groups:
         _attach(items, group, findings)
@@ -53,41 +57,50 @@ def _groups(items: list[Item]) -> list[_Group]:
         if item.kind not in ("place", "side", "level"):
             continue
         if groups:
-            between = [other.kind for other in items[groups[-1].last + 1 : index]]
-            if all(kind in _JOINTS or kind in _PASSED_OVER for kind in between):
-                groups[-1].last = index
-                groups[-1].members.append(index)
+            last = groups[-1]
+            between = [other.kind for other in items[last.last + 1 : index]]
+            if all(kind in _JOINTS or kind in _PASSED_OVER for kind in between) and not (
+                "comma" in between and any(other.kind == "greater" for other in items[last.first : last.last])
+            ):
+                last.last = index
+                last.members.append(index)
                 continue
         groups.append(_Group(index, index, [index]))
     return groups
 
 
 def _resolve_sides(items: list[Item], group: _Group) -> None:
-    """Give every member of a group its `Place`: sides go on to the places after them, levels take the next noun."""
-    side, fresh, compared = _NO_SIDE, False, False
-    previous = group.first
+    """Give every member of a group its `Place`.
+
+    A side belongs to the place after it and goes on to those joined to that; a lone side before "and" takes the place
+    of its neighbour ("right and left lower lobes"); a comparison counts as both sides.
+    """
+    side, compared, previous = _NO_SIDE, False, group.first
+    waiting: list[int] = []  # sides that have no place yet
     for index in group.members:
         item = items[index]
-        between = [other.kind for other in items[previous + 1 : index]]
-        compared = compared or "greater" in between
-        if "comma" in between and not {"and", "or", "greater"} & set(between):
-            side, fresh = _NO_SIDE, False
-        previous = index
+        joints = _JOINTS.intersection(other.kind for other in items[previous + 1 : index])
+        compared = compared or "greater" in joints
         if item.kind == "side":
-            joined = fresh and bool(between) and index != group.first
-            side = side | _SIDES[item.entry] if compared or joined else _SIDES[item.entry]
-            fresh = True
+            side = side | SIDES[item.entry] if compared else SIDES[item.entry]
             item.place = Place(None, side)
-            continue
-        zone = item.entry if item.kind == "place" else _level_zone(items, group, index)
-        if zone is None:
-            item.place = None
-            continue
-        own = _SIDES[zone.side] if zone.side else _SIDES["both"] if zone.both else _NO_SIDE
-        said = side if fresh or not zone.side else own
-        item.place = Place(zone, said or own)
-        fresh = fresh and zone.name not in ("lung", "chest")
-    _drop_bare_sides(items, group)
+            waiting.append(index)
+        else:
+            zone = item.entry if item.kind == "place" else _level_zone(items, group, index)
+            if zone is None:
+                continue
+            if items[previous].kind == "side" and not joints:
+                sides = side
+            elif zone.side or zone.both:
+                sides = SIDES[zone.side or "both"]
+            else:
+                sides = side
+            item.place = Place(zone, sides)
+            for other in waiting:
+                sides = items[other].place.sides
+                items[other].place = None if sides <= item.place.sides else Place(zone, sides)
+            waiting.clear()
+        previous = index
 
 
 def _level_zone(items: list[Item], group: _Group, index: int) -> Zone | None:
@@ -99,31 +112,20 @@ def _level_zone(items: list[Item], group: _Group, index: int) -> Zone | None:
     return None
 
 
-def _drop_bare_sides(items: list[Item], group: _Group) -> None:
-    """A side whose place is named after it says nothing more by itself."""
-    for order, index in enumerate(group.members):
-        if items[index].kind != "side":
-            continue
-        for other in group.members[order + 1 :]:
-            place = items[other].place
-            if items[other].kind != "side" and place is not None:
-                if not items[index].place.sides <= place.sides and items[index].kind == "side":
-                    items[index].place = Place(place.zone, items[index].place.sides)
-                else:
-                    items[index].place = None
-                break
-
-
 def _attach(items: list[Item], group: _Group, findings: list[int]) -> None:
-    places = [items[index].place for index in group.members if items[index].place is not None]
+    places = items[group.first].group
     if not places:
         return
     before = next((index for index in reversed(findings) if index < group.first), None)
     after = next((index for index in findings if index > group.last), None)
     if before is not None and any(item.kind in ("break", "semicolon") for item in items[before : group.first]):
         before = None
-    if after is not None and any(item.kind in ("break", "semicolon") for item in items[group.last : after]):
-        after = None
+    if before is not None and any(item.kind == "there" for item in items[before : group.first]):
+        before = None
+    if after is not None:
+        stops = ("break", "semicolon") if before is None else ("break", "semicolon", "there")
+        if any(item.kind in stops for item in items[group.last : after]):
+            after = None
     if before is None and after is None:
         return
     owner = _owner(items, group, before, after)
@@ -161,12 +163,19 @@ def _owner(items: list[Item], group: _Group, before: int | None, after: int | No
 
 
 def _share(items: list[Item], findings: list[int], order: int) -> None:
-    """Take over the places of a neighbour in the same list."""
-    own = items[findings[order]]
+    """Take over the places of a neighbour in the same list: the nearer one, the one before when both are as near."""
+    own = findings[order]
+    best: tuple[int, list[Place]] | None = None
     for neighbour in [*reversed(findings[:order]), *findings[order + 1 :]]:
         other = items[neighbour]
-        low, high = sorted((findings[order], neighbour))
-        if other.places and other.entry.normal == own.entry.normal:
-            if not any(item.kind in ("break", "semicolon") for item in items[low:high]):
-                own.places = list(other.places)
-                return
+        if not other.places or (other.entry.normal != items[own].entry.normal and other.entry.name != "stable"):
+            continue
+        low, high = sorted((own, neighbour))
+        kinds = [item.kind for item in items[low + 1 : high]]
+        if "break" in kinds or "semicolon" in kinds or "there" in kinds:
+            continue
+        distance = sum(_DISTANCE.get(kind, 1) for kind in kinds)
+        if best is None or distance < best[0]:
+            best = distance, other.places
+    if best is not None:
+        items[own].places = list(best[1])

@@ -4,7 +4,7 @@ import itertools
 from dataclasses import dataclass
 
 from .lexicon import Finding, Lexicon, load_lexicon
-from .places import Place, link_places
+from .places import SIDES, Place, link_places
 from .scope import assign_states
 from .sections import READ_SECTIONS, Section, split_sections
 from .words import Item, lower, match_terms, sentences
@@ -114,10 +114,10 @@ def _quality(items: list[Item], index: int, lexicon: Lexicon) -> tuple[Finding |
     becomes = items[index].entry.becomes
     for step, stops in ((1, ("verb", "comma", "with", "quality")), (-1, ("with", "negation_before"))):
         at = index + step
-        while 0 <= at < len(items) and items[at].kind not in ("break", "semicolon", "finding", *stops):
+        while 0 <= at < len(items) and items[at].kind not in ("break", "semicolon", "there", "finding", *stops):
             item = items[at]
             if item.kind == "place" and item.entry.name in becomes:
-                return lexicon.findings[becomes[item.entry.name]], [item.place]
+                return lexicon.findings[becomes[item.entry.name]], item.group
             at += step
     return None, []
 
@@ -134,6 +134,7 @@ def fit_places(finding: Finding, places: list[Place], lexicon: Lexicon) -> tuple
         elif place.zone.sided:
             sides |= place.sides
     if not fitted:
+        sides = sides or SIDES.get(finding.side, sides)
         return (Place(lexicon.zones.get(finding.zone), sides, said=False),)
     if sides and not any(place.sides for place in fitted):
         return tuple(Place(place.zone, sides) for place in fitted)

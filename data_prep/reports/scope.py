@@ -11,6 +11,7 @@ from .words import Item
 
 _DESCRIPTION = frozenset("place side level filler trap presence lasting quality likely".split())
 _IN_LIST = _DESCRIPTION | frozenset("comma and or slash versus greater preposition with".split())
+_STOPS = frozenset({"break", "semicolon", "there"})
 _PRECEDENCE = {PRESENT: 0, UNCERTAIN: 1, ABSENT: 2}
 
 
@@ -41,7 +42,7 @@ def assign_states(items: list[Item]) -> None:
                 state, governing = UNCERTAIN, item
         elif kind == "hedge_word":
             word_cue = item
-        elif kind == "break" or kind == "semicolon":
+        elif kind in _STOPS:
             state, governing, word_cue = PRESENT, None, None
         elif kind in ("comma", "and", "with"):
             word_cue = None
@@ -100,7 +101,7 @@ def _new_statement(items: list[Item], at: int, state: int) -> bool:
 
 def _statement(items: list[Item], start: int) -> list[Item]:
     for index in range(start, len(items)):
-        if items[index].kind in ("break", "semicolon", "verb", "seen"):
+        if items[index].kind in _STOPS or items[index].kind in ("verb", "seen"):
             return items[start:index]
     return items[start:]
 
@@ -114,6 +115,6 @@ def _govern_back(items: list[Item], at: int, state: int) -> bool:
             reached = True
             if not item.entry.normal and _PRECEDENCE[item.state] < _PRECEDENCE[state]:
                 item.state, item.cue = state, items[at]
-        elif item.kind in ("break", "semicolon") or (reached and item.kind not in _IN_LIST):
+        elif item.kind in _STOPS or (reached and item.kind not in _IN_LIST):
             break
     return reached

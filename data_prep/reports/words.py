@@ -22,7 +22,7 @@ _PUNCTUATION = {
 class Item:
     """One matched term in its sentence, with its characters [start, end) in the report."""
 
-    __slots__ = ("cue", "end", "entry", "kind", "place", "places", "start", "state")
+    __slots__ = ("cue", "end", "entry", "group", "kind", "place", "places", "start", "state")
 
     def __init__(self, term: Term, start: int, end: int) -> None:
         self.kind, self.entry = term.kind, term.entry
@@ -30,6 +30,7 @@ class Item:
         self.state = PRESENT
         self.cue: Item | None = None
         self.place = None  # of a place, side or level: what it names
+        self.group: list = []  # places named together with it
         self.places: list = []  # of a finding: where it lies
 
 
