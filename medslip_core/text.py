@@ -49,7 +49,7 @@ class Books:
 
 def embed_books(
     encoder: str = PACKAGED_MINILM,
-    pooling: Literal["cls", "mean"] = "mean",
+    pooling: Literal["cls", "mean"] | None = None,
     separator: bool = True,
     cache_folder: str | Path | None = None,
 ) -> Books:
@@ -64,7 +64,7 @@ def embed_books(
 def embed_texts(
     texts: list[str],
     encoder: str = PACKAGED_MINILM,
-    pooling: Literal["cls", "mean"] = "mean",
+    pooling: Literal["cls", "mean"] | None = None,
     separator: bool = True,
     cache_folder: str | Path | None = None,
 ) -> Tensor:
@@ -73,7 +73,8 @@ def embed_texts(
     Args:
         texts: n sentences; what lies beyond the encoder's longest input is cut off.
         encoder: `PACKAGED_MINILM`, a folder with a Hugging Face model, or its name on the hub.
-        pooling: "cls" takes the first token's last hidden state (published), "mean" averages over the tokens.
+        pooling: "cls" takes the first token's last hidden state (published), "mean" averages over the tokens;
+            None takes "mean" for the packaged MiniLM, which was trained so, and "cls" for all others.
         separator: end each text with [SEP]; the published tokenizer wrapper does not.
         cache_folder: where embeddings are kept; None takes $MEDSLIP_CACHE, or ~/.cache/medslip.
 
@@ -86,6 +87,7 @@ def embed_texts(
     """
     if not texts or not all(text.strip() for text in texts):
         raise ValueError("texts: at least one is needed, and none may be empty")
+    pooling = pooling or ("mean" if encoder == PACKAGED_MINILM else "cls")
     if pooling not in ("cls", "mean"):
         raise ValueError(f"pooling={pooling!r} is unknown; choose 'cls' or 'mean'")
     source = _packaged_minilm_folder() if encoder == PACKAGED_MINILM else encoder

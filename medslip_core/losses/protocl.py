@@ -41,7 +41,7 @@ def sample_negatives(
 
     Args:
         matrix: [B, A, P] integer; 1 present, 0 absent, -1 not mentioned.
-        count: negatives per query, K.
+        count: negatives per query, K (a smaller vocabulary gives fewer).
         generator: source of randomness. The draw happens on its device (CPU by default), so that the same seed gives
             the same negatives wherever the matrix lies.
         exclude_anatomies, exclude_pathologies: indices never used as negatives, such as `unspecified` and `other`.
@@ -57,7 +57,7 @@ def sample_negatives(
     def draw(excluded: Collection[int], candidates_dim: int) -> Tensor:
         usable_keys = keys.masked_fill(unusable, -1.0).transpose(candidates_dim, 2)  # [B, queries, candidates]
         usable_keys = usable_keys.index_fill(2, torch.tensor(sorted(excluded), dtype=torch.long, device=device), -1.0)
-        drawn, indices = usable_keys.topk(count, dim=2)  # [B, queries, K]
+        drawn, indices = usable_keys.topk(min(count, usable_keys.shape[2]), dim=2)  # [B, queries, K]
         return indices.masked_fill(drawn < 0, NO_NEGATIVE).to(matrix.device)
 
     return Negatives(pathology=draw(exclude_anatomies, 1), anatomy=draw(exclude_pathologies, 2))

@@ -1,0 +1,108 @@
+import dataclasses
+
+import pytest
+import torch
+
+from medslip_core.losses.objective import LossTerms, LossWeights, medslip_objective
+from medslip_core.losses.protocl import Negatives, sample_negatives
+from medslip_core.model import MedslipOutput
+
+BATCH, ANATOMIES, PATHOLOGIES, WIDTH, TEXT = 4, 51, 75, 8, 12
+
+
+def case(seed: int = 0) -> tuple[MedslipOutput, torch.Tensor, torch.Tensor, torch.Tensor, Negatives]:
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=generator).requires_grad_()
+
+    pathology, anatomy = draw(BATCH, PATHOLOGIES, WIDTH), draw(BATCH, ANATOMIES, WIDTH)
+    output = MedslipOutput(
+        pathology_logits=draw(BATCH, PATHOLOGIES, 2),
+        anatomy_logits=draw(BATCH, ANATOMIES, 2),
+        pathology_features=pathology,
+        anatomy_features=anatomy,
+        pathology_prototypes=draw(BATCH, PATHOLOGIES, TEXT),
+        anatomy_prototypes=draw(BATCH, ANATOMIES, TEXT),
+        icl_logits=anatomy @ pathology.transpose(1, 2),
+    )
+    matrix = torch.randint(-1, 2, (BATCH, ANATOMIES, PATHOLOGIES), generator=generator, dtype=torch.int8)
+    books = torch.randn(ANATOMIES, TEXT, generator=generator), torch.randn(PATHOLOGIES, TEXT, generator=generator)
+    return output, matrix, *books, sample_negatives(matrix, 7, generator)
+
+
+def test_total_is_the_weighted_sum() -> None:
+    terms = medslip_objective(*case(), weights=LossWeights(existence=2.0, protocl=0.5, icl=3.0))
+    expected = (
+        2.0 * (terms.existence_pathology + terms.existence_anatomy)
+        + 0.5 * (terms.protocl_pathology + terms.protocl_anatomy)
+        + 3.0 * terms.icl
+    )
+    assert terms.total.item() == pytest.approx(expected.item())
+    assert all(getattr(terms, field.name).dtype == torch.float32 for field in dataclasses.fields(LossTerms))
+
+
+def test_gradients_reach_both_streams() -> None:
+    output, *rest = case()
+    medslip_objective(output, *rest).total.backward()
+    for name in ("logits", "features", "prototypes"):
+        for stream in ("pathology", "anatomy"):
+            assert output[f"{stream}_{name}"].grad.abs().sum() > 0, (stream, name)
+
+
+def test_inputs_are_not_mutated() -> None:
+    output, matrix, *rest = case()
+    before = {name: tensor.clone() for name, tensor in output.items()}
+    matrix_before, first = matrix.clone(), medslip_objective(output, matrix, *rest).total
+    assert torch.equal(matrix, matrix_before)
+    assert all(torch.equal(output[name], tensor) for name, tensor in before.items())
+    assert torch.equal(medslip_objective(output, matrix, *rest).total, first)
+
+
+def test_batch_order_does_not_matter() -> None:
+    output, matrix, anatomy_book, pathology_book, negatives = case()
+    order = torch.tensor([2, 0, 3, 1])
+    shuffled = medslip_objective(
+        MedslipOutput(**{name: tensor[order] for name, tensor in output.items()}),
+        matrix[order],
+        anatomy_book,
+        pathology_book,
+        Negatives(negatives.pathology[order], negatives.anatomy[order]),
+    )
+    original = medslip_objective(output, matrix, anatomy_book, pathology_book, negatives)
+    for field in dataclasses.fields(LossTerms):
+        assert getattr(shuffled, field.name).item() == pytest.approx(getattr(original, field.name).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("state", [0, -1])
+def test_batch_without_positives_is_finite(state: int) -> None:
+    output, matrix, *books, _ = case()
+    matrix = torch.full_like(matrix, state)
+    terms = medslip_objective(output, matrix, *books, sample_negatives(matrix), temperature=0.1)
+    terms.total.backward()
+    assert terms.protocl_pathology.item() == terms.protocl_anatomy.item() == 0
+    assert (terms.total.item() == 0) == (state == -1)
+    assert all(torch.isfinite(output[name].grad).all() for name in ("pathology_prototypes", "anatomy_logits"))
+
+
+def test_sides_swap_with_the_streams() -> None:
+    """Handing over the mirror image of everything swaps the two streams' terms."""
+    output, matrix, anatomy_book, pathology_book, negatives = case()
+    mirrored = MedslipOutput(
+        pathology_logits=output.anatomy_logits,
+        anatomy_logits=output.pathology_logits,
+        pathology_prototypes=output.anatomy_prototypes,
+        anatomy_prototypes=output.pathology_prototypes,
+        icl_logits=output.icl_logits.transpose(1, 2),
+    )
+    ours = medslip_objective(output, matrix, anatomy_book, pathology_book, negatives)
+    theirs = medslip_objective(
+        mirrored,
+        matrix.transpose(1, 2),
+        pathology_book,
+        anatomy_book,
+        Negatives(negatives.anatomy, negatives.pathology),
+    )
+    assert ours.protocl_pathology.item() == pytest.approx(theirs.protocl_anatomy.item(), rel=1e-6)
+    assert ours.existence_anatomy.item() == pytest.approx(theirs.existence_pathology.item(), rel=1e-6)
+    assert ours.icl.item() == pytest.approx(theirs.icl.item(), rel=1e-6)
