@@ -79,7 +79,9 @@ class Thorax:
         size, floor = width / 128, p.apex_mm + p.lung_height_mm
         at = lambda dx, dy: (dx + self.turn, dy)  # noqa: E731
         ellipsoid = self.canvas.ellipsoid
-        ventricle = ellipsoid(at(0.17 * width, floor - 22 * size), (0.51 * width, 45 * size), 105 * size, p.heart_tilt_deg)
+        ventricle = ellipsoid(
+            at(0.17 * width, floor - 22 * size), (0.51 * width, 45 * size), 105 * size, p.heart_tilt_deg
+        )
         atrium = ellipsoid(at(-0.09 * width, floor - 36 * size), (0.235 * width, 50 * size), 95 * size)
         outflow = ellipsoid(at(15, floor - 80 * size), (30 * size, 46), 75, 14)
         knob_y = p.apex_mm + 0.31 * p.lung_height_mm
@@ -90,7 +92,9 @@ class Thorax:
         tube = lambda middle, half: np.sqrt(np.maximum(1 - ((x - middle) / half) ** 2, 0))  # noqa: E731
         aorta = 2 * 12 * below * tube(20 + 0.6 * self.turn + swing, 12 + 0.2 * pose.swing_mm)
         upper = p.mediastinum_mm + 7 * smoothstep((knob_y + 25 - y) / 60)
-        mediastinum = 120 * tube(self.turn, upper) * smoothstep((floor - y) / 40)
+        mediastinum = (
+            (50 + 70 * smoothstep((knob_y + 45 - y) / 50)) * tube(self.turn, upper) * smoothstep((floor - y) / 40)
+        )
         svc = 22 * tube(self.turn - p.mediastinum_mm + 4, 10) * smoothstep((floor - 60 * size - y) / 20 + 0.5)
         svc = svc * smoothstep((y - p.apex_mm - 15) / 20)
         gain = pose.vessel_scale * p.vessel_gain
@@ -98,9 +102,7 @@ class Thorax:
             "right": (-(p.mediastinum_mm + 13) + self.turn, knob_y + 42.0),
             "left": (p.mediastinum_mm + 12 + self.turn, knob_y + 33.0),
         }
-        hila = sum(
-            ellipsoid(self.hilum[s], (11 * gain**0.5, 19 * gain**0.5), 20 * gain, 14 * SIDES[s]) for s in SIDES
-        )
+        hila = sum(ellipsoid(self.hilum[s], (11 * gain**0.5, 19 * gain**0.5), 20 * gain, 14 * SIDES[s]) for s in SIDES)
         self.heart = np.maximum(np.maximum(ventricle, atrium), outflow)
         self.floor, self.carina = floor, (self.turn * 0.7 + 2, knob_y + 22.0)
         self.organ = {"aorta": np.maximum(knob, aorta), "svc": svc, "mediastinum": mediastinum, "atrium": atrium,
@@ -132,7 +134,8 @@ class Thorax:
             42 + 0.35 * p.wall_mm,
         )
         breasts = sum(
-            self.canvas.ellipsoid((s * 0.52 * p.half_width_mm, 0.33 * p.lung_height_mm), (62, 50), p.breast_mm) for s in (-1, 1)
+            self.canvas.ellipsoid((s * 0.52 * p.half_width_mm, 0.33 * p.lung_height_mm), (62, 50), p.breast_mm)
+            for s in (-1, 1)
         )
         return self.canvas.blur(np.maximum(np.maximum(trunk, neck), arm) + breasts, 3)
 
@@ -144,7 +147,7 @@ class Thorax:
         return self._inset
 
     def place(self, side: str, across: float, down: float) -> tuple[float, float]:
-        """A point of the lung: `across` 0 at the mediastinum, 1 at the chest wall; `down` 0 at the apex, 1 at the dome."""
+        """A point of the lung: `across` 0 (mediastinum) to 1 (chest wall), `down` 0 (apex) to 1 (dome)."""
         sign, y_axis, x_axis = SIDES[side], self.canvas.y[:, 0], self.canvas.x[0]
         top, y = self.patient.apex_mm, 0.0
         x = sign * 70.0
@@ -160,8 +163,10 @@ class Thorax:
         air = self.aeration * (1 - self.free_air)
         lung = self.lungs * (self.density * air + (1 - self.aeration))
         blood = np.minimum(vessels, self.lungs) * air * (1 - self.density)
-        return np.maximum(self.body - self.full_lung["left"] - self.full_lung["right"], 0) + self._displaced() + (
-            lung + blood + self.solid
+        return (
+            np.maximum(self.body - self.full_lung["left"] - self.full_lung["right"], 0)
+            + self._displaced()
+            + (lung + blood + self.solid)
         )
 
     def _displaced(self) -> np.ndarray:

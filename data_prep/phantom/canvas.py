@@ -57,14 +57,15 @@ class Canvas:
         small = cv2.resize(picture, (max(1, width // 4), max(1, height // 4)), interpolation=cv2.INTER_AREA)
         return cv2.resize(cv2.GaussianBlur(small, (0, 0), sigma / 4), (width, height), interpolation=cv2.INTER_LINEAR)
 
-    def texture(self, rng: np.random.Generator, scale_mm: float, where: tuple[slice, slice] | None = None) -> np.ndarray:
+    def texture(
+        self, rng: np.random.Generator, scale_mm: float, where: tuple[slice, slice] | None = None
+    ) -> np.ndarray:
         """Smooth Gaussian noise of mean 0 and standard deviation about 1, grains of `scale_mm`."""
         rows, cols = where or (slice(0, self.size), slice(0, self.size))
         height, width = rows.stop - rows.start, cols.stop - cols.start
         step = max(1.0, scale_mm / self.mm_per_px)
         grains = rng.standard_normal((int(height / step) + 3, int(width / step) + 3), dtype=np.float32)
         return 1.35 * cv2.resize(grains, (max(1, width), max(1, height)), interpolation=cv2.INTER_CUBIC)
-
 
     def ellipsoid(
         self, centre: tuple[float, float], half_axes: tuple[float, float], depth_mm: float, tilt_deg: float = 0.0
@@ -73,7 +74,10 @@ class Canvas:
         rows, cols = where = self.window(*centre, max(half_axes))
         dx, dy = self.x[:, cols] - np.float32(centre[0]), self.y[rows] - np.float32(centre[1])
         cos, sin = np.float32(np.cos(np.radians(tilt_deg))), np.float32(np.sin(np.radians(tilt_deg)))
-        along, across = (dx * cos + dy * sin) / np.float32(half_axes[0]), (dy * cos - dx * sin) / np.float32(half_axes[1])
+        along, across = (
+            (dx * cos + dy * sin) / np.float32(half_axes[0]),
+            (dy * cos - dx * sin) / np.float32(half_axes[1]),
+        )
         chord = self.zeros()
         chord[where] = np.float32(depth_mm) * np.sqrt(np.maximum(1 - along * along - across * across, 0))
         return chord

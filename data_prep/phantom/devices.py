@@ -34,7 +34,10 @@ def gastric_tube(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> 
 def chest_tube(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.ndarray:
     """A drain through the side wall towards the apex."""
     side = finding.attributes["side"]
-    (x0, y0), (x1, y1) = thorax.place(side, 1.1, rng.uniform(0.6, 0.85)), thorax.place(side, 0.6, rng.uniform(0.08, 0.4))
+    (x0, y0), (x1, y1) = (
+        thorax.place(side, 1.1, rng.uniform(0.6, 0.85)),
+        thorax.place(side, 0.6, rng.uniform(0.08, 0.4)),
+    )
     line = spline([(x0 + SIDES[side] * 60, y0 + 22), (x0, y0), (0.3 * x0 + 0.7 * x1, 0.5 * (y0 + y1)), (x1, y1)], 40)
     _lay(thorax, [line], 7.0, 0.1)
     return _lay(thorax, [line], 1.8, 0.45)

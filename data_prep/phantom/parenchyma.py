@@ -34,7 +34,7 @@ def pneumonia(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.
     half = 0.5 * finding.attributes["size_mm"]
     window, dx, dy = _local(thorax, x, y, 1.7 * half)
     q = (dx / half) ** 2 + (dy / (0.85 * half)) ** 2 + 0.28 * thorax.canvas.texture(rng, 0.45 * half, window)
-    lumps = 1 + 0.42 * thorax.canvas.texture(rng, 8, window)
+    lumps = 1 + 0.3 * thorax.canvas.texture(rng, 9.5, window)
     share = (0.2 + 0.36 * finding.severity) * smoothstep((1.35 - q) / 1.1) * np.clip(lumps, 0.25, 1.8)
     return _fill(thorax, np.clip(share, 0, 0.9), window, 0.09)
 
@@ -50,13 +50,17 @@ def consolidation(thorax: Thorax, finding: Finding, rng: np.random.Generator) ->
     fissure = (0.5 * half - dy + tilt * sign * dx) if upper else (dy + 0.5 * half - tilt * sign * dx)
     away = 1.15 * half + (dy if upper else -dy) + 4 * thorax.canvas.texture(rng, 14, window)
     beside = 1.25 * half - np.abs(dx) + 4 * thorax.canvas.texture(rng, 14, window)
-    share = smoothstep(fissure / 2.5 + 0.5) * smoothstep(away / 16) * smoothstep(beside / 14)
+    share = smoothstep(fissure / 2.5 + 0.5) * smoothstep(away / 22) * smoothstep(beside / 20)
     hilum = np.array(thorax.hilum[at["side"]])
     ends = [np.array([x, y]) + rng.uniform(-0.8, 0.8, 2) * half for _ in range(7)]
     bronchi = thorax.canvas.strokes(
-        [spline([0.65 * np.array([x, y]) + 0.35 * hilum, 0.5 * (end + (x, y)) + rng.normal(0, 3, 2), end]) for end in ends],
-        2.4,
+        [
+            spline([0.65 * np.array([x, y]) + 0.35 * hilum, 0.5 * (end + (x, y)) + rng.normal(0, 3, 2), end])
+            for end in ends
+        ],
+        2.2,
     )
+    bronchi = thorax.canvas.blur(bronchi, 0.9)
     return _fill(thorax, (0.38 + 0.5 * finding.severity) * share * (1 - 0.8 * bronchi[window]), window, 0.15)
 
 
@@ -82,8 +86,8 @@ def infiltrate(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np
         end = start + toward * rng.uniform(6, 20, (count, 1)) + rng.normal(0, 3, (count, 2))
         streaks = thorax.canvas.strokes(list(np.stack([start, end], 1)), 2.6)
         dots = thorax.canvas.strokes(list(np.stack([end, end + rng.normal(0, 1.5, (count, 2))], 1)), 6.5)
-        spots = np.clip(thorax.canvas.blur(streaks + 0.8 * dots, 1.3), 0, 1)
-        share = (0.2 + 0.28 * finding.severity) * (spots + 0.35 * thorax.canvas.blur(spots, 7))
+        spots = np.clip(thorax.canvas.blur(streaks + 0.8 * dots, 2.0), 0, 1)
+        share = (0.13 + 0.25 * finding.severity) * (spots + 0.4 * thorax.canvas.blur(spots, 7))
         share = np.clip(share, 0, 0.8) * (sign * thorax.canvas.x > 0)
         thorax.aeration *= 1 - share
         area |= (thorax.canvas.blur(share, 6) > 0.035) & (thorax.lung[side] > 6)
@@ -96,7 +100,9 @@ def plate_atelectasis(thorax: Thorax, finding: Finding, rng: np.random.Generator
     for side in sides_of(finding):
         sign = SIDES[side]
         for number in range(1 + int(rng.random() < 0.6) + int(finding.severity > 0.6)):
-            x, y = thorax.place(side, at["across"] + rng.normal(0, 0.08), at["down"] - 0.07 * number + rng.normal(0, 0.015))
+            x, y = thorax.place(
+                side, at["across"] + rng.normal(0, 0.08), at["down"] - 0.07 * number + rng.normal(0, 0.015)
+            )
             half, tilt = 0.5 * at["size_mm"] * rng.uniform(0.7, 1.1), sign * rng.uniform(-0.32, 0.12)
             line = spline([(x - half, y + half * tilt), (x, y + rng.uniform(-4, 1)), (x + half, y - half * tilt)])
             area = np.maximum(area, thorax.canvas.strokes([line], rng.uniform(3.0, 4.0 + 2.5 * finding.severity)))
@@ -127,7 +133,7 @@ def nodule_or_mass(thorax: Thorax, finding: Finding, rng: np.random.Generator) -
     rim = 1 + sum(uneven / k * np.cos(k * angle + rng.uniform(0, 6.3)) for k in (2, 3, 4, 5))
     chord = 2 * half * np.sqrt(np.maximum(1 - (dx**2 + (dy * rng.uniform(0.85, 1.2)) ** 2) / (half * rim) ** 2, 0))
     inside = np.minimum(chord, thorax.lungs[window]) * (1 - thorax.patient.lung_density)
-    thorax.solid[window] += inside * (2.6 if finding.kind == "granuloma" else 0.95 + 0.25 * finding.severity)
+    thorax.solid[window] += inside * (2.6 if finding.kind == "granuloma" else 1.0 + 0.4 * finding.severity)
     area = np.zeros(thorax.lungs.shape, bool)
     area[window] = chord > 0.4 * half
     return area
@@ -140,7 +146,7 @@ def edema(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.ndar
         hx, hy = thorax.hilum[side]
         dx, dy = (canvas.x - hx - sign * 16) / 46, (canvas.y - hy - 14) / 66
         cloud = cloud + np.exp(-(dx**2) - dy**2) * (sign * canvas.x > 0)
-    lumps = np.clip(1 + 0.35 * canvas.texture(rng, 11), 0.2, 2)
+    lumps = np.clip(1 + 0.22 * canvas.texture(rng, 16), 0.3, 2)
     share = np.clip((0.1 + 0.36 * finding.severity) * cloud * lumps, 0, 0.85)
     septa = []
     for side in SIDES:
@@ -158,10 +164,10 @@ def fibrosis(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.n
     down = (canvas.y - thorax.patient.apex_mm) / np.float32(thorax.patient.lung_height_mm)
     level = smoothstep((0.45 - down) / 0.3) if finding.attributes["upper"] else smoothstep((down - 0.42) / 0.35)
     where = np.clip(level * (0.35 + 0.65 * smoothstep((45 - thorax.inset()) / 35)), 0, 1) * (thorax.lungs > 5)
-    net = np.clip(1 - np.abs(canvas.texture(rng, 6.5)) / 0.42, 0, 1) + 0.7 * np.clip(
-        1 - np.abs(canvas.texture(rng, 4.5)) / 0.4, 0, 1
+    net = np.clip(1 - np.abs(canvas.texture(rng, 9)) / 0.42, 0, 1) + 0.7 * np.clip(
+        1 - np.abs(canvas.texture(rng, 6)) / 0.4, 0, 1
     )
-    thorax.solid += (7 + 17 * finding.severity) * np.float32(1) * net * where
+    thorax.solid += (9 + 22 * finding.severity) * net * where
     thorax.aeration *= 1 - 0.08 * finding.severity * where
     return where > 0.35
 

@@ -1,4 +1,4 @@
-"""Which findings a study has: the catalogue of kinds, how often each occurs, with what company, where and how marked."""
+"""Which findings a study has: the catalogue of kinds, how often each occurs, in what company, where, how marked."""
 
 from dataclasses import dataclass, field
 
@@ -122,7 +122,7 @@ def _place(name: str, kind: Kind, severity: float, rng: np.random.Generator) -> 
         lobe = "lower" if side == "both" else lobe
         low, high = (0.3, 0.6) if name == "infiltrate" else DOWN[lobe]
         at |= {"lobe": lobe, "across": span(0.2, 0.75), "down": span(low, high)}
-        spread = {"nodule": (9, 20), "mass": (34, 34), "granuloma": (3.5, 4), "pneumonia": (52, 46), "haze": (70, 60),
+        spread = {"nodule": (10, 20), "mass": (34, 34), "granuloma": (3.5, 4), "pneumonia": (52, 46), "haze": (70, 60),
                   "consolidation": (62, 40), "infiltrate": (60, 30)}[name]  # fmt: skip
         at["size_mm"] = spread[0] + spread[1] * (0.75 * severity + 0.25 * rng.random())
         if name == "infiltrate":
@@ -154,8 +154,8 @@ def _place(name: str, kind: Kind, severity: float, rng: np.random.Generator) -> 
 
 FIXED_PLACES: dict[str, tuple[str, ...]] = {
     "cardiomegaly": ("heart_size",), "emphysema": ("left_lung_unspec", "right_lung_unspec", "lung_volumes"),
-    "hernia": ("retrocardiac", "stomach"), "tortuous aorta": ("aorta",), "pacemaker": ("right_atrium", "right_ventricle"),
-    "sternal wires": ("mediastinal",), "low volumes": ("lung_volumes",), "edema": ("pulmonary", "interstitium"),
+    "hernia": ("retrocardiac", "stomach"), "tortuous aorta": ("aorta",),
+    "pacemaker": ("right_atrium", "right_ventricle"), "sternal wires": ("mediastinal",), "low volumes": ("lung_volumes",), "edema": ("pulmonary", "interstitium"),
     "endotracheal tube": ("trachea",), "gastric tube": ("stomach",), "central line": ("svc", "cavoatrial_junction"),
     "picc": ("svc",),
 }  # fmt: skip

@@ -49,17 +49,21 @@ def anatomy_places(thorax: Thorax, outlines: dict[str, np.ndarray]) -> dict[str,
     both = lambda name: places[f"left_{name}"] | places[f"right_{name}"]  # noqa: E731
     lungs = both("lung_unspec")
     heart = thorax.heart > 12
-    mediastinum = (thorax.organ["mediastinum"] > 12) | (thorax.organ["aorta"] > 6) & (y < thorax.floor)
+    mediastinum = ((thorax.organ["mediastinum"] > 12) | (thorax.organ["aorta"] > 6)) & (y < thorax.floor)
+    mediastinum &= y > p.apex_mm
     cx, cy = thorax.carina
     edge = heart & ~_shrunk(heart, max(1, round(5 / canvas.mm_per_px)))
     atrium = (thorax.organ["atrium"] > 10) & (x < thorax.turn)
     places |= {
         "hilar_unspec": both("hilar"), "pleural_unspec": both("pleural"), "diaphragm_unspec": both("diaphragm"),
-        "costophrenic_unspec": both("costophrenic"), "lung_apices": both("apical_lung"), "lung_bases": both("lower_lung"),
+        "costophrenic_unspec": both("costophrenic"), "lung_apices": both("apical_lung"),
+        "lung_bases": both("lower_lung"),
         "interstitium": lungs, "parenchymal": lungs, "pulmonary": lungs, "lung_volumes": lungs,
-        "cardiopulmonary": lungs | heart, "heart_size": heart, "heart_border": edge, "retrocardiac": heart & (x > thorax.turn),
+        "cardiopulmonary": lungs | heart, "heart_size": heart, "heart_border": edge,
+        "retrocardiac": heart & (x > thorax.turn),
         "mediastinal": mediastinum | heart, "aorta": thorax.organ["aorta"] > 6, "svc": thorax.organ["svc"] > 5,
-        "right_atrium": atrium, "right_ventricle": heart & (np.abs(x - thorax.turn - 12) < 34) & (y > thorax.floor - 50),
+        "right_atrium": atrium,
+        "right_ventricle": heart & (np.abs(x - thorax.turn - 12) < 34) & (y > thorax.floor - 50),
         "trachea": (np.abs(x - cx) < 9) & (y < cy), "stomach": _disc(thorax, (70, thorax.stomach_y), 42, 32),
         "cardiophrenic_sulcus": sum(
             _disc(thorax, (edge_x, thorax.floor - 2), 16, 16) for edge_x in thorax.heart_x

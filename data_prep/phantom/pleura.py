@@ -46,9 +46,9 @@ def thickening(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np
     down = (canvas.y - thorax.patient.apex_mm) / np.float32(thorax.patient.lung_height_mm)
     for side in sides_of(finding):
         low, high = (-0.1, rng.uniform(0.14, 0.24)) if rng.random() < 0.3 else (rng.uniform(0.15, 0.45), 1.1)
-        lumps = np.clip(1 + 0.4 * canvas.texture(rng, 26), 0.3, 2)
+        lumps = np.clip(1 + 0.32 * canvas.texture(rng, 34), 0.3, 2)
         extent = smoothstep((down - low) / 0.12) * smoothstep((high - down) / 0.1)
-        rind = smoothstep((finding.attributes["size_mm"] * lumps * extent - thorax.inset()) / 1.8 + 0.5)
+        rind = smoothstep((finding.attributes["size_mm"] * lumps * extent - thorax.inset()) / 2.2 + 0.5)
         rind = rind * (extent > 0.05) * (SIDES[side] * canvas.x > thorax.medial_x)
         thorax.solid += (18 + 30 * finding.severity) * rind * (thorax.lung[side] > 0)
         area |= (canvas.blur(rind.astype(np.float32), 2) > 0.3) & thorax.cavity[side]

@@ -34,7 +34,7 @@ def draw_exposure(population: Population, view: str, size_px: int, rng: np.rando
     portable = view == "AP"
     spread = 1.5 if portable else 1.0
     collimated = rng.random() < population.collimated_share
-    sides = tuple(float(v) for v in np.where(rng.random(4) < 0.6, rng.uniform(0, 0.07, 4), 0)) if collimated else (0.0,) * 4
+    borders = np.where(rng.random(4) < 0.6, rng.uniform(0, 0.07, 4), 0) * collimated
     at_right = population.marker == "L"
     return Exposure(
         mm_per_px=float(np.clip(rng.normal(*population.field_of_view_mm), 318, 425)) / size_px,
@@ -47,7 +47,7 @@ def draw_exposure(population: Population, view: str, size_px: int, rng: np.rando
         gamma=float(np.clip(rng.normal(*population.gamma), 0.55, 1.3)),
         floor_percentile=rng.uniform(0.5, 9),
         ceiling_percentile=rng.uniform(96.5, 99.9),
-        collimation=sides,
+        collimation=tuple(float(v) for v in borders),
         marker=population.marker,
         marker_at=(rng.uniform(0.86, 0.93) if at_right else rng.uniform(0.03, 0.09), rng.uniform(0.04, 0.2)),
     )

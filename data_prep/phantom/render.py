@@ -50,7 +50,11 @@ class PhantomStudy:
 
 
 def draw_study(
-    population: Population, seed: int, patient_number: int, study_number: int = 0, size_px: int = 320,
+    population: Population,
+    seed: int,
+    patient_number: int,
+    study_number: int = 0,
+    size_px: int = 320,
     with_masks: bool = True,
 ) -> PhantomStudy:
     """Draw one study of a patient.
@@ -85,8 +89,11 @@ def draw_study(
 
     affine = placement(exposure, thorax.canvas.size, thorax.canvas.mm_per_px, size_px)
     seen = cv2.warpAffine(
-        optical_depth.astype(np.float32), affine, (size_px, size_px),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE,
+        optical_depth.astype(np.float32),
+        affine,
+        (size_px, size_px),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
     )
     image = radiograph(seen, exposure, rng)
     finding_masks: list[np.ndarray] = []

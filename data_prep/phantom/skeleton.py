@@ -57,23 +57,22 @@ def bones(thorax: Thorax) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     canvas.stroke(clavicles, 12, 255, collar)
     canvas.stroke(clavicles, 7.5, 170, collar)
     out = p.half_width_mm + (4 if thorax.pose.view == "PA" else -14)
-    blades = canvas.strokes(
-        [spline([(s * (out - 14), p.apex_mm + 62), (s * (out - 6), p.apex_mm + 112), (s * (out + 12), p.apex_mm + 158)])
-         for s in (-1, 1)]
-        + [spline([(s * (out - 14), p.apex_mm + 62), (s * (out + 22), p.apex_mm + 34), (s * (out + 44), p.apex_mm + 36)])
-           for s in (-1, 1)], 7,
-    ) + 0.5 * canvas.strokes(
-        [spline([(s * (out + 6), p.apex_mm + 60), (s * (out + 10), p.apex_mm + 130)]) for s in (-1, 1)], 34
-    )  # fmt: skip
-    heads = canvas.strokes(
-        [spline([(s * (out + 48), p.apex_mm + 46), (s * (out + 51), p.apex_mm + 62)]) for s in (-1, 1)], 38
-    ) + canvas.strokes([spline([(s * (out + 52), p.apex_mm + 60), (s * (out + 72), 200)]) for s in (-1, 1)], 22)
+    blades = canvas.strokes(_both(out, p.apex_mm, [(-14, 62), (-6, 112), (12, 158)]), 7)
+    blades += canvas.strokes(_both(out, p.apex_mm, [(-14, 62), (22, 34), (44, 36)]), 7)
+    blades += 0.5 * canvas.strokes(_both(out, p.apex_mm, [(6, 60), (10, 130)]), 34)
+    heads = canvas.strokes(_both(out, p.apex_mm, [(48, 46), (51, 62)]), 38)
+    heads += canvas.strokes(_both(out, p.apex_mm, [(52, 60), (72, 310)]), 22)
     spine = _spine(thorax)
     behind_depth, before_depth = 0.32 * behind.astype(np.float32) / 255, 0.2 * before.astype(np.float32) / 255
     ribs = np.maximum(behind_depth, before_depth) + 0.6 * np.minimum(behind_depth, before_depth)
     depth = ribs + 0.36 * collar.astype(np.float32) / 255 + 0.15 * blades + 0.3 * heads
     outlines = {"rib": (behind > 0) | (before > 0), "clavicle": collar > 0, "spine": spine > 0.3}
     return np.float32(p.bone_density) * (canvas.blur(depth, 0.4) + 0.3 * spine), outlines
+
+
+def _both(out: float, top: float, points: list[tuple[float, float]]) -> list[np.ndarray]:
+    """A line beside the chest and its mirror image; points are (outwards from `out`, down from `top`) in mm."""
+    return [spline([(sign * (out + x), top + y) for x, y in points]) for sign in SIDES.values()]
 
 
 def _spine(thorax: Thorax) -> np.ndarray:
