@@ -28,10 +28,11 @@ def mention_labels(mentions: list[Mention]) -> dict[str, list]:
         for label in mention.finding.labels:
             findings.add(label)
             for place in mention.places:
-                if place.zone is None or place.zone.sided:
-                    pairs.update((label, side) for side in place.sides)
+                pairs.update((label, side) for side in place.sides)
                 if place.said:
                     locs.update((label, anatomy) for anatomy in place_anatomies(place))
+                    if place.zone is not None and place.zone.name == "abdomen":  # a place that the 51 lack
+                        locs.add((label, "abdomen"))
     if not abnormal:
         findings.add(NORMAL)
     return {

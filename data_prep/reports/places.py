@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from .lexicon import Zone
 from .words import Item
 
-_NO_SIDE: frozenset[str] = frozenset()
+NO_SIDE: frozenset[str] = frozenset()
 SIDES = {"left": frozenset({"left"}), "right": frozenset({"right"}), "both": frozenset({"left", "right"})}
 _JOINTS = frozenset({"and", "or", "slash", "comma", "greater"})
 _DISTANCE = {"or": 0, "slash": 0, "versus": 0, "finding": 0, "side": 0, "place": 0, "level": 0, "preposition": 0, "presence": 2}
@@ -22,7 +22,7 @@ class Place:
     """A zone of the lexicon (None: only a side is known), the sides said, and whether the report says it at all."""
 
     zone: Zone | None
-    sides: frozenset[str] = _NO_SIDE
+    sides: frozenset[str] = NO_SIDE
     said: bool = True
 
 
@@ -58,15 +58,32 @@ def _groups(items: list[Item]) -> list[_Group]:
             continue
         if groups:
             last = groups[-1]
-            between = [other.kind for other in items[last.last + 1 : index]]
-            if all(kind in _JOINTS or kind in _PASSED_OVER for kind in between) and not (
-                "comma" in between and any(other.kind == "greater" for other in items[last.first : last.last])
-            ):
+            if _joined(items, last, index):
                 last.last = index
                 last.members.append(index)
                 continue
         groups.append(_Group(index, index, [index]))
     return groups
+
+
+def _joined(items: list[Item], group: _Group, index: int) -> bool:
+    """Whether the place at an index goes on with a group; a comma joins only in a list or before a comparison."""
+    between = {other.kind for other in items[group.last + 1 : index]} - _PASSED_OVER
+    if not between <= _JOINTS:
+        return False
+    if "comma" not in between:
+        return True
+    if any(other.kind in ("and", "or", "greater") for other in items[group.first : group.last]):
+        return False
+    if between & {"and", "or"}:
+        return True
+    for ahead in range(index + 1, len(items)):
+        kind = items[ahead].kind
+        if kind in ("and", "or", "greater"):
+            return True
+        if kind not in _PASSED_OVER and kind not in ("side", "place", "level", "comma"):
+            return False
+    return False
 
 
 def _resolve_sides(items: list[Item], group: _Group) -> None:
@@ -75,7 +92,7 @@ def _resolve_sides(items: list[Item], group: _Group) -> None:
     A side belongs to the place after it and goes on to those joined to that; a lone side before "and" takes the place
     of its neighbour ("right and left lower lobes"); a comparison counts as both sides.
     """
-    side, compared, previous = _NO_SIDE, False, group.first
+    side, compared, previous = NO_SIDE, False, group.first
     waiting: list[int] = []  # sides that have no place yet
     for index in group.members:
         item = items[index]
@@ -91,10 +108,10 @@ def _resolve_sides(items: list[Item], group: _Group) -> None:
                 continue
             if items[previous].kind == "side" and not joints:
                 sides = side
-            elif zone.side or zone.both:
-                sides = SIDES[zone.side or "both"]
+            elif zone.side:
+                sides = SIDES[zone.side]
             else:
-                sides = side
+                sides = side or (SIDES["both"] if zone.both else NO_SIDE)
             item.place = Place(zone, sides)
             for other in waiting:
                 sides = items[other].place.sides
@@ -129,6 +146,8 @@ def _attach(items: list[Item], group: _Group, findings: list[int]) -> None:
     if before is None and after is None:
         return
     owner = _owner(items, group, before, after)
+    if owner == before and items[owner].places and items[group.first - 1].kind == "near":
+        return
     if owner == after and before is not None and len(group.members) > 1 and _after_preposition(items, group, before):
         split = [index for index in group.members[1:] if any(x.kind in ("and", "comma") for x in items[index - 1 : index])]
         if split:
@@ -140,16 +159,18 @@ def _attach(items: list[Item], group: _Group, findings: list[int]) -> None:
 
 def _after_preposition(items: list[Item], group: _Group, before: int) -> bool:
     kinds = [item.kind for item in items[before + 1 : group.first]]
-    if "preposition" not in kinds:
-        return False
-    return not {"verb", "seen", "comma", "and"} & set(kinds[kinds.index("preposition") :])
+    leads = [position for position, kind in enumerate(kinds) if kind in ("preposition", "near")]
+    return bool(leads) and not {"verb", "seen", "comma", "and"} & set(kinds[leads[0] :])
 
 
 def _owner(items: list[Item], group: _Group, before: int | None, after: int | None) -> int:
     if before is None or after is None:
         return after if before is None else before
-    between = {item.kind for item in items[group.last + 1 : after]} - _PASSED_OVER
+    between = {item.kind for item in items[group.last + 1 : after]} - (_PASSED_OVER - {"likely"})
     led = _after_preposition(items, group, before)
+    if led and "likely" in between:
+        return before
+    between.discard("likely")
     if not between or (between <= {"and", "or"} and not led):
         return before if led and items[after].entry.normal else after
     if led:
@@ -174,7 +195,7 @@ def _share(items: list[Item], findings: list[int], order: int) -> None:
         kinds = [item.kind for item in items[low + 1 : high]]
         if "break" in kinds or "semicolon" in kinds or "there" in kinds:
             continue
-        distance = sum(_DISTANCE.get(kind, 1) for kind in kinds)
+        distance = sum(_DISTANCE.get(kind, 1) for kind in kinds) + 3 * (other.entry.name == "stable")
         if best is None or distance < best[0]:
             best = distance, other.places
     if best is not None:

@@ -3,6 +3,8 @@
 import itertools
 from dataclasses import dataclass
 
+from medslip_core.vocabulary import ABSENT
+
 from .lexicon import Finding, Lexicon, load_lexicon
 from .places import SIDES, Place, link_places
 from .scope import assign_states
@@ -91,6 +93,7 @@ def read_sentence(items: list[Item], lexicon: Lexicon) -> list[Mention]:
     assign_states(items)
     link_places(items)
     mentions = []
+    inherited: frozenset[str] = frozenset()
     for index, item in enumerate(items):
         if item.kind == "finding":
             finding, places = item.entry, item.places
@@ -101,10 +104,17 @@ def read_sentence(items: list[Item], lexicon: Lexicon) -> list[Mention]:
         elif item.kind == "quality":
             finding, places = _quality(items, index, lexicon)
         else:
+            if item.kind in ("break", "there", "semicolon"):
+                inherited = frozenset()
             continue
         if finding is not None:
             cue = (item.cue.start, item.cue.end) if item.cue else None
             fitted = fit_places(finding, places, lexicon)
+            said = frozenset(side for place in fitted for side in place.sides)
+            if item.kind == "finding" and not finding.normal and item.state != ABSENT:
+                if not said and inherited and all(place.zone is None or place.zone.sided for place in fitted):
+                    fitted = tuple(Place(place.zone, inherited, place.said) for place in fitted)
+                inherited = said or inherited
             mentions.append(Mention(finding, item.state, fitted, item.start, item.end, cue, item.cue.kind if item.cue else None))
     return mentions
 
@@ -135,7 +145,7 @@ def fit_places(finding: Finding, places: list[Place], lexicon: Lexicon) -> tuple
             sides |= place.sides
     if not fitted:
         sides = sides or SIDES.get(finding.side, sides)
-        return (Place(lexicon.zones.get(finding.zone), sides, said=False),)
+        return (Place(lexicon.zones.get(finding.zone), sides, said=finding.names_place),)
     if sides and not any(place.sides for place in fitted):
         return tuple(Place(place.zone, sides) for place in fitted)
     return tuple(fitted)

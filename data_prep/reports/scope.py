@@ -10,7 +10,7 @@ from medslip_core.vocabulary import ABSENT, PRESENT, UNCERTAIN
 from .words import Item
 
 _DESCRIPTION = frozenset("place side level filler trap presence lasting quality likely".split())
-_IN_LIST = _DESCRIPTION | frozenset("comma and or slash versus greater preposition with".split())
+_IN_LIST = _DESCRIPTION | frozenset("comma and or slash versus greater preposition near with".split())
 _STOPS = frozenset({"break", "semicolon", "there"})
 _PRECEDENCE = {PRESENT: 0, UNCERTAIN: 1, ABSENT: 2}
 
@@ -51,7 +51,8 @@ def assign_states(items: list[Item]) -> None:
         elif kind == "negation_after":
             _govern_back(items, index, ABSENT)
         elif kind == "hedge_after":
-            _govern_back(items, index, UNCERTAIN)
+            if not _govern_back(items, index, UNCERTAIN) and state == PRESENT:
+                state, governing = UNCERTAIN, item
         elif kind == "hedge_around":
             ahead = next((other.kind for other in items[index + 1 :] if other.kind not in _DESCRIPTION), None)
             if ahead == "finding" and state == PRESENT:
