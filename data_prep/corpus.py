@@ -12,6 +12,7 @@ import math
 import multiprocessing
 import os
 import shutil
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -272,7 +273,7 @@ def _in_order(studies: Iterable[Study], recipe: Recipe, processes: int) -> Itera
     context = multiprocessing.get_context(method)  # a plain fork can hang in a notebook's threads
     context.set_forkserver_preload([__name__])
     studies = iter(studies)
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_start_worker) as pool:
         waiting: deque = deque()
         while chunk := list(islice(studies, CHUNK)):
             waiting.append(pool.submit(_prepare_chunk, chunk, recipe))
@@ -280,6 +281,18 @@ def _in_order(studies: Iterable[Study], recipe: Recipe, processes: int) -> Itera
                 yield from waiting.popleft().result()
         while waiting:
             yield from waiting.popleft().result()
+
+
+def _start_worker() -> None:
+    """One thread a worker, and none that outlives a parent that was killed."""
+    cv2.setNumThreads(1)
+    parent = multiprocessing.parent_process()
+
+    def end_with_parent() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 def _prepare_chunk(studies: list[Study], recipe: Recipe) -> list[Prepared | SetAside]:

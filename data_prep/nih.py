@@ -45,14 +45,14 @@ def read(root: Path, tables: str | Path | None = None) -> Studies:
     if sex_column is None:
         raise DataError(path, "column 'Patient Gender' or 'Patient Sex' missing", "Use the table as downloaded.")
     require_unique(table, "Image Index", path)
-    findings = [_findings(row, path) for row in table[["Finding Labels", "row"]].itertuples(index=False)]
+    findings = _findings(table, path)
     patients = _patients(table, path)
     boxes = _boxes(find_table(folder, "BBox_List_2017.csv", required=False), set(table["Image Index"]))
     splits = _official_split(folder)
 
     files = index_images(root)
     table = table.assign(
-        findings=findings, patient=patients, path=[files.get(Path(name).stem) for name in table["Image Index"]]
+        findings=findings, patient=patients, path=[files.get(name.rpartition(".")[0]) for name in table["Image Index"]]
     )
     there = table["path"].notna()
     report_absent(int((~there).sum()), len(table), path, root)
@@ -90,14 +90,16 @@ def patient_of(image_index: str) -> str:
     return image_index.split("_")[0].zfill(8)
 
 
-def _findings(row, path: Path) -> frozenset[str]:
-    text, number = row
-    names = frozenset(text.split("|")) if isinstance(text, str) else frozenset()
-    unknown = names - {*CLASSES, NO_FINDING}
-    if unknown or not names or (NO_FINDING in names and len(names) > 1):
-        problem = f"Finding Labels is {text!r}"
-        raise DataError(f"{path} row {number}", problem, f"Use {NO_FINDING!r}, or names of {', '.join(CLASSES)}.")
-    return names - {NO_FINDING}
+def _findings(table: pd.DataFrame, path: Path) -> pd.Series:
+    """The findings of each row, "Effusion|Mass" taken apart; an empty set stands for "No Finding"."""
+    texts = table["Finding Labels"].fillna("")
+    names_of = {text: frozenset(text.split("|")) for text in texts.unique()}
+    for text, names in names_of.items():
+        if names - {*CLASSES, NO_FINDING} or (NO_FINDING in names and len(names) > 1):
+            row = table["row"][(texts == text).idxmax()]
+            remedy = f"Use {NO_FINDING!r}, or names of {', '.join(CLASSES)}."
+            raise DataError(f"{path} row {row}", f"Finding Labels is {text!r}", remedy)
+    return texts.map({text: names - {NO_FINDING} for text, names in names_of.items()})
 
 
 def _patients(table: pd.DataFrame, path: Path) -> pd.Series:

@@ -144,8 +144,10 @@ def mimic_layout(tmp_path: Path) -> Path:
         folder = root / "files" / f"p{str(subject)[:2]}" / f"p{subject}"
         _save(folder / f"s{study}" / f"{image}.jpg", picture(number, 80, 64))
         (folder / f"s{study}.txt").write_text(texts[study])
-    metadata = ["dicom_id,subject_id,study_id,PerformedProcedureStepDescription,ViewPosition,Rows,Columns"]
-    metadata += [f'{image},{subject},{study},"CHEST (PA, LAT)",{view},80,64' for image, subject, study, view, _ in rows]
+    metadata = ["dicom_id,subject_id,study_id,PerformedProcedureStepDescription,ViewPosition,Rows,Columns,StudyDate"]
+    metadata += [
+        f'{image},{subject},{study},"CHEST (PA, LAT)",{view},80,64,2180' for image, subject, study, view, _ in rows
+    ]
     split = ["dicom_id,study_id,subject_id,split", *(f"{i},{study},{subject},{s}" for i, subject, study, _, s in rows)]
     labels = [
         "subject_id,study_id,Atelectasis,Cardiomegaly,Consolidation,Edema,Enlarged Cardiomediastinum,Fracture,"

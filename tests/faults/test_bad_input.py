@@ -100,7 +100,7 @@ STOPS = {
     # values that are not known
     "nih: unknown label": ("nih", table(NIH, "Hernia", "Hiatus"), f"{NIH} row 5: Finding Labels is 'Hiatus'. Use"),
     "nih: finding and no finding": ("nih", table(NIH, "Hernia", "Hernia|No Finding"), f"{NIH} row 5: Finding Labels"),
-    "nih: empty label": ("nih", table(NIH, "Hernia", ""), f"{NIH} row 5: Finding Labels is nan"),
+    "nih: empty label": ("nih", table(NIH, "Hernia", ""), f"{NIH} row 5: Finding Labels is ''"),
     "nih: unknown box label": ("nih", table(BOXES, "Infiltrate", "Spot"), f"{BOXES} row 2: Finding Label is 'Spot'"),
     "nih: box of unknown image": ("nih", table(BOXES, "02_000", "55_000"), f"{BOXES} row 4: image '00000055_000.png'"),
     "nih: box not a number": ("nih", table(BOXES, "256", "left"), f"{BOXES} row 2: box coordinate 'left'"),
@@ -201,7 +201,7 @@ SETS_ASIDE = {
     "siim: RLE of words": ("siim", table(RLE, "64 3", "64 three"), "1.2.2", f"{RLE} row 3: RLE is not a list of whole"),
     "siim: RLE empty": ("siim", table(RLE, "64 3 61 2", ""), "1.2.2", f"{RLE} row 3: RLE has 0 numbers"),
     "siim: mask and none": ("siim", table(RLE, "0 64", "-1"), "1.2.3", rf"{RLE} rows \[4, 5\]: both a mask and -1"),
-    "mimic: empty report": ("mimic", content(REPORT, b" \n"), "s57375967", r"row 5, report .*7.txt\): the report is em"),
+    "mimic: empty report": ("mimic", content(REPORT, b" \n"), "s57375967", r"row 5, report .*7.txt\): the report is"),
     "mimic: no report": ("mimic", drop(REPORT), "s57375967", f"{REPORT}: no such report. Download it"),
     "mimic: report not UTF-8": ("mimic", content(REPORT, b"\xff\xfe"), "s57375967", f"{REPORT}: report cannot be read"),
     "covid: no mask": ("covid", drop("masks/a__Tubings.png"), "a.jpg", "masks/a__Tubings.png: no such mask. Download"),

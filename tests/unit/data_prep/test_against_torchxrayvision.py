@@ -1,0 +1,147 @@
+"""Our readers against torchxrayvision's on the same files: equal where those are right, and shown where they are not.
+
+Also here: the label tables of the real releases, which torchxrayvision ships whole, parse to the last row.
+"""
+
+import warnings
+
+import cv2
+import numpy as np
+import pytest
+
+from data_prep import covid, mimic, nih, rle, rsna, siim
+from data_prep.image import read_grey
+from data_prep.tables import find_table, read_table, tables_folder
+
+
+@pytest.fixture(scope="module")
+def xrv():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip("torchxrayvision", reason="torchxrayvision is not installed")
+
+
+def grey_levels(sample: dict) -> np.ndarray:
+    """Undoes torchxrayvision's scaling of 0..255 to -1024..1024."""
+    return np.rint((sample["img"][0] / 1024 + 1) / 2 * 255).astype(np.uint8)
+
+
+def box_mask(study, side: int) -> np.ndarray:
+    """The study's boxes drawn as torchxrayvision draws them."""
+    mask = np.zeros((side, side))
+    frame = (study.box_frame_px or (side, side))[0]
+    for box in study.boxes:
+        x, y, width, height = (np.array([box.x, box.y, box.width, box.height]) * side / frame).astype(int)
+        mask[y : y + height, x : x + width] = 1
+    return mask
+
+
+def test_nih_labels_pixels_ages_and_boxes(xrv, shared_data):
+    root = shared_data / "nih-cxr14"
+    theirs = xrv.datasets.NIH_Dataset(str(root / "images"), views=["*"], unique_patients=False)
+    place = {name: index for index, name in enumerate(theirs.csv["Image Index"])}
+    studies = list(nih.read(root, tables="torchxrayvision"))
+    rows = [place[study.image_path.name] for study in studies]
+    ours = np.array([[study.labels[name] for name in theirs.pathologies] for study in studies])
+    np.testing.assert_array_equal(ours, theirs.labels[rows])
+    assert [study.age_years for study in studies] == theirs.csv["age_years"].iloc[rows].tolist()
+    assert [study.view for study in studies] == theirs.csv["view"].iloc[rows].tolist()
+    assert [int(study.patient_id) for study in studies] == theirs.csv["Patient ID"].iloc[rows].tolist()
+    boxed = [study for study in studies if study.boxes]
+    assert len(boxed) >= 20
+    for study in [*studies[:3], *boxed[:8]]:
+        np.testing.assert_array_equal(
+            read_grey(study.image_path).pixels, grey_levels(theirs[place[study.image_path.name]])
+        )
+        masks = theirs.get_mask_dict(study.image_path.name, 512)
+        # Several boxes of one class overwrite each other there; ours are all kept.
+        if len(masks) == len(study.boxes):
+            union = np.maximum.reduce(list(masks.values()))[0] if masks else np.zeros((512, 512))
+            np.testing.assert_array_equal(box_mask(study, 512), union)
+
+
+def test_rsna_labels_pixels_and_boxes(xrv, shared_data):
+    root = shared_data / "rsna-pneumonia"
+    folder, table = root / "stage_2_train_images", root / "stage_2_train_labels.csv"
+    theirs = xrv.datasets.RSNA_Pneumonia_Dataset(str(folder), csvpath=str(table), views=["*"], extension=".dcm")
+    place = {name: index for index, name in enumerate(theirs.csv["patientId"])}
+    studies = list(rsna.read(root))
+    assert len(studies) == len(place)
+    ours = [study.labels["Pneumonia"] for study in studies]
+    np.testing.assert_array_equal(ours, theirs.labels[[place[study.image_id] for study in studies], 0])
+    for study in studies[:6]:
+        np.testing.assert_array_equal(read_grey(study.image_path).pixels, grey_levels(theirs[place[study.image_id]]))
+    for study in studies[:60]:
+        masks = theirs.get_mask_dict(study.image_id, 1024) if study.boxes else {0: np.zeros((1, 1024, 1024))}
+        np.testing.assert_array_equal(box_mask(study, 1024), masks[0][0])
+
+
+def test_siim_masks_agree_where_there_is_one_annotation_and_are_united_where_there_are_several(xrv, tmp_path):
+    theirs = xrv.datasets.SIIM_Pneumothorax_Dataset(str(tmp_path), pathology_masks=True)
+    table = theirs.csv[theirs.csv[" EncodedPixels"].str.strip() != "-1"]
+    annotations = {image: list(group[" EncodedPixels"]) for image, group in table.groupby("ImageId")}
+    single = [image for image, texts in annotations.items() if len(texts) == 1][:4]
+    several = [image for image, texts in annotations.items() if len(texts) > 1][:4]
+    for image in single + several:
+        ours = siim.united_mask([(text, 0) for text in annotations[image]], tmp_path / "copy.png", tmp_path)
+        mask = theirs.get_pathology_mask_dict(image, 1024)[0][0]
+        if image in single:
+            np.testing.assert_array_equal(ours, mask)
+        else:  # only the last one is left there
+            assert ours[mask > 0].all() and ours.sum() > mask.sum()
+
+
+def test_mimic_labels_and_pixels(xrv, mimic_layout):
+    tables = [str(mimic_layout / f"mimic-cxr-2.0.0-{name}.csv") for name in ("chexpert", "metadata")]
+    files = str(mimic_layout / "files")
+    theirs = xrv.datasets.MIMIC_Dataset(files, *tables, views=["PA", "AP"], unique_patients=False)
+    place = {name: index for index, name in enumerate(theirs.csv["dicom_id"])}
+    studies = list(mimic.read(mimic_layout))
+    assert {study.image_id for study in studies} == set(place)
+    for study in studies:
+        sample = theirs[place[study.image_id]]
+        names = [name.replace("Effusion", "Pleural Effusion") for name in theirs.pathologies]
+        np.testing.assert_array_equal([study.labels[name] for name in names], sample["lab"])
+        np.testing.assert_array_equal(read_grey(study.image_path).pixels, grey_levels(sample))
+
+
+def test_covid_findings(xrv, shared_data):
+    root = shared_data / "covid-chestxray-dataset"
+    theirs = xrv.datasets.COVID19_Dataset(str(root / "images"), str(root / "metadata.csv"), views=["PA", "AP"])
+    studies = {study.image_id: study for study in covid.read(root)}
+    assert set(theirs.csv["filename"]) <= set(studies)
+    for name in ("COVID-19", "SARS", "Pneumocystis"):
+        ours = [studies[image].labels[name] for image in theirs.csv["filename"]]
+        np.testing.assert_array_equal(ours, theirs.labels[:, list(theirs.pathologies).index(name)])
+
+
+@pytest.fixture
+def one_image(tmp_path):
+    """A folder with one small image of the given name, so that a reader goes through its whole table."""
+
+    def write(name: str):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((8, 8), np.uint8))
+        return tmp_path
+
+    pytest.importorskip("torchxrayvision", reason="torchxrayvision, which ships the tables, is not installed")
+    return write
+
+
+def test_the_whole_nih_tables_parse(one_image, caplog):
+    (study,) = nih.read(one_image("00013118_008"), tables="torchxrayvision")
+    assert "112119 of its 112120 images" in caplog.text
+    assert [box.label for box in study.boxes] == ["Atelectasis"]
+
+
+def test_the_whole_rsna_table_parses(one_image, caplog):
+    (study,) = rsna.read(one_image("00436515-870c-4b36-a041-de91049b9ab4"), tables="torchxrayvision")
+    assert "26683 of its 26684 images" in caplog.text
+    assert len(study.boxes) == 2 and study.box_frame_px == (1024, 1024)
+
+
+def test_the_whole_siim_table_parses(one_image, caplog):
+    (study,) = siim.read(one_image("1.2.276.0.7230010.3.1.4.8323329.13666.1517875247.117800"), tables="torchxrayvision")
+    assert "of its 12047 images" in caplog.text and study.labels
+    table = read_table(find_table(tables_folder(None, "torchxrayvision"), "siim-pneumothorax-train-rle.csv"), [])
+    for text in table["EncodedPixels"][::40]:
+        rle.decode(text, 1024, 1024)
