@@ -128,6 +128,7 @@ def _claim(root: Path, dataset: str, arguments: dict, overwrite: bool) -> bool:
     found = next((path for path in (marker, started) if path.is_file()), None)
     if found and json.loads(found.read_text()) == arguments:
         if found is marker:
+            logger.info("%s is there already, finished", root / dataset)
             shutil.rmtree(_parts(root, dataset), ignore_errors=True)  # of a run killed at its very end
         return found is started
     leftovers = [root / "truth" / dataset, _parts(root, dataset), root / dataset]

@@ -122,11 +122,14 @@ class Truth:
         with path.open("rb") as file:
             file.seek(self._value(study_id, "mask_offset"))
             block = file.read(length)
-        if len(block) != length:
-            raise ValueError(f"{path}: ends before the masks of study {study_id}; generate the phantom again")
         labels = self._value(study_id, "mask_labels")
+        try:
+            unpacked = unpack_masks(block, labels, self._value(study_id, "mask_size_px"))
+        except (ValueError, zlib.error) as error:
+            problem = f"the masks of study {study_id} cannot be read ({error})"
+            raise ValueError(f"{path}: {problem}; generate the phantom again with --overwrite") from error
         masks: dict[str, dict[str, np.ndarray]] = {"pathology": {}, "anatomy": {}}
-        for label, mask in unpack_masks(block, labels, self._value(study_id, "mask_size_px")).items():
+        for label, mask in unpacked.items():
             kind, name = label.split("/")
             masks[kind][name] = mask
         return masks

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import importlib.util
 import io
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -219,6 +220,12 @@ def test_truth_errors_name_the_place(root, tmp_path):
         Truth.open(tmp_path)
     with pytest.raises(KeyError, match="no study 'nobody'"):
         Truth.open(root / "truth/nih").triplets("nobody")
+    shutil.copytree(root / "truth/nih", tmp_path / "nih")
+    bits = tmp_path / "nih/masks-00000.bits"
+    bits.write_bytes(bits.read_bytes()[:-50])
+    broken = Truth.open(tmp_path / "nih")
+    with pytest.raises(ValueError, match="masks-00000.bits: the masks of study .* cannot be read"):
+        broken.masks(broken.study_ids[-1])
 
 
 # ------------------------------------------------------------------------------------------------------- driver
