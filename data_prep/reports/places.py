@@ -160,7 +160,7 @@ def _attach(items: list[Item], group: _Group, findings: list[int]) -> None:
 def _after_preposition(items: list[Item], group: _Group, before: int) -> bool:
     kinds = [item.kind for item in items[before + 1 : group.first]]
     leads = [position for position, kind in enumerate(kinds) if kind in ("preposition", "near")]
-    return bool(leads) and not {"verb", "seen", "comma", "and"} & set(kinds[leads[0] :])
+    return bool(leads) and not {"verb", "shows", "seen", "comma", "and"} & set(kinds[leads[0] :])
 
 
 def _owner(items: list[Item], group: _Group, before: int | None, after: int | None) -> int:
@@ -175,12 +175,12 @@ def _owner(items: list[Item], group: _Group, before: int | None, after: int | No
         return before if led and items[after].entry.normal else after
     if led:
         return before
-    if between & {"verb", "seen"}:
+    if between & {"verb", "shows", "seen"}:
         return after
     behind = {item.kind for item in items[before + 1 : group.first]}
     if "negation_before" in between or "with" in between:
         return before
-    return after if behind & {"comma", "and", "verb", "seen", "with"} and "comma" not in between else before
+    return after if behind & {"comma", "and", "verb", "shows", "seen", "with"} and "comma" not in between else before
 
 
 def _share(items: list[Item], findings: list[int], order: int) -> None:

@@ -122,7 +122,7 @@ def read_sentence(items: list[Item], lexicon: Lexicon) -> list[Mention]:
 def _quality(items: list[Item], index: int, lexicon: Lexicon) -> tuple[Finding | None, list[Place]]:
     """A quality says something only of a place it fits: the next words, or its subject."""
     becomes = items[index].entry.becomes
-    for step, stops in ((1, ("verb", "comma", "with", "quality")), (-1, ("with", "negation_before"))):
+    for step, stops in ((1, ("verb", "shows", "comma", "with", "quality")), (-1, ("with", "negation_before"))):
         at = index + step
         while 0 <= at < len(items) and items[at].kind not in ("break", "semicolon", "there", "finding", *stops):
             item = items[at]
@@ -143,6 +143,8 @@ def fit_places(finding: Finding, places: list[Place], lexicon: Lexicon) -> tuple
             fitted[place] = None
         elif place.zone.sided:
             sides |= place.sides
+    if finding.names_place and fitted:
+        fitted[Place(lexicon.zones[finding.zone])] = None
     if not fitted:
         sides = sides or SIDES.get(finding.side, sides)
         return (Place(lexicon.zones.get(finding.zone), sides, said=finding.names_place),)

@@ -48,6 +48,9 @@ def assign_states(items: list[Item]) -> None:
             word_cue = None
             if state != PRESENT and (items[index - 1].kind == "seen" or _new_statement(items, index, state)):
                 state, governing = PRESENT, None
+        elif kind == "verb":
+            if state == ABSENT and _unmarked_statement(items, index):
+                state, governing = PRESENT, None
         elif kind == "negation_after":
             _govern_back(items, index, ABSENT)
         elif kind == "hedge_after":
@@ -81,13 +84,21 @@ def _normal_subject(items: list[Item], at: int) -> None:
             return
 
 
+def _unmarked_statement(items: list[Item], verb: int) -> bool:
+    """ "No pneumothorax the lungs are hyperinflated": a subject stands before the verb, and no comma before that."""
+    index = verb - 1
+    while index > 0 and items[index].kind in ("place", "side", "level", "and"):
+        index -= 1
+    return index < verb - 1 and items[index].kind == "finding"
+
+
 def _new_statement(items: list[Item], at: int, state: int) -> bool:
     """Whether the comma, "and" or "with" at this index begins a statement that nothing before it governs."""
     subject = False
     for index in range(at + 1, len(items)):
         item = items[index]
         kind = item.kind
-        if kind in ("verb", "seen"):
+        if kind in ("verb", "shows", "seen"):
             return subject
         if kind in ("place", "side", "level"):
             subject = True
@@ -102,7 +113,7 @@ def _new_statement(items: list[Item], at: int, state: int) -> bool:
 
 def _statement(items: list[Item], start: int) -> list[Item]:
     for index in range(start, len(items)):
-        if items[index].kind in _STOPS or items[index].kind in ("verb", "seen"):
+        if items[index].kind in _STOPS or items[index].kind in ("verb", "shows", "seen"):
             return items[start:index]
     return items[start:]
 
@@ -116,6 +127,6 @@ def _govern_back(items: list[Item], at: int, state: int) -> bool:
             reached = True
             if not item.entry.normal and _PRECEDENCE[item.state] < _PRECEDENCE[state]:
                 item.state, item.cue = state, items[at]
-        elif item.kind in _STOPS or (reached and item.kind not in _IN_LIST):
+        elif reached and (item.kind in _STOPS or item.kind not in _IN_LIST):
             break
     return reached
