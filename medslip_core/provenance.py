@@ -7,6 +7,7 @@ import hashlib
 import os
 import platform
 import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -19,14 +20,13 @@ def environment_record() -> dict[str, object]:
 
     Returns:
         A JSON-ready dict. `git_revision` and `git_dirty` are None outside a git checkout, `lock_sha256` is None where
-        there is no requirements.lock.
+        there is no requirements.lock, `torch` is None as long as this process has not imported torch.
     """
-    import torch  # here, because the pipeline imports this module and needs no torch itself
-
     lock = REPOSITORY / "requirements.lock"
+    changes = _git("status", "--porcelain")
     return {
         "git_revision": _git("rev-parse", "HEAD"),
-        "git_dirty": None if (changes := _git("status", "--porcelain")) is None else bool(changes),
+        "git_dirty": None if changes is None else bool(changes),
         "lock_sha256": hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else None,
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
@@ -34,25 +34,33 @@ def environment_record() -> dict[str, object]:
             "system": f"{platform.system()} {platform.machine()}",
             "processor": _processor(),
             "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-            "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-            "devices": torch.cuda.device_count() if torch.cuda.is_available() else 0,
         },
-        "determinism": {
-            "torch_threads": torch.get_num_threads(),
-            "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
-            "cudnn_benchmark": torch.backends.cudnn.benchmark,
-        },
+        "torch": _torch_settings() if "torch" in sys.modules else None,
     }
 
 
 def environment_summary(record: dict[str, object]) -> str:
     """An `environment_record` in two short lines, for the first cell of a chapter."""
-    machine, packages = record["machine"], record["packages"]
-    revision = (record["git_revision"] or "no git")[:9] + (" with local changes" if record["git_dirty"] else "")
+    packages, machine = record["packages"], record["machine"]
+    revision = (record["git_revision"] or "not a git checkout")[:12] + (", changed" if record["git_dirty"] else "")
+    device = f", {record['torch']['device']}" if record["torch"] else ""
     return (
-        f"Python {record['python']} · torch {packages['torch']} · transformers {packages['transformers']} · "
-        f"{machine['device']}, {machine['cores']} cores\nrevision {revision}"
+        f"Python {record['python']} · torch {packages['torch']} · transformers {packages['transformers']}\n"
+        f"{machine['cores']} cores{device} · revision {revision}"
     )
+
+
+def _torch_settings() -> dict[str, object]:
+    import torch  # here: whoever does not use torch should not wait for it
+
+    cuda = torch.cuda.is_available()
+    return {
+        "device": torch.cuda.get_device_name() if cuda else "cpu",
+        "devices": torch.cuda.device_count() if cuda else 1,
+        "threads": torch.get_num_threads(),
+        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+    }
 
 
 def _git(*arguments: str) -> str | None:

@@ -121,13 +121,14 @@ def statistics_tables(chapters: list[FinishedChapter], profile: str) -> str:
 
     environment = chapters[-1].results["environment"]
     machine = environment["machine"]
+    torch = next((c.results["environment"]["torch"] for c in chapters if c.results["environment"]["torch"]), None)
     facts = [
         ("Profile", f"`{profile}`"),
         ("Seed", ", ".join(sorted({str(chapter.results["seed"]) for chapter in chapters}))),
         ("Revision", ", ".join(sorted({_revision(chapter.results["environment"]) for chapter in chapters}))),
         ("Lock file (SHA-256)", f"`{(environment['lock_sha256'] or 'none')[:16]}…`"),
         ("Machine", f"{machine['processor']}, {machine['cores']} cores, {machine['system']}"),
-        ("Device", f"{machine['device']}" + (f" × {machine['devices']}" if machine["devices"] > 1 else "")),
+        ("Device", f"{torch['device']} × {torch['devices']}, {torch['threads']} threads" if torch else "no torch used"),
         ("Python", environment["python"]),
         *((name, version or "not installed") for name, version in environment["packages"].items()),
     ]

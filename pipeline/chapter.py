@@ -46,13 +46,12 @@ class Chapter:
         self._numbers: dict[str, dict[str, object]] = {}
         self._tables: dict[str, str] = {}
         self._inputs: dict[str, str] = {}
-        self._environment = environment_record()
 
         (self.folder / "tables").mkdir(parents=True, exist_ok=True)
         # The executed copy goes too: it belongs to the results that end here, and make then knows to run it again.
         for stale in (self.folder / "results.json", self.folder / f"{name}.ipynb"):
             stale.unlink(missing_ok=True)
-        print(environment_summary(self._environment))
+        print(environment_summary(environment_record()))
 
     def input(self, chapter: str) -> Path:
         """The run folder of an earlier chapter.
@@ -132,7 +131,7 @@ class Chapter:
                 "inputs": self._inputs,
                 "numbers": self._numbers,
                 "tables": self._tables,
-                "environment": self._environment,
+                "environment": environment_record(),
             },
         )
         print(END_MARKER.format(name=self.name, run_id=self.run_id))
