@@ -344,7 +344,7 @@ HEALTH: tuple[Health, ...] = (
     Health(
         "pleura",
         ("effusion", "thickening", "emphysema"),
-        ("The costophrenic angles are [sharp|sharp@costophrenic_unspec].",),
+        ("The costophrenic angles are [sharp|sharp@left_costophrenic+right_costophrenic].",),
     ),
     Health(
         "pleura",
