@@ -140,7 +140,8 @@ def _claim(root: Path, dataset: str, arguments: dict, overwrite: bool) -> bool:
                 f"{root / dataset} was written with other arguments or by other code than {arguments}; "
                 "take another folder, delete this one, or pass overwrite=True (--overwrite)"
             )
-        marker.unlink(missing_ok=True)  # first, so that a deletion cut short is not taken for a finished dataset
+        for path in (marker, started):  # first, so that a deletion cut short is not taken for a dataset to go on with
+            path.unlink(missing_ok=True)
         for folder in leftovers:
             shutil.rmtree(folder, ignore_errors=True)
     write_whole(started, json.dumps(arguments).encode())
