@@ -225,12 +225,12 @@ def label_cooccurrence(triplets: pd.DataFrame, anatomies: int = 20, pathologies:
     shown = counts[np.ix_(rows, columns)]
     with page_style() as plt:
         figure, axis = plt.subplots(figsize=(WIDTH_INCHES, 1.4 + 0.2 * max(len(rows), 1)))
-        norm = LogNorm(1, max(2, shown.max(initial=2)))
+        norm = LogNorm(0.5, max(2, shown.max(initial=2)))  # so that a single study is not white
         image = axis.imshow(np.ma.masked_equal(shown, 0), cmap="Blues", norm=norm, aspect="auto")
-        axis.set_xticks(range(len(columns)), [PATHOLOGIES[i] for i in columns], rotation=90)
+        axis.set_xticks(range(len(columns)), [readable(PATHOLOGIES[i]) for i in columns], rotation=90)
         axis.set_yticks(range(len(rows)), [readable(ANATOMIES[i]) for i in rows])
         axis.spines[:].set_visible(False)
-        figure.colorbar(image, label="studies", pad=0.01, aspect=30, format="%d")
+        figure.colorbar(image, label="studies", pad=0.01, aspect=30, format="%d", ticks=[1, 10, 100, 1000, 10000])
     top = np.argsort(-counts, axis=None, kind="stable")[:5]
     pairs = [f"{PATHOLOGIES[i % len(PATHOLOGIES)]} at {readable(ANATOMIES[i // len(PATHOLOGIES)])} "
              f"({counts.flat[i]})" for i in top if counts.flat[i]]  # fmt: skip

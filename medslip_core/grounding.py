@@ -104,12 +104,13 @@ def upsample(maps: np.ndarray, size_px: int) -> np.ndarray:
         """For each pixel along one side: the cell before its centre, the cell after, and the share of the latter."""
         position = ((np.arange(size_px) + 0.5) * cells / size_px - 0.5).clip(0, cells - 1)
         before = position.astype(int)
-        return before, np.minimum(before + 1, cells - 1), position - before
+        return before, np.minimum(before + 1, cells - 1), (position - before).astype(np.float32)
 
+    maps = np.asarray(maps, np.float32)
     above, below, share = neighbours(maps.shape[1])
     maps = maps[:, above] * (1 - share)[:, None] + maps[:, below] * share[:, None]  # [n, size_px, w]
     left, right, share = neighbours(maps.shape[2])
-    return (maps[:, :, left] * (1 - share) + maps[:, :, right] * share).astype(np.float32)
+    return maps[:, :, left] * (1 - share) + maps[:, :, right] * share  # [n, size_px, size_px]
 
 
 # -- truth ------------------------------------------------------------------------------------------------------------
@@ -188,11 +189,11 @@ def pointing_game(heat: np.ndarray, mask: np.ndarray, tolerance_px: float = 0) -
 
     A constant map thus scores the share of the image that the truth covers, which is chance.
     """
-    at_maximum = np.argwhere(heat >= heat.max() - 1e-6)  # equal but for rounding in the interpolation
+    at_maximum = heat >= heat.max() - 1e-6  # equal but for rounding in the interpolation
     if tolerance_px == 0:
-        return float(mask[tuple(at_maximum.T)].mean())
+        return np.count_nonzero(at_maximum & mask) / np.count_nonzero(at_maximum)
     inside = np.argwhere(mask)
-    nearest = np.array([np.hypot(*(inside - point).T).min() for point in at_maximum])
+    nearest = np.array([np.hypot(*(inside - point).T).min() for point in np.argwhere(at_maximum)])
     return float((nearest <= tolerance_px).mean())
 
 
@@ -337,7 +338,7 @@ def example_cases(scores: pd.DataFrame, by: str = "iou") -> pd.DataFrame:
     Returns:
         three rows of `scores` with a column case.
     """
-    ranked = scores.sort_values([by, "row"]).reset_index(drop=True)
+    ranked = scores.sort_values([by, "row"], na_position="first").reset_index(drop=True)
     positions = [round(q * (len(ranked) - 1)) for q in (0.95, 0.5, 0.05)]
     return ranked.iloc[positions].assign(case=["good", "typical", "bad"]).reset_index(drop=True)
 
