@@ -134,7 +134,7 @@ def prepare(
     total = min(length_hint(studies), limit if limit is not None else length_hint(studies))
     if total == 0:
         raise DataError(root, "no study to prepare", "Check the root, the views and the limit.")
-    processes = min(processes or len(os.sched_getaffinity(0)), math.ceil(total / CHUNK))
+    processes = min(processes or _cores(), math.ceil(total / CHUNK))
 
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
@@ -281,6 +281,11 @@ def _in_order(studies: Iterable[Study], recipe: Recipe, processes: int) -> Itera
                 yield from waiting.popleft().result()
         while waiting:
             yield from waiting.popleft().result()
+
+
+def _cores() -> int:
+    """Cores this process may use; not every system says which."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _start_worker() -> None:
