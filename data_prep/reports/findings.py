@@ -1,6 +1,6 @@
 """From mentions to the labels of a coded report: 19 core labels, 10 of a second tier, and "Normal"."""
 
-from medslip_core.vocabulary import PRESENT
+from medslip_core.vocabulary import PRESENT, UNCERTAIN
 
 from .lexicon import Lexicon
 from .reader import Mention, place_anatomies, read_mentions
@@ -17,12 +17,20 @@ def report_labels(text: str, lexicon: Lexicon | None = None) -> dict[str, list]:
     return mention_labels(read_mentions(text, lexicon))
 
 
-def mention_labels(mentions: list[Mention]) -> dict[str, list]:
-    """Labels of a report's mentions, as `report_labels`."""
+def mention_labels(mentions: list[Mention], uncertain: str = "drop") -> dict[str, list]:
+    """Labels of a report's mentions, as `report_labels`.
+
+    Args:
+        mentions: of one report.
+        uncertain: what a hedged mention counts as; under "drop", as in the coded reports, both sides of a "versus"
+            still count, since coders file them.
+    """
+    counted = {PRESENT, UNCERTAIN} if uncertain == "present" else {PRESENT}
     findings, pairs, locs = set(), set(), set()
     abnormal = False
     for mention in mentions:
-        if mention.state != PRESENT and mention.cue_kind != "versus":  # coders file both sides of a "versus"
+        filed = uncertain == "drop" and mention.cue_kind == "versus" and mention.state == UNCERTAIN
+        if mention.state not in counted and not filed:
             continue
         abnormal = abnormal or mention.finding.abnormal
         for label in mention.finding.labels:

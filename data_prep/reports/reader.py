@@ -43,9 +43,13 @@ def read_report(text: str, lexicon: Lexicon | None = None) -> list[Triplet]:
         text: any text; headings decide what is read (findings, impression and text under no heading).
         lexicon: another lexicon than the package's.
     """
-    lexicon = lexicon or load_lexicon()
+    return mention_triplets(read_mentions(text, lexicon))
+
+
+def mention_triplets(mentions: list[Mention]) -> list[Triplet]:
+    """Mentions folded into the vocabulary, each statement once per span."""
     triplets: dict[Triplet, None] = {}
-    for mention in read_mentions(text, lexicon):
+    for mention in mentions:
         for anatomy in mention_anatomies(mention):
             for pathology in mention.finding.pathologies:
                 triplets[Triplet(anatomy, pathology, mention.state, mention.start, mention.end)] = None
@@ -143,7 +147,7 @@ def fit_places(finding: Finding, places: list[Place], lexicon: Lexicon) -> tuple
             fitted[place] = None
         elif place.zone.sided:
             sides |= place.sides
-    if finding.names_place and fitted:
+    if finding.names_place and fitted and all(place.zone.name != finding.zone for place in fitted):
         fitted[Place(lexicon.zones[finding.zone])] = None
     if not fitted:
         sides = sides or SIDES.get(finding.side, sides)

@@ -1,0 +1,132 @@
+"""Read reports from the command line.
+
+    python -m data_prep.reports findings IN.jsonl OUT.jsonl
+    python -m data_prep.reports triplets IN.jsonl OUT.jsonl
+
+A line of IN is {"id", "text": whole report} or {"id", "findings": text, "impression": text}. A line of OUT is
+{"id", "findings", "pairs", "locs"}, or {"id", "triplets": [[anatomy, pathology, state, start, end]]} with spans in the
+text, or in findings + blank line + impression. Malformed lines are named on stderr and left out; the exit status is
+then 1.
+"""
+
+import argparse
+import functools
+import itertools
+import json
+import logging
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tqdm import tqdm
+
+from .findings import mention_labels
+from .lexicon import load_lexicon
+from .matrix import POLICIES
+from .reader import Mention, mention_triplets, read_mentions
+
+log = logging.getLogger(__name__)
+CHUNK_LINES = 256
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns the exit status: 0, 1 when lines were malformed, 2 when the files cannot be used."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    parser = argparse.ArgumentParser(prog="python -m data_prep.reports", description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("findings", "triplets"))
+    parser.add_argument("source", type=Path, metavar="IN.jsonl")
+    parser.add_argument("out", type=Path, metavar="OUT.jsonl")
+    parser.add_argument("--uncertain", choices=POLICIES, default="drop", help="what a hedged finding counts as")
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="default: one per core")
+    given = parser.parse_args(arguments)
+    answer = functools.partial(_answer, what=given.what, uncertain=given.uncertain)
+    partial = given.out.with_name(f".{given.out.name}.partial")
+    try:
+        malformed = _read_file(given.source, partial, answer, given.processes)
+        partial.replace(given.out)
+    except OSError as error:
+        log.error("%s", error)
+        return 2
+    finally:
+        partial.unlink(missing_ok=True)
+    if malformed:
+        log.error("%s: %d malformed lines left out", given.source, malformed)
+    return 1 if malformed else 0
+
+
+def _read_file(source: Path, out: Path, answer: Callable, processes: int) -> int:
+    """Read all lines of one file into another, in order and in constant memory; how many were malformed."""
+    with source.open("rb") as lines:
+        total = sum(1 for _ in lines)
+    malformed = 0
+    processes = max(1, min(processes, total // CHUNK_LINES))
+    with source.open("rb") as lines, out.open("w", encoding="ascii") as written:
+        numbered = zip(itertools.count(1), lines, strict=False)
+        for number, line, error in tqdm(_answers(numbered, answer, processes), total=total, unit="report"):
+            if error:
+                malformed += 1
+                log.error("%s line %d: %s", source, number, error)
+            elif line:
+                written.write(line)
+    return malformed
+
+
+def _answers(numbered: Iterator[tuple[int, bytes]], answer: Callable, processes: int) -> Iterator:
+    if processes == 1:
+        yield from map(answer, numbered)
+        return
+    with multiprocessing.Pool(processes, initializer=load_lexicon) as pool:
+        yield from pool.imap(answer, numbered, chunksize=CHUNK_LINES)
+
+
+def _answer(numbered: tuple[int, bytes], what: str, uncertain: str) -> tuple[int, str, str]:
+    """(line number, line of the answer, what is wrong with the line): one of the last two is empty."""
+    number, line = numbered
+    if not line.strip():
+        return number, "", ""
+    try:
+        record = json.loads(line)
+        identifier, text, whole = _text(record)
+    except (ValueError, RecursionError) as error:
+        return number, "", str(error)
+    mentions = read_mentions(text, whole=whole)
+    if what == "findings":
+        found = mention_labels(mentions, uncertain)
+    else:
+        found = {"triplets": _rows(mentions, uncertain)}
+    return number, json.dumps({"id": identifier, **found}) + "\n", ""
+
+
+def _rows(mentions: list[Mention], uncertain: str) -> list[list]:
+    rows = []
+    for triplet in mention_triplets(mentions):
+        state = triplet.state if uncertain == "drop" or triplet.state != -1 else POLICIES[uncertain]
+        rows.append([triplet.anatomy, triplet.pathology, state, triplet.start, triplet.end])
+    return rows
+
+
+def _text(record: object) -> tuple[str | int, str, bool]:
+    """Identifier and text of a line, and whether the text is findings and impression alone.
+
+    Raises:
+        ValueError: naming what the line lacks.
+    """
+    if not isinstance(record, dict):
+        raise ValueError(f"not an object but {type(record).__name__}")
+    if not isinstance(record.get("id"), str | int):
+        raise ValueError('no "id" (text or number)')
+    parts = {name: record[name] for name in ("text", "findings", "impression") if record.get(name) is not None}
+    odd = [name for name, value in parts.items() if not isinstance(value, str)]
+    if odd:
+        raise ValueError(f'"{odd[0]}" is no text but {type(parts[odd[0]]).__name__}')
+    if "text" in parts:
+        return record["id"], parts["text"], False
+    if not {"findings", "impression"} & set(record):
+        raise ValueError('neither "text" nor "findings" and "impression"')
+    return record["id"], parts.get("findings", "") + "\n\n" + parts.get("impression", ""), True
+
+
+if __name__ == "__main__":
+    sys.exit(main())
