@@ -1,19 +1,13 @@
 """Built pages in headless Chromium: they need nothing from outside, report no error, fit the window, describe images.
 
-Looks at every built book in _build/, and at a small one built here from tiny chapters and this book's own pages.
+Looks at every built book in _build/, and at a small one built from a tiny chapter and this book's own pages.
 """
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import nbformat
 import pytest
 from browser import Page, chromium_page, find_chromium, served
-from tiny_book import write_chapter
-
-from pipeline.build_book import COPIED_FOLDERS, build_book
-from pipeline.run_chapter import ChapterRun, run_chapter
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BUILT = sorted((REPOSITORY / "_build").glob("*/html"))
@@ -22,41 +16,6 @@ pytestmark = [
     pytest.mark.book,
     pytest.mark.skipif(find_chromium() is None, reason="no Chromium on this machine: apt-get install chromium"),
 ]
-
-FORMULA = r"""
-$$\mathcal{L}_{\text{ICL}} = -\sum_{a,p} M_{ap} \log \sigma(\langle f_a, f_p \rangle) + (1 - M_{ap}) \log
-(1 - \sigma(\langle f_a, f_p \rangle)) + \mathbb{E}\left[\frac{\exp x_i / \tau}{\sum_{j} \exp x_j / \tau}\right]$$
-
-The value is {glue:text}`auroc` ({glue:text}`auroc_interval`), by the method of {cite}`fan2024medslip`."""
-
-
-@pytest.fixture(scope="module")
-def tiny_html(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The pages of a book of one tiny chapter with a formula, a wide table, a plot and glued numbers."""
-    root = tmp_path_factory.mktemp("tiny")
-    (root / "book").mkdir()
-    for page in [*(REPOSITORY / "book").glob("*.md"), REPOSITORY / "book" / "references.bib"]:
-        shutil.copy(page, root / "book")
-    for folder in COPIED_FOLDERS:
-        (root / "book" / folder).symlink_to(REPOSITORY / "book" / folder)
-    shutil.copy(REPOSITORY / "_config.yml", root)
-    toc = ["format: jb-book", "root: index", "chapters:", *(f"  - file: {n}" for n in ("one", "references"))]
-    (root / "_toc.yml").write_text("\n".join([*toc, "  - file: statistics"]))
-    path = write_chapter(
-        root / "book",
-        "one",
-        'chapter.number("auroc", 0.871, "{:.2f}", interval=(0.81, 0.92), headline="Macro AUROC over 14 findings")',
-        "import numpy as np, pandas as pd\n"
-        'chapter.table("wide", pd.DataFrame(np.eye(3, 20), columns=[f"finding {i}" for i in range(20)]))',
-        "import matplotlib.pyplot as plt\nplt.plot([1, 2, 3]);",
-    )
-    notebook = nbformat.read(path, as_version=4)
-    notebook.cells[0].source += FORMULA
-    notebook.cells[5].metadata["mystnb"] = {"image": {"alt": "A line that rises from one to three"}}
-    nbformat.write(notebook, path)
-    run_chapter(ChapterRun("one", "demo", root / "book", root / "params", root / "runs"))
-    return build_book("demo", root)
-
 
 @pytest.fixture(scope="module")
 def page() -> Iterator[Page]:

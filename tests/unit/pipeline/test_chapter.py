@@ -1,0 +1,64 @@
+"""What a chapter leaves behind, run by hand (under run_chapter: tests/faults/test_run_chapter.py)."""
+
+import json
+import socket
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.chapter import Chapter, ChapterNotFinished
+
+
+def test_finish_writes_the_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    chapter = Chapter("phantom", tmp_path, {"seed": 3, "scale": 0.5})
+    chapter.number("count", np.int64(7))
+    chapter.number("undefined", float("nan"), "{:.2f}")
+    chapter.table("sizes", pd.DataFrame({"name": ["a", "b"], "share": [0.25, np.nan]}))
+    assert not (tmp_path / "phantom" / "results.json").exists()
+    chapter.finish()
+
+    results = json.loads((tmp_path / "phantom" / "results.json").read_text())
+    assert results["chapter"] == "phantom" and results["finished"] is True
+    assert results["seed"] == 3 and results["parameters"] == {"seed": 3, "scale": 0.5}
+    assert results["numbers"]["count"] == {"value": 7, "text": "7"}
+    assert results["numbers"]["undefined"] == {"value": None, "text": "nan"}
+    assert len(results["environment"]["lock_sha256"]) == 64
+    assert (tmp_path / "phantom" / results["tables"]["sizes"]).read_text() == "name,share\na,0.25\nb,\n"
+    rows = json.loads((tmp_path / "phantom" / "tables" / "sizes.json").read_text())
+    assert rows == [{"name": "a", "share": 0.25}, {"name": "b", "share": None}]
+    assert f"Chapter phantom finished (run {results['run_id']})" in capsys.readouterr().out
+
+
+def test_table_is_shown_without_a_default_index(tmp_path: Path) -> None:
+    html = Chapter("one", tmp_path, {}).table("t", pd.DataFrame({"share": [0.25, np.nan]}), "{:.1f}").to_html()
+    assert 'class="dataframe"' in html and "0.2" in html and "–" in html and "row0" in html
+    assert "row_heading" not in html
+
+
+def test_input_needs_a_finished_chapter(tmp_path: Path) -> None:
+    later = Chapter("corpus", tmp_path, {})
+    with pytest.raises(ChapterNotFinished, match="run the chapter phantom first"):
+        later.input("phantom")
+    earlier = Chapter("phantom", tmp_path, {})
+    earlier.finish()
+    assert later.input("phantom") == tmp_path / "phantom"
+    later.finish()
+    assert json.loads((tmp_path / "corpus" / "results.json").read_text())["inputs"] == {"phantom": earlier.run_id}
+
+
+def test_starting_again_takes_the_old_results_away(tmp_path: Path) -> None:
+    Chapter("phantom", tmp_path, {}).finish()
+    (tmp_path / "phantom" / "phantom.ipynb").touch()
+    Chapter("phantom", tmp_path, {})
+    assert not (tmp_path / "phantom" / "results.json").exists()
+    assert not (tmp_path / "phantom" / "phantom.ipynb").exists()
+
+
+def test_names_no_folder_or_host_of_the_machine(tmp_path: Path) -> None:
+    chapter = Chapter("phantom", tmp_path, {})
+    chapter.finish()
+    record = json.dumps(json.loads((chapter.folder / "results.json").read_text())["environment"])
+    for private in (socket.gethostname(), str(Path.home()), str(Path.cwd())):
+        assert private not in record
