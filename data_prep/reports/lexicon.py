@@ -30,6 +30,7 @@ class Finding:
     becomes: dict[str, str]
     side: str | None
     names_place: bool
+    quality: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +132,7 @@ def load_lexicon(path: Path = LEXICON_FILE) -> Lexicon:
         findings[name] = Finding(
             name, pathologies, labels, zone, None if within is None else groups.get(within, frozenset([within])), normal,
             row.get("abnormal", not normal), row.get("ends_scope", normal), row.get("becomes", {}),
-            row.get("side"), row.get("names_place", False),
+            row.get("side"), row.get("names_place", False), name in table["qualities"],
         )  # fmt: skip
     for finding in findings.values():
         if set(finding.becomes.values()) - set(findings):

@@ -27,7 +27,7 @@ class Place:
 
 
 @dataclass
-class _Group:
+class Group:
     """Joined places of one sentence: items[first:last + 1]."""
 
     first: int
@@ -37,12 +37,7 @@ class _Group:
 
 def link_places(items: list[Item]) -> None:
     """Set `places` of every finding of one sentence."""
-    groups = _groups(items)
-    for group in groups:
-        _resolve_sides(items, group)
-        places = [items[index].place for index in group.members if items[index].place is not None]
-        for index in group.members:
-            items[index].group = places
+    groups = resolve_groups(items)
     findings = [index for index, item in enumerate(items) if item.kind == "finding"]
     for group in groups:
         _attach(items, group, findings)
@@ -51,22 +46,26 @@ def link_places(items: list[Item]) -> None:
             _share(items, findings, order)
 
 
-def _groups(items: list[Item]) -> list[_Group]:
-    groups: list[_Group] = []
+def resolve_groups(items: list[Item]) -> list[Group]:
+    """Join the places of one sentence into groups, and give every member its `place`."""
+    groups: list[Group] = []
     for index, item in enumerate(items):
         if item.kind not in ("place", "side", "level"):
             continue
-        if groups:
-            last = groups[-1]
-            if _joined(items, last, index):
-                last.last = index
-                last.members.append(index)
-                continue
-        groups.append(_Group(index, index, [index]))
+        if groups and _joined(items, groups[-1], index):
+            groups[-1].last = index
+            groups[-1].members.append(index)
+        else:
+            groups.append(Group(index, index, [index]))
+    for group in groups:
+        _resolve_sides(items, group)
+        places = [items[index].place for index in group.members if items[index].place is not None]
+        for index in group.members:
+            items[index].group = places
     return groups
 
 
-def _joined(items: list[Item], group: _Group, index: int) -> bool:
+def _joined(items: list[Item], group: Group, index: int) -> bool:
     """Whether the place at an index goes on with a group; a comma joins only in a list or before a comparison."""
     between = {other.kind for other in items[group.last + 1 : index]} - _PASSED_OVER
     if not between <= _JOINTS:
@@ -86,7 +85,7 @@ def _joined(items: list[Item], group: _Group, index: int) -> bool:
     return False
 
 
-def _resolve_sides(items: list[Item], group: _Group) -> None:
+def _resolve_sides(items: list[Item], group: Group) -> None:
     """Give every member of a group its `Place`.
 
     A side belongs to the place after it and goes on to those joined to that; a lone side before "and" takes the place
@@ -120,7 +119,7 @@ def _resolve_sides(items: list[Item], group: _Group) -> None:
         previous = index
 
 
-def _level_zone(items: list[Item], group: _Group, index: int) -> Zone | None:
+def _level_zone(items: list[Item], group: Group, index: int) -> Zone | None:
     """The zone of a lone "upper", "mid" or "lower": that of the noun of the next place in the group."""
     for other in group.members:
         if other > index and items[other].kind == "place":
@@ -129,7 +128,7 @@ def _level_zone(items: list[Item], group: _Group, index: int) -> Zone | None:
     return None
 
 
-def _attach(items: list[Item], group: _Group, findings: list[int]) -> None:
+def _attach(items: list[Item], group: Group, findings: list[int]) -> None:
     places = items[group.first].group
     if not places:
         return
@@ -157,13 +156,13 @@ def _attach(items: list[Item], group: _Group, findings: list[int]) -> None:
     items[owner].places += [place for place in places if place not in items[owner].places]
 
 
-def _after_preposition(items: list[Item], group: _Group, before: int) -> bool:
+def _after_preposition(items: list[Item], group: Group, before: int) -> bool:
     kinds = [item.kind for item in items[before + 1 : group.first]]
     leads = [position for position, kind in enumerate(kinds) if kind in ("preposition", "near")]
     return bool(leads) and not {"verb", "shows", "seen", "comma", "and"} & set(kinds[leads[0] :])
 
 
-def _owner(items: list[Item], group: _Group, before: int | None, after: int | None) -> int:
+def _owner(items: list[Item], group: Group, before: int | None, after: int | None) -> int:
     if before is None or after is None:
         return after if before is None else before
     between = {item.kind for item in items[group.last + 1 : after]} - (_PASSED_OVER - {"likely"})

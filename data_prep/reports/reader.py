@@ -100,11 +100,8 @@ def read_sentence(items: list[Item], lexicon: Lexicon) -> list[Mention]:
     inherited: frozenset[str] = frozenset()
     for index, item in enumerate(items):
         if item.kind == "finding":
-            finding, places = item.entry, item.places
-            for place in places:
-                if place.zone is not None and place.zone.name in finding.becomes:
-                    finding = lexicon.findings[finding.becomes[place.zone.name]]
-                    break
+            places = item.places
+            finding = turned(item.entry, places, lexicon)
         elif item.kind == "quality":
             finding, places = _quality(items, index, lexicon)
         else:
@@ -134,6 +131,14 @@ def _quality(items: list[Item], index: int, lexicon: Lexicon) -> tuple[Finding |
                 return lexicon.findings[becomes[item.entry.name]], item.group
             at += step
     return None, []
+
+
+def turned(finding: Finding, places: list[Place], lexicon: Lexicon) -> Finding:
+    """What a finding becomes at these places ("enlarged" at the heart: cardiomegaly), or itself."""
+    for place in places:
+        if place.zone is not None and place.zone.name in finding.becomes:
+            return lexicon.findings[finding.becomes[place.zone.name]]
+    return finding
 
 
 def fit_places(finding: Finding, places: list[Place], lexicon: Lexicon) -> tuple[Place, ...]:
