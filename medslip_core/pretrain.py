@@ -32,7 +32,6 @@ import numpy as np
 import pandas as pd
 import safetensors.torch
 import torch
-import yaml
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 from accelerate.utils import gather_object
@@ -44,7 +43,6 @@ from medslip_core.corpus import PreparedCorpus
 from medslip_core.losses.existence import stream_labels
 from medslip_core.losses.objective import medslip_objective
 from medslip_core.losses.protocl import Negatives, sample_negatives
-from medslip_core.metrics import auroc
 from medslip_core.model import MedslipConfig, MedslipModel, MedslipOutput
 from medslip_core.optimisation import (
     WeightAverage,
@@ -56,15 +54,15 @@ from medslip_core.optimisation import (
 )
 from medslip_core.parameters import ParameterError
 from medslip_core.pretrain_params import MODEL_NAMES, PretrainParams
-from medslip_core.randomness import generator, random_bits, torch_seed
+from medslip_core.randomness import generator, torch_seed
 from medslip_core.sampling import BatchOrder, part_of_batch
 from medslip_core.training_log import TERMS, Progress, TrainingLog, read_history
-from medslip_core.vocabulary import ABSENT, ANATOMY_INDEX, PATHOLOGY_INDEX, PRESENT, UNCERTAIN
+from medslip_core.validation import label_matrix, macro_auroc, pathology_labels, validation_rows
+from medslip_core.vocabulary import ABSENT, ANATOMY_INDEX, PATHOLOGY_INDEX, PRESENT
 
 logger = logging.getLogger(__name__)
 
 VALIDATION_BATCH = 64  # fixed, as the negatives are drawn per batch
-UNCERTAIN_AS = {"unknown": UNCERTAIN, "present": PRESENT, "absent": ABSENT}
 UNSPECIFIC_ANATOMIES = (ANATOMY_INDEX["unspecified"], ANATOMY_INDEX["other"])
 UNSPECIFIC_PATHOLOGIES = (PATHOLOGY_INDEX["tail_abnorm_obs"], PATHOLOGY_INDEX["excluded_obs"])
 
@@ -147,6 +145,37 @@ def starting_model(params: PretrainParams) -> MedslipModel:
     return model
 
 
+@dataclass(frozen=True)
+class TrainingViews:
+    """What a training step sees.
+
+    Attributes:
+        rows: [B] int64 corpus rows; images: [B, s, s] float32 in [0, 1], augmented; flipped: [B] bool.
+        matrix: [B, A, P] int8, sides swapped where the image was flipped.
+    """
+
+    rows: np.ndarray
+    images: Tensor
+    flipped: Tensor
+    matrix: Tensor
+
+
+def training_views(params: PretrainParams, corpus: PreparedCorpus, step: int, image_size: int) -> TrainingViews:
+    """The augmented batch of a step (from 0), exactly as `pretrain` feeds it to the model.
+
+    Args:
+        params, corpus: as for `pretrain`.
+        step: optimiser step, from 0.
+        image_size: side of the model's input, px.
+    """
+    order = BatchOrder(corpus.rows("train"), params.batch_size, params.seed)
+    rows = order.batch(step)
+    views = draw_views(params.augment, params.seed, order.epoch_of(step), rows)
+    images = augment(torch.from_numpy(np.ascontiguousarray(corpus.images[rows])), views, image_size)
+    matrix = flip_matrix(torch.from_numpy(label_matrix(params, corpus, rows)), views.flipped)
+    return TrainingViews(rows, images, views.flipped, matrix)
+
+
 class _Run:
     """State of a run, and one method per thing that happens in it."""
 
@@ -154,7 +183,7 @@ class _Run:
         self.params, self.corpus, self.folder, self.model = params, corpus, folder, model
         self.order = BatchOrder(corpus.rows("train"), params.batch_size, params.seed)
         self.total_steps = params.epochs * self.order.steps_per_epoch
-        self.validation_rows = _validation_rows(params, corpus)
+        self.validation_rows = validation_rows(params, corpus)
 
         self.accelerator = Accelerator(mixed_precision=_precision(params), cpu=params.device == "cpu")
         self.device = self.accelerator.device
@@ -183,7 +212,7 @@ class _Run:
 
     def matrix(self, rows: np.ndarray) -> Tensor:
         """Label matrices [B, A, P] int8 of corpus rows, on the device."""
-        return torch.from_numpy(_matrix(self.params, self.corpus, rows)).to(self.device)
+        return torch.from_numpy(label_matrix(self.params, self.corpus, rows)).to(self.device)
 
     def negatives(self, matrix: Tensor, stream: str, counter: int) -> Negatives:
         return sample_negatives(
@@ -368,7 +397,7 @@ class _Run:
         training_mode(self.model, self.frozen, self.params.frozen_batch_norm)
         results = sorted(gather_object(results), key=lambda result: result[0])
         terms = sum(result[1] for result in results)
-        labels = _pathology_labels(self.params, self.corpus, self.validation_rows)
+        labels = pathology_labels(self.params, self.corpus, self.validation_rows)
         score = macro_auroc(labels, np.concatenate([result[2] for result in results]), self.params.validation_min_count)
         return {**dict(zip(TERMS, terms.tolist(), strict=True)), "macro_auroc": score}
 
@@ -479,64 +508,6 @@ class _Run:
         )
 
 
-def label_counts(matrix: Tensor) -> Tensor:
-    """How many labels each loss term of `TERMS[1:]` averages over, [5] float32.
-
-    Args:
-        matrix: [B, A, P] int8, 1 / 0 / -1.
-    """
-    pathology, anatomy = stream_labels(matrix)
-    counted = (pathology >= ABSENT, anatomy >= ABSENT, pathology == PRESENT, anatomy == PRESENT, matrix >= ABSENT)
-    return torch.stack([labels.sum() for labels in counted]).float()
-
-
-def macro_auroc(labels: np.ndarray, prob: np.ndarray, min_count: int) -> float:
-    """Mean AUROC over the pathologies with at least `min_count` positives and negatives; NaN if there is none.
-
-    Args:
-        labels: [n, P] int8; 1 present, 0 absent, -1 unknown (left out).
-        prob: [n, P] in [0, 1].
-        min_count: of either label.
-    """
-    values = []
-    for column in _judged_pathologies(labels, min_count):
-        known = labels[:, column] >= ABSENT
-        truth = labels[known, column]
-        values.append(auroc(truth, prob[known, column], np.ones((1, len(truth))))[0])
-    return float(np.mean(values)) if values else float("nan")
-
-
-def _judged_pathologies(labels: np.ndarray, min_count: int) -> np.ndarray:
-    positives, negatives = (labels == PRESENT).sum(axis=0), (labels == ABSENT).sum(axis=0)
-    return np.flatnonzero(np.minimum(positives, negatives) >= min_count)
-
-
-def _matrix(params: PretrainParams, corpus: PreparedCorpus, rows: np.ndarray) -> np.ndarray:
-    return corpus.matrix(rows, uncertain=UNCERTAIN_AS[params.uncertain_as], source=params.label_source)
-
-
-def _pathology_labels(params: PretrainParams, corpus: PreparedCorpus, rows: np.ndarray) -> np.ndarray:
-    return stream_labels(torch.from_numpy(_matrix(params, corpus, rows)))[0].numpy()
-
-
-def _validation_rows(params: PretrainParams, corpus: PreparedCorpus) -> np.ndarray:
-    rows = corpus.rows("validate")
-    if params.validation_images:
-        order = np.argsort(random_bits(params.seed, "validation rows", rows), kind="stable")
-        rows = np.sort(rows[order[: params.validation_images]])
-    needed = params.result == "best" or params.early_stopping_epochs
-    if needed and len(rows) == 0:
-        raise ValueError("the corpus has no image in the split 'validate': set result: last, early_stopping_epochs: 0")
-    if needed and params.best_by == "macro_auroc":
-        labels = _pathology_labels(params, corpus, rows)
-        if len(_judged_pathologies(labels, params.validation_min_count)) == 0:
-            raise ValueError(
-                f"no pathology has {params.validation_min_count} positives and negatives in {len(rows)} validation "
-                "images: lower validation_min_count, or set best_by: total"
-            )
-    return rows
-
-
 def _precision(params: PretrainParams) -> str:
     if params.precision != "auto":
         return params.precision
@@ -560,6 +531,17 @@ def _refuse_changes(before: Mapping[str, Any], now: Mapping[str, Any], folder: P
 
 def _is_multiple(step: int, every: int) -> bool:
     return every > 0 and step % every == 0
+
+
+def label_counts(matrix: Tensor) -> Tensor:
+    """How many labels each loss term of `TERMS[1:]` averages over, [5] float32.
+
+    Args:
+        matrix: [B, A, P] int8, 1 / 0 / -1.
+    """
+    pathology, anatomy = stream_labels(matrix)
+    counted = (pathology >= ABSENT, anatomy >= ABSENT, pathology == PRESENT, anatomy == PRESENT, matrix >= ABSENT)
+    return torch.stack([labels.sum() for labels in counted]).float()
 
 
 @contextlib.contextmanager
@@ -603,6 +585,8 @@ class _StopOnSignal:
 
 def main(arguments: list[str] | None = None) -> PretrainResult:
     """Run from a file of parameters (YAML or JSON) that also names `corpus` and `run_folder`."""
+    import yaml
+
     parser = argparse.ArgumentParser(prog="python -m medslip_core.pretrain", description=main.__doc__)
     parser.add_argument("--params", required=True, type=Path, help="YAML or JSON: names of PretrainParams")
     parser.add_argument("--corpus", type=Path, help="folder of the prepared corpus (or `corpus` in the file)")

@@ -16,12 +16,19 @@ import pytest
 import torch
 
 from medslip_core import pretrain as pretrain_module
-from medslip_core.augment import AugmentParams
+from medslip_core.augment import AugmentParams, augment
 from medslip_core.checkpoint import list_checkpoints
 from medslip_core.model import MedslipConfig, MedslipModel
-from medslip_core.pretrain import NonFiniteLossError, ParametersChangedError, label_counts, macro_auroc, pretrain
+from medslip_core.pretrain import (
+    NonFiniteLossError,
+    ParametersChangedError,
+    label_counts,
+    pretrain,
+    training_views,
+)
 from medslip_core.pretrain_params import PretrainParams
 from medslip_core.training_log import COLUMNS, TERMS, read_history
+from medslip_core.validation import macro_auroc
 from medslip_core.vocabulary import ANATOMIES, PATHOLOGIES
 
 PARAMS = PretrainParams(
@@ -119,6 +126,10 @@ def test_the_last_batch_of_an_epoch_counts_and_every_image_is_seen_once():
     assert [len(rows) for rows in seen] == [4, 4, 2, 4, 4, 2]
     assert sorted(np.concatenate(seen[:3])) == list(range(10)) == sorted(np.concatenate(seen[3:]))
     assert not np.array_equal(np.concatenate(seen[:3]), np.concatenate(seen[3:]))
+    shown = training_views(PARAMS, TinyCorpus(), 4, 32)
+    rows, views, matrix, _ = run.batch(4)
+    assert np.array_equal(shown.rows, rows) and torch.equal(shown.matrix, matrix)
+    assert torch.equal(shown.images, augment(run.images(rows), views, 32)) and shown.images.shape == (4, 32, 32)
 
 
 @pytest.mark.parametrize("stops", [[1], [2], [3], [4], [5], [1, 1, 1, 1, 1]])
