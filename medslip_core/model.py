@@ -224,12 +224,10 @@ class MedslipModel(PreTrainedModel):
         """
         images = images.float() / 255 if images.dtype == torch.uint8 else images
         size = (self.config.image_size, self.config.image_size)
-        images = images.unsqueeze(1)  # [B, H, W] -> [B, 1, H, W]
         if images.shape[-2:] != size:
-            images = F.interpolate(images, size, mode="bilinear", antialias=True)  # [B, 1, S, S]
-        mean = images.new_tensor(self.config.image_mean).view(1, 3, 1, 1)
-        std = images.new_tensor(self.config.image_std).view(1, 3, 1, 1)
-        return (images - mean) / std  # [B, 1, S, S] -> [B, 3, S, S]
+            images = F.interpolate(images.unsqueeze(1), size, mode="bilinear", antialias=True).squeeze(1)  # [B, S, S]
+        channels = zip(self.config.image_mean, self.config.image_std, strict=True)
+        return torch.stack([(images - mean) / std for mean, std in channels], dim=1)  # 3 x [B, S, S] -> [B, 3, S, S]
 
     def forward(
         self,

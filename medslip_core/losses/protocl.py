@@ -42,8 +42,8 @@ def sample_negatives(
     Args:
         matrix: [B, A, P] integer; 1 present, 0 absent, -1 not mentioned.
         count: negatives per query, K (a smaller vocabulary gives fewer).
-        generator: source of randomness. The draw happens on its device (CPU by default), so that the same seed gives
-            the same negatives wherever the matrix lies.
+        generator: source of randomness. The draw happens on its device (CPU by default): with a CPU generator the same
+            seed gives the same negatives on every machine, with one on the matrix's device nothing waits for the host.
         exclude_anatomies, exclude_pathologies: indices never used as negatives, such as `unspecified` and `other`.
 
     Returns:
@@ -56,7 +56,8 @@ def sample_negatives(
 
     def draw(excluded: Collection[int], candidates_dim: int) -> Tensor:
         usable_keys = keys.masked_fill(unusable, -1.0).transpose(candidates_dim, 2)  # [B, queries, candidates]
-        usable_keys = usable_keys.index_fill(2, torch.tensor(sorted(excluded), dtype=torch.long, device=device), -1.0)
+        for index in excluded:
+            usable_keys[:, :, index] = -1.0
         drawn, indices = usable_keys.topk(min(count, usable_keys.shape[2]), dim=2)  # [B, queries, K]
         return indices.masked_fill(drawn < 0, NO_NEGATIVE).to(matrix.device)
 

@@ -106,3 +106,12 @@ def test_sides_swap_with_the_streams() -> None:
     assert ours.protocl_pathology.item() == pytest.approx(theirs.protocl_anatomy.item(), rel=1e-6)
     assert ours.existence_anatomy.item() == pytest.approx(theirs.existence_pathology.item(), rel=1e-6)
     assert ours.icl.item() == pytest.approx(theirs.icl.item(), rel=1e-6)
+
+
+def test_no_value_is_read_by_the_host() -> None:
+    """On the meta device tensors have no values: anything that waits for one (.item(), boolean indexing) fails."""
+    output, matrix, anatomy_book, pathology_book, negatives = case()
+    on_meta = MedslipOutput(**{name: tensor.to("meta") for name, tensor in output.items()})
+    books = anatomy_book.to("meta"), pathology_book.to("meta")
+    drawn = Negatives(negatives.pathology.to("meta"), negatives.anatomy.to("meta"))
+    assert medslip_objective(on_meta, matrix.to("meta"), *books, drawn, temperature=0.1).total.shape == ()
