@@ -37,7 +37,7 @@ def mention_labels(mentions: list[Mention], uncertain: str = "drop") -> dict[str
             findings.add(label)
             for place in mention.places:
                 pairs.update((label, side) for side in place.sides)
-                if place.said:
+                if place.said and not (place.zone is not None and place.zone.vague):
                     locs.update((label, anatomy) for anatomy in place_anatomies(place))
                     if place.zone is not None and place.zone.name == "abdomen":  # a place that the 51 lack
                         locs.add((label, "abdomen"))

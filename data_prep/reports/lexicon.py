@@ -42,6 +42,7 @@ class Zone:
     side: str | None
     both: bool
     sided: bool
+    vague: bool
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Lexicon:
     tree: dict
     skipped: frozenset[str]
     parts: dict[str, frozenset[str]]
+    anaphora: frozenset[str]
     zones: dict[str, Zone]
     findings: dict[str, Finding]
 
@@ -115,8 +117,10 @@ def load_lexicon(path: Path = LEXICON_FILE) -> Lexicon:
             raise ValueError(f"{path}: places.{name}: no anatomies of the vocabulary: {sorted(unknown)}")
         anatomies = {key: tuple(value) for key, value in rows.items()}
         base = row.get("same_as", name)
-        zones[name] = Zone(base, anatomies, row.get("side"), row.get("both", False), base in sided)
-    groups = {name: frozenset(zone for part in row for zone in table["groups"].get(part, [part])) for name, row in table["groups"].items()}
+        zones[name] = Zone(base, anatomies, row.get("side"), row.get("both", False), base in sided, row.get("vague", False))
+    groups: dict[str, frozenset[str]] = {}
+    for name, row in table["groups"].items():
+        groups[name] = frozenset().union(*(groups.get(part, frozenset([part])) for part in row))
     findings: dict[str, Finding] = {}
     for name, row in {**table["findings"], **table["qualities"]}.items():
         pathologies, labels = (
@@ -166,4 +170,4 @@ def load_lexicon(path: Path = LEXICON_FILE) -> Lexicon:
         for name, row in table["parts"].items()
     }
     parts["heading"] = parts["chest"] | parts["other"] | parts["besides"]
-    return Lexicon(tree, frozenset(table["skipped"]), parts, zones, findings)
+    return Lexicon(tree, frozenset(table["skipped"]), parts, frozenset(table["anaphora"]["terms"]), zones, findings)

@@ -11,6 +11,10 @@ from .lexicon import Zone
 from .words import Item
 
 NO_SIDE: frozenset[str] = frozenset()
+_NOUNS = {
+    "upper_lobe": "lobe", "middle_lobe": "lobe", "lower_lobe": "lobe",
+    "upper_lung": "lung", "mid_lung": "lung", "base": "lung", "lung": "lung",
+}  # fmt: skip
 SIDES = {"left": frozenset({"left"}), "right": frozenset({"right"}), "both": frozenset({"left", "right"})}
 _JOINTS = frozenset({"and", "or", "slash", "comma", "greater"})
 _DISTANCE = {"or": 0, "slash": 0, "versus": 0, "finding": 0, "side": 0, "place": 0, "level": 0, "preposition": 0, "presence": 2}
@@ -123,8 +127,7 @@ def _level_zone(items: list[Item], group: Group, index: int) -> Zone | None:
     """The zone of a lone "upper", "mid" or "lower": that of the noun of the next place in the group."""
     for other in group.members:
         if other > index and items[other].kind == "place":
-            noun = "lobe" if items[other].entry.name.endswith("lobe") else "lung"
-            return items[index].entry.get(noun)
+            return items[index].entry.get(_NOUNS.get(items[other].entry.name))
     return None
 
 

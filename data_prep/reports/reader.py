@@ -3,13 +3,17 @@
 import itertools
 from dataclasses import dataclass
 
-from medslip_core.vocabulary import ABSENT
+from medslip_core.vocabulary import ABSENT, PRESENT
 
 from .lexicon import Finding, Lexicon, load_lexicon
 from .places import SIDES, Place, link_places
 from .scope import assign_states
 from .sections import READ_SECTIONS, Section, split_sections
 from .words import Item, lower, match_terms, sentences
+
+
+_AHEAD = frozenset("break semicolon there finding verb shows comma with quality".split())
+_BEHIND = frozenset("break semicolon there finding with negation_before".split())
 
 
 @dataclass(frozen=True)
@@ -73,9 +77,19 @@ def read_mentions(text: str, lexicon: Lexicon | None = None, whole: bool = False
         in_chest = True
         for words in sentences(lowered, section.start, section.end):
             in_chest = _in_chest(words, in_chest, lexicon.parts)
-            if in_chest:
-                mentions += read_sentence(match_terms(words, lexicon), lexicon)
+            if not in_chest:
+                continue
+            first = words[1][0] if words[0][0] == "the" and len(words) > 1 else words[0][0]
+            before = _last_places(mentions) if first in lexicon.anaphora else ()
+            mentions += read_sentence(match_terms(words, lexicon), lexicon, before)
     return mentions
+
+
+def _last_places(mentions: list[Mention]) -> tuple[Place, ...]:
+    for mention in reversed(mentions):
+        if not mention.finding.normal:
+            return mention.places if mention.state != ABSENT else ()
+    return ()
 
 
 def _in_chest(words: list[tuple[str, int, int]], before: bool, parts: dict[str, frozenset[str]]) -> bool:
@@ -90,47 +104,53 @@ def _in_chest(words: list[tuple[str, int, int]], before: bool, parts: dict[str, 
     return before and not any(word in parts["other"] for word in head)
 
 
-def read_sentence(items: list[Item], lexicon: Lexicon) -> list[Mention]:
-    """Mentions of one sentence."""
+def read_sentence(items: list[Item], lexicon: Lexicon, before: tuple[Place, ...] = ()) -> list[Mention]:
+    """Mentions of one sentence.
+
+    Args:
+        items: the sentence's matched terms.
+        lexicon: that they were matched with.
+        before: where the last finding lies, if the sentence goes on about that ("this may represent ...").
+    """
     if not any(item.kind in ("finding", "quality") for item in items):
         return []
     assign_states(items)
+    _settle_qualities(items, lexicon)
     link_places(items)
     mentions = []
-    inherited: frozenset[str] = frozenset()
-    for index, item in enumerate(items):
-        if item.kind == "finding":
-            places = item.places
-            finding = turned(item.entry, places, lexicon)
-        elif item.kind == "quality":
-            finding, places = _quality(items, index, lexicon)
-        else:
-            if item.kind in ("break", "there", "semicolon"):
-                inherited = frozenset()
+    sides: frozenset[str] = frozenset()  # of the last finding in the same statement, for those that name none
+    for item in items:
+        if item.kind in ("break", "there", "semicolon"):
+            sides = frozenset()
+        if item.kind != "finding":
             continue
-        if finding is not None:
-            cue = (item.cue.start, item.cue.end) if item.cue else None
-            fitted = fit_places(finding, places, lexicon)
-            said = frozenset(side for place in fitted for side in place.sides)
-            if item.kind == "finding" and not finding.normal and item.state != ABSENT:
-                if not said and inherited and all(place.zone is None or place.zone.sided for place in fitted):
-                    fitted = tuple(Place(place.zone, inherited, place.said) for place in fitted)
-                inherited = said or inherited
-            mentions.append(Mention(finding, item.state, fitted, item.start, item.end, cue, item.cue.kind if item.cue else None))
+        finding = turned(item.entry, item.places, lexicon)
+        places = fit_places(finding, item.places or list(before), lexicon, plural=item.state == PRESENT)
+        if not finding.normal and item.state != ABSENT:
+            said = frozenset(side for place in places for side in place.sides)
+            if sides and not said and all(place.zone is None or place.zone.sided for place in places):
+                places = tuple(Place(place.zone, sides, place.said) for place in places)
+            sides = said or sides
+        cue = (item.cue.start, item.cue.end) if item.cue else None
+        cue_kind = item.cue.kind if item.cue else None
+        mentions.append(Mention(finding, item.state, places, item.start, item.end, cue, cue_kind))
     return mentions
 
 
-def _quality(items: list[Item], index: int, lexicon: Lexicon) -> tuple[Finding | None, list[Place]]:
-    """A quality says something only of a place it fits: the next words, or its subject."""
-    becomes = items[index].entry.becomes
-    for step, stops in ((1, ("verb", "shows", "comma", "with", "quality")), (-1, ("with", "negation_before"))):
-        at = index + step
-        while 0 <= at < len(items) and items[at].kind not in ("break", "semicolon", "there", "finding", *stops):
-            item = items[at]
-            if item.kind == "place" and item.entry.name in becomes:
-                return lexicon.findings[becomes[item.entry.name]], item.group
-            at += step
-    return None, []
+def _settle_qualities(items: list[Item], lexicon: Lexicon) -> None:
+    """Turn a quality into the finding that it makes of the next place, or of its subject ("low" at lung volumes)."""
+    for index, item in enumerate(items):
+        if item.kind != "quality":
+            continue
+        for step, stops in ((1, _AHEAD), (-1, _BEHIND)):
+            at = index + step
+            while 0 <= at < len(items) and items[at].kind not in stops:
+                if items[at].kind == "place" and items[at].entry.name in item.entry.becomes:
+                    item.kind, item.entry = "finding", lexicon.findings[item.entry.becomes[items[at].entry.name]]
+                    break
+                at += step
+            if item.kind == "finding":
+                break
 
 
 def turned(finding: Finding, places: list[Place], lexicon: Lexicon) -> Finding:
@@ -141,8 +161,15 @@ def turned(finding: Finding, places: list[Place], lexicon: Lexicon) -> Finding:
     return finding
 
 
-def fit_places(finding: Finding, places: list[Place], lexicon: Lexicon) -> tuple[Place, ...]:
-    """The places of those said that this finding can lie in; from one where it cannot lie, the side is kept."""
+def fit_places(finding: Finding, places: list[Place], lexicon: Lexicon, plural: bool = False) -> tuple[Place, ...]:
+    """The places of those said that this finding can lie in; from one where it cannot lie, the side is kept.
+
+    Args:
+        finding: with its zones.
+        places: said of it.
+        lexicon: for the finding's own zone, taken when no place fits.
+        plural: whether a plural that names no side ("pleural effusions") means both.
+    """
     fitted: dict[Place, None] = {}
     sides: frozenset[str] = frozenset()
     for place in places:
@@ -155,7 +182,8 @@ def fit_places(finding: Finding, places: list[Place], lexicon: Lexicon) -> tuple
     if finding.names_place and fitted and all(place.zone.name != finding.zone for place in fitted):
         fitted[Place(lexicon.zones[finding.zone])] = None
     if not fitted:
-        sides = sides or SIDES.get(finding.side, sides)
+        if plural and not sides:
+            sides = SIDES.get(finding.side, sides)
         return (Place(lexicon.zones.get(finding.zone), sides, said=finding.names_place),)
     if sides and not any(place.sides for place in fitted):
         return tuple(Place(place.zone, sides) for place in fitted)

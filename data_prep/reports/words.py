@@ -39,6 +39,8 @@ def sentences(text: str, start: int, end: int) -> Iterator[list[tuple[str, int, 
     current: list[tuple[str, int, int]] = []
     for match in _WORD.finditer(text, start, end):
         word = match.group()
+        if word == "?" and text[match.end() : match.end() + 1].isalpha():  # "?pneumonia"
+            word = "question"
         if word in _END or word[0] == "\n":
             initial = word == "." and current and len(current[-1][0]) == 1 and current[-1][0].isalpha()
             if current and not initial:
