@@ -121,7 +121,7 @@ class Thorax:
         slope = smoothstep((y - (p.apex_mm - 62 + 0.27 * np.abs(x))) / 75) ** 0.5  # trapezius and shoulder line
         width = outer + 75 * smoothstep((p.apex_mm + 95 - y) / 90)
         flat = np.maximum(1 - (np.abs(x) / width) ** 4, 0) ** 0.5
-        trunk = (p.depth_mm + 2 * p.wall_mm) * slope * flat * (1 - 0.42 * smoothstep((p.apex_mm + 75 - y) / 90))
+        trunk = (p.depth_mm + 2 * p.wall_mm) * slope * flat * (1 - 0.32 * smoothstep((p.apex_mm + 75 - y) / 90))
         nape = 50 + 0.4 * p.wall_mm + 45 * smoothstep((y - p.apex_mm + 75) / 70)
         neck = 130 * np.sqrt(np.maximum(1 - (x / nape) ** 2, 0)) * smoothstep((p.apex_mm + 40 - y) / 60)
         spread = 52 if self.pose.view == "PA" else 20

@@ -105,8 +105,8 @@ def plate_atelectasis(thorax: Thorax, finding: Finding, rng: np.random.Generator
             )
             half, tilt = 0.5 * at["size_mm"] * rng.uniform(0.7, 1.1), sign * rng.uniform(-0.32, 0.12)
             line = spline([(x - half, y + half * tilt), (x, y + rng.uniform(-4, 1)), (x + half, y - half * tilt)])
-            area = np.maximum(area, thorax.canvas.strokes([line], rng.uniform(3.0, 4.0 + 2.5 * finding.severity)))
-    thorax.solid += (9 + 26 * finding.severity) * thorax.canvas.blur(area, 0.7) * (thorax.lungs > 10)
+            area = np.maximum(area, thorax.canvas.strokes([line], rng.uniform(3.5, 5.0 + 3.0 * finding.severity)))
+    thorax.solid += (12 + 32 * finding.severity) * thorax.canvas.blur(area, 0.7) * (thorax.lungs > 10)
     return (thorax.canvas.blur(area, 3) > 0.12) & (thorax.lungs > 6)
 
 
@@ -133,7 +133,7 @@ def nodule_or_mass(thorax: Thorax, finding: Finding, rng: np.random.Generator) -
     rim = 1 + sum(uneven / k * np.cos(k * angle + rng.uniform(0, 6.3)) for k in (2, 3, 4, 5))
     chord = 2 * half * np.sqrt(np.maximum(1 - (dx**2 + (dy * rng.uniform(0.85, 1.2)) ** 2) / (half * rim) ** 2, 0))
     inside = np.minimum(chord, thorax.lungs[window]) * (1 - thorax.patient.lung_density)
-    thorax.solid[window] += inside * (2.6 if finding.kind == "granuloma" else 1.0 + 0.4 * finding.severity)
+    thorax.solid[window] += inside * (2.6 if finding.kind == "granuloma" else 1.15 + 0.75 * finding.severity)
     area = np.zeros(thorax.lungs.shape, bool)
     area[window] = chord > 0.4 * half
     return area
@@ -167,14 +167,14 @@ def fibrosis(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.n
     net = np.clip(1 - np.abs(canvas.texture(rng, 9)) / 0.42, 0, 1) + 0.7 * np.clip(
         1 - np.abs(canvas.texture(rng, 6)) / 0.4, 0, 1
     )
-    thorax.solid += (9 + 22 * finding.severity) * net * where
+    thorax.solid += (11 + 28 * finding.severity) * net * where
     thorax.aeration *= 1 - 0.08 * finding.severity * where
     return where > 0.35
 
 
 def emphysema(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.ndarray:
     """Dark lungs with few markings; the flat diaphragm and the long, narrow heart are part of the pose."""
-    thorax.density *= 1 - 0.3 - 0.3 * finding.severity
+    thorax.density *= 1 - 0.35 - 0.35 * finding.severity
     holes = []
     for side in SIDES:
         for _ in range(int(1 + 3 * finding.severity)):
@@ -211,5 +211,5 @@ def hernia(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.nda
     pouch = canvas.ellipsoid((x, y), (1.15 * half, half), 2 * half)
     inner = canvas.ellipsoid((x, y), (1.15 * half - 3.5, half - 3.5), 2 * half - 6)
     gas = inner * smoothstep((y + rng.uniform(-0.1, 0.45) * half - canvas.y) / 1.5)
-    thorax.solid += (0.5 + 0.3 * finding.severity) * (pouch - 1.5 * gas)
+    thorax.solid += (0.65 + 0.35 * finding.severity) * (pouch - 1.5 * gas)
     return pouch > 0.3 * half

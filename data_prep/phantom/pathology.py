@@ -68,8 +68,10 @@ CATALOGUE: dict[str, Kind] = {
 
 LOBES = {"right": ("upper", "middle", "lower"), "left": ("upper", "lower")}
 DOWN = {"upper": (0.18, 0.42), "middle": (0.58, 0.82), "lower": (0.55, 0.92)}
-SIDED = {"effusion", "pneumothorax", "thickening", "plate atelectasis", "pneumonia", "consolidation", "haze", "nodule",
-         "mass", "granuloma", "scar", "rib fracture", "chest tube", "central line", "picc", "infiltrate", "clips"}  # fmt: skip
+SIDED = {
+    "effusion", "pneumothorax", "thickening", "plate atelectasis", "pneumonia", "consolidation", "haze", "nodule",
+    "mass", "granuloma", "scar", "rib fracture", "chest tube", "central line", "picc", "infiltrate", "clips",
+}  # fmt: skip
 BILATERAL = {"effusion": 0.3, "infiltrate": 0.45, "thickening": 0.2, "scar": 0.3, "plate atelectasis": 0.3}
 
 
@@ -98,7 +100,7 @@ def draw_findings(
         chance = factor[name] * population.prevalence.get(name, kind.prevalence)
         if kind.device and not kind.chronic:
             chance *= 1.5 if view == "AP" else 0.4
-        present, severity, seed = source.random() < min(chance, 0.8), source.beta(2.4, 1.5), source.integers(2**31)
+        present, severity, seed = source.random() < min(chance, 0.8), source.beta(2.8, 1.4), source.integers(2**31)
         if not present:
             continue
         for other, times in kind.raises.items():
@@ -122,7 +124,7 @@ def _place(name: str, kind: Kind, severity: float, rng: np.random.Generator) -> 
         lobe = "lower" if side == "both" else lobe
         low, high = (0.3, 0.6) if name == "infiltrate" else DOWN[lobe]
         at |= {"lobe": lobe, "across": span(0.2, 0.75), "down": span(low, high)}
-        spread = {"nodule": (10, 20), "mass": (34, 34), "granuloma": (3.5, 4), "pneumonia": (52, 46), "haze": (70, 60),
+        spread = {"nodule": (13, 17), "mass": (36, 36), "granuloma": (3.5, 4), "pneumonia": (52, 46), "haze": (70, 60),
                   "consolidation": (62, 40), "infiltrate": (60, 30)}[name]  # fmt: skip
         at["size_mm"] = spread[0] + spread[1] * (0.75 * severity + 0.25 * rng.random())
         if name == "infiltrate":
@@ -130,20 +132,20 @@ def _place(name: str, kind: Kind, severity: float, rng: np.random.Generator) -> 
         else:
             anatomies = (f"{lobe}_{side}_lobe", f"{side}_{zone(at['down'])}_lung")
     elif name == "plate atelectasis":
-        at |= {"across": span(0.25, 0.7), "down": span(0.74, 0.95), "size_mm": span(45, 85)}
+        at |= {"across": span(0.25, 0.7), "down": span(0.74, 0.95), "size_mm": span(50, 95)}
         anatomies = tuple(f"{s}_lower_lung" for s in sides) + (("lung_bases",) if side == "both" else ())
     elif name == "scar":
         at |= {"across": span(0.3, 0.6), "down": span(0.05, 0.2), "size_mm": span(18, 40)}
         anatomies = tuple(f"{s}_apical_lung" for s in sides)
     elif name in ("effusion", "pneumothorax", "thickening", "chest tube"):
         anatomies = tuple(f"{s}_pleural" for s in sides)
-        at["size_mm"] = {"effusion": 16 + 105 * severity**1.3, "pneumothorax": 9 + 42 * severity,
-                         "thickening": 4.5 + 11 * severity, "chest tube": 7.0}[name]  # fmt: skip
+        at["size_mm"] = {"effusion": 24 + 105 * severity**1.2, "pneumothorax": 12 + 52 * severity,
+                         "thickening": 6 + 13 * severity, "chest tube": 7.0}[name]  # fmt: skip
     elif name in ("rib fracture", "clips"):
         at |= {"across": span(0.5, 0.95), "down": span(0.15, 0.8), "number": int(rng.integers(2, 7))}
         anatomies = ("rib",) if name == "rib fracture" else (f"{side}_{zone(at['down'])}_lung",)
     elif name == "hernia":
-        at |= {"size_mm": 26 + 34 * severity, "offset_mm": span(-14, 26)}
+        at |= {"size_mm": 32 + 36 * severity, "offset_mm": span(-14, 26)}
     elif name == "cardiomegaly":
         at["size_percent"] = round(51.5 + 14 * severity, 1)  # cardiothoracic ratio
     elif name == "fibrosis":
@@ -155,7 +157,8 @@ def _place(name: str, kind: Kind, severity: float, rng: np.random.Generator) -> 
 FIXED_PLACES: dict[str, tuple[str, ...]] = {
     "cardiomegaly": ("heart_size",), "emphysema": ("left_lung_unspec", "right_lung_unspec", "lung_volumes"),
     "hernia": ("retrocardiac", "stomach"), "tortuous aorta": ("aorta",),
-    "pacemaker": ("right_atrium", "right_ventricle"), "sternal wires": ("mediastinal",), "low volumes": ("lung_volumes",), "edema": ("pulmonary", "interstitium"),
+    "pacemaker": ("right_atrium", "right_ventricle"), "sternal wires": ("mediastinal",),
+    "low volumes": ("lung_volumes",), "edema": ("pulmonary", "interstitium"),
     "endotracheal tube": ("trachea",), "gastric tube": ("stomach",), "central line": ("svc", "cavoatrial_junction"),
     "picc": ("svc",),
 }  # fmt: skip

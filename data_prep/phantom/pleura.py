@@ -35,8 +35,8 @@ def pneumothorax(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> 
     share = smoothstep(beyond / 1.6 + 0.5) * half
     line = np.exp(-((beyond / 1.5) ** 2)) * half * (edge > 1) * (thorax.lung[side] > 4)
     thorax.free_air = np.maximum(thorax.free_air, share)
-    thorax.solid += (7 + 5 * finding.severity) * line
-    thorax.aeration *= 1 - 0.22 * finding.severity * half * (1 - share)
+    thorax.solid += (9 + 9 * finding.severity) * line
+    thorax.aeration *= 1 - 0.3 * finding.severity * half * (1 - share)
     return (share > 0.5) & thorax.cavity[side]
 
 
@@ -50,7 +50,7 @@ def thickening(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np
         extent = smoothstep((down - low) / 0.12) * smoothstep((high - down) / 0.1)
         rind = smoothstep((finding.attributes["size_mm"] * lumps * extent - thorax.inset()) / 2.2 + 0.5)
         rind = rind * (extent > 0.05) * (SIDES[side] * canvas.x > thorax.medial_x)
-        thorax.solid += (18 + 30 * finding.severity) * rind * (thorax.lung[side] > 0)
+        thorax.solid += (24 + 36 * finding.severity) * rind * (thorax.lung[side] > 0)
         area |= (canvas.blur(rind.astype(np.float32), 2) > 0.3) & thorax.cavity[side]
     return area
 

@@ -23,7 +23,7 @@ class Population:
     scatter_ratio: tuple[float, float] = (0.045, 0.015)  # scattered over incident, as a share of the local mean
     blur_mm: tuple[float, float] = (0.7, 0.2)
     contrast: tuple[float, float] = (1.0, 0.12)  # above 1: a harder film
-    gamma: tuple[float, float] = (0.85, 0.12)  # below 1: a brighter film
+    gamma: tuple[float, float] = (0.78, 0.12)  # below 1: a brighter film
     collimated_share: float = 0.3
     marker: str = "L"
     prevalence: dict[str, float] = field(default_factory=dict)
@@ -33,10 +33,10 @@ POPULATIONS: dict[str, Population] = {
     "mimic": Population("mimic", 1, ap_share=0.55),
     "nih": Population(
         "nih", 2, ap_share=0.4, age_years=(49.0, 16.0), field_of_view_mm=(366.0, 20.0), photons_log10=(4.4, 0.2),
-        contrast=(1.06, 0.12), gamma=(0.8, 0.12), marker="L", healthy_share=0.3,
+        contrast=(1.06, 0.12), gamma=(0.72, 0.11), marker="L", healthy_share=0.3,
     ),
     "rsna": Population(
-        "rsna", 3, ap_share=0.45, age_years=(47.0, 17.0), gamma=(0.9, 0.12), marker="R", healthy_share=0.25,
+        "rsna", 3, ap_share=0.45, age_years=(47.0, 17.0), gamma=(0.82, 0.12), marker="R", healthy_share=0.25,
         prevalence={"pneumonia": 0.42, "consolidation": 0.06, "infiltrate": 0.08, "mass": 0.05, "emphysema": 0.05},
     ),
     "siim": Population(
