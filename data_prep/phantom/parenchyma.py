@@ -177,15 +177,15 @@ def emphysema(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.
     thorax.density *= 1 - 0.35 - 0.35 * finding.severity
     holes = []
     for side in SIDES:
-        for _ in range(int(1 + 3 * finding.severity)):
+        for _ in range(int(1.5 + 4 * finding.severity)):
             x, y = thorax.place(side, rng.uniform(0.3, 0.8), rng.uniform(0.08, 0.4))
             radius = rng.uniform(10, 22)
             turn = np.linspace(0, 2 * np.pi * rng.uniform(0.4, 0.9), 20) + rng.uniform(0, 6.3)
             holes.append(np.stack([x + radius * np.cos(turn), y + radius * np.sin(turn)], 1))
             thorax.free_air = np.maximum(
-                thorax.free_air, 0.5 * (thorax.canvas.ellipsoid((x, y), (radius, radius), 1) > 0.3)
+                thorax.free_air, 0.7 * (thorax.canvas.ellipsoid((x, y), (radius, radius), 1) > 0.3)
             )
-    thorax.solid += 5 * thorax.canvas.strokes(holes, 1.2) * (thorax.lungs > 8)
+    thorax.solid += 11 * thorax.canvas.strokes(holes, 1.8) * (thorax.lungs > 8)
     return thorax.lungs > 12
 
 

@@ -131,10 +131,11 @@ def _pose(
         elif f.kind == "emphysema":
             breath, flat = max(breath, 1.0) * (1.04 + 0.1 * s), 0.62 - 0.4 * s
             heart *= 0.9 - 0.05 * s
+            vessels *= 0.85 - 0.25 * s
         elif f.kind == "low volumes":
             breath *= 0.88 - 0.1 * s
         elif f.kind == "edema":
-            vessels, upper = 1.08 + 0.3 * s, 1.2 + 0.4 * s
+            vessels, upper = vessels * (1.08 + 0.3 * s), 1.2 + 0.4 * s
         elif f.kind == "plate atelectasis":
             for k, name in enumerate(("right", "left")):
                 lift[k] += (5 + 12 * s) * (side in (name, "both"))
