@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from medslip_core.vocabulary import ABSENT, ANATOMIES, PATHOLOGIES, PRESENT, UNCERTAIN
+from medslip_core.vocabulary import ABSENT, ANATOMIES, ANATOMY_INDEX, PATHOLOGIES, PRESENT, UNCERTAIN
 
 FORMAT = "medslip-corpus"
 VERSION = 1
@@ -152,13 +152,16 @@ class PreparedCorpus:
             for label, start in zip(entries["label"], entries["offset"], strict=True)
         }
 
-    def matrix(self, rows: np.ndarray, uncertain: int = UNCERTAIN, source: str = "report") -> np.ndarray:
+    def matrix(
+        self, rows: np.ndarray, uncertain: int = UNCERTAIN, source: str = "report", unmentioned: int = UNCERTAIN
+    ) -> np.ndarray:
         """The label matrix M of some images.
 
         Args:
             rows: int [B].
             uncertain: the state that an uncertain mention counts as: UNCERTAIN (left out), PRESENT or ABSENT.
             source: which triplets: "report" as read from text, or "truth" where the dataset brings its own.
+            unmentioned: UNCERTAIN (published), or ABSENT: a pathology mentioned nowhere is absent, place unspecified.
 
         Returns:
             int8 [B, A=51, P=75]: 1 present (wins over absent), 0 absent, -1 uncertain or not mentioned.
@@ -178,7 +181,12 @@ class PreparedCorpus:
         matrix = np.full(len(rows) * len(ANATOMIES) * len(PATHOLOGIES), UNCERTAIN, np.int8)
         matrix[positions[state == ABSENT]] = ABSENT
         matrix[positions[state == PRESENT]] = PRESENT
-        return matrix.reshape(len(rows), len(ANATOMIES), len(PATHOLOGIES))
+        matrix = matrix.reshape(len(rows), len(ANATOMIES), len(PATHOLOGIES))
+        if unmentioned == ABSENT:
+            mentioned = np.zeros((len(rows), len(PATHOLOGIES)), bool)
+            mentioned[np.repeat(np.arange(len(rows)), count), cells[picked] % len(PATHOLOGIES)] = True
+            matrix[:, ANATOMY_INDEX["unspecified"]][~mentioned] = ABSENT
+        return matrix
 
     @cached_property
     def _sparse(self) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:

@@ -30,6 +30,9 @@ class PretrainParams(Parameters):
     uncertain_as: str = parameter(
         "unknown", "what an uncertain mention counts as", choices=("unknown", "present", "absent")
     )
+    unmentioned_as: str = parameter(
+        "unknown", "what a pathology that a report nowhere mentions counts as", choices=("unknown", "absent")
+    )
 
     model: dict = parameter({}, "options of MedslipConfig (when the model is built from these parameters)")
     text_encoder: str = parameter("emilyalsentzer/Bio_ClinicalBERT", "Hugging Face name or folder for the text books")

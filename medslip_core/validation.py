@@ -12,12 +12,13 @@ from medslip_core.pretrain_params import PretrainParams
 from medslip_core.randomness import random_bits
 from medslip_core.vocabulary import ABSENT, PRESENT, UNCERTAIN
 
-UNCERTAIN_AS = {"unknown": UNCERTAIN, "present": PRESENT, "absent": ABSENT}
+STATES = {"unknown": UNCERTAIN, "present": PRESENT, "absent": ABSENT}
 
 
 def label_matrix(params: PretrainParams, corpus: PreparedCorpus, rows: np.ndarray) -> np.ndarray:
-    """Label matrices [B, A, P] int8 as the parameters ask for them (source, meaning of uncertain mentions)."""
-    return corpus.matrix(rows, uncertain=UNCERTAIN_AS[params.uncertain_as], source=params.label_source)
+    """Label matrices [B, A, P] int8 as the parameters ask for them (source, meaning of what is not stated)."""
+    uncertain, unmentioned = STATES[params.uncertain_as], STATES[params.unmentioned_as]
+    return corpus.matrix(rows, uncertain, params.label_source, unmentioned)
 
 
 def macro_auroc(labels: np.ndarray, prob: np.ndarray, min_count: int) -> float:

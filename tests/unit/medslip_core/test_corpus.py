@@ -51,6 +51,21 @@ def test_matrix_agrees_with_a_naive_loop(corpus, uncertain, rows):
     np.testing.assert_array_equal(matrix, expected)
 
 
+def test_an_unmentioned_pathology_can_count_as_absent(corpus):
+    triplets = random_triplets(150, rows=3, seed=7)
+    rows, unspecified = np.array([2, 0, 3]), ANATOMIES.index("unspecified")
+    corpus = with_triplets(corpus, triplets)
+    stated, filled = corpus.matrix(rows), corpus.matrix(rows, unmentioned=0)
+    report = triplets[triplets["source"] == "report"]
+    for position, row in enumerate(rows):
+        mentioned = set(report.loc[report["row"] == row, "pathology"])  # an uncertain mention is one, too
+        for pathology in range(len(PATHOLOGIES)):
+            expected = stated[position, :, pathology].copy()
+            if pathology not in mentioned:
+                expected[unspecified] = 0
+            np.testing.assert_array_equal(filled[position, :, pathology], expected)
+
+
 def test_sources_are_kept_apart(corpus):
     triplets = pd.DataFrame({"row": [0, 0], "anatomy": [0, 0], "pathology": [1, 1], "state": [0, 1]})
     corpus = with_triplets(corpus, triplets.assign(source=["report", "truth"]).astype({"state": np.int8}))
