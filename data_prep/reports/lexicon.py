@@ -105,7 +105,8 @@ def load_lexicon(path: Path = LEXICON_FILE) -> Lexicon:
     """Read and check a lexicon file.
 
     Raises:
-        ValueError: naming the entry, when it refers to an unknown anatomy, pathology or zone, or a term has two meanings.
+        ValueError: naming the entry, when it refers to an unknown anatomy, pathology or zone, or when a term has two
+            meanings.
     """
     table = tomllib.loads(path.read_text(encoding="utf-8"))
     sided = set(table["groups"]["sided"])
@@ -117,15 +118,14 @@ def load_lexicon(path: Path = LEXICON_FILE) -> Lexicon:
             raise ValueError(f"{path}: places.{name}: no anatomies of the vocabulary: {sorted(unknown)}")
         anatomies = {key: tuple(value) for key, value in rows.items()}
         base = row.get("same_as", name)
-        zones[name] = Zone(base, anatomies, row.get("side"), row.get("both", False), base in sided, row.get("vague", False))
+        flags = row.get("side"), row.get("both", False), base in sided, row.get("vague", False)
+        zones[name] = Zone(base, anatomies, *flags)
     groups: dict[str, frozenset[str]] = {}
     for name, row in table["groups"].items():
         groups[name] = frozenset().union(*(groups.get(part, frozenset([part])) for part in row))
     findings: dict[str, Finding] = {}
     for name, row in {**table["findings"], **table["qualities"]}.items():
-        pathologies, labels = (
-            tuple([value] if isinstance(value, str) else value) for value in (row.get("pathology", []), row.get("label", []))
-        )
+        pathologies, labels = _listed(row.get("pathology", [])), _listed(row.get("label", []))
         if set(pathologies) - set(PATHOLOGY_INDEX):
             raise ValueError(f"{path}: findings.{name}: {pathologies} are not all in the vocabulary")
         zone = row.get("place", "unspecified")
@@ -134,10 +134,19 @@ def load_lexicon(path: Path = LEXICON_FILE) -> Lexicon:
         normal = row.get("normal", False)
         within = row.get("within")
         findings[name] = Finding(
-            name, pathologies, labels, zone, None if within is None else groups.get(within, frozenset([within])), normal,
-            row.get("abnormal", not normal), row.get("ends_scope", normal), row.get("becomes", {}),
-            row.get("side"), row.get("names_place", False), name in table["qualities"],
-        )  # fmt: skip
+            name=name,
+            pathologies=pathologies,
+            labels=labels,
+            zone=zone,
+            zones=None if within is None else groups.get(within, frozenset([within])),
+            normal=normal,
+            abnormal=row.get("abnormal", not normal),
+            ends_scope=row.get("ends_scope", normal),
+            becomes=row.get("becomes", {}),
+            side=row.get("side"),
+            names_place=row.get("names_place", False),
+            quality=name in table["qualities"],
+        )
     for finding in findings.values():
         if set(finding.becomes.values()) - set(findings):
             raise ValueError(f"{path}: findings.{finding.name} becomes an unknown finding: {finding.becomes}")
@@ -171,3 +180,7 @@ def load_lexicon(path: Path = LEXICON_FILE) -> Lexicon:
     }
     parts["heading"] = parts["chest"] | parts["other"] | parts["besides"]
     return Lexicon(tree, frozenset(table["skipped"]), parts, frozenset(table["anaphora"]["terms"]), zones, findings)
+
+
+def _listed(value: str | list[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)

@@ -1,4 +1,4 @@
-"""The label matrix of a study from its triplets: one state for every anatomy and pathology that the report speaks of."""
+"""The label matrix of a study: one state for every anatomy and pathology that its report speaks of."""
 
 from collections.abc import Iterable
 

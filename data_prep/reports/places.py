@@ -17,7 +17,7 @@ _NOUNS = {
 }  # fmt: skip
 SIDES = {"left": frozenset({"left"}), "right": frozenset({"right"}), "both": frozenset({"left", "right"})}
 _JOINTS = frozenset({"and", "or", "slash", "comma", "greater"})
-_DISTANCE = {"or": 0, "slash": 0, "versus": 0, "finding": 0, "side": 0, "place": 0, "level": 0, "preposition": 0, "presence": 2}
+_NEARBY = frozenset({"or", "slash", "versus", "finding", "side", "place", "level", "preposition"})
 _PASSED_OVER = frozenset({"presence", "lasting", "filler", "trap", "quality", "likely", "hedge_word", "elsewhere"})
 
 
@@ -151,7 +151,9 @@ def _attach(items: list[Item], group: Group, findings: list[int]) -> None:
     if owner == before and items[owner].places and items[group.first - 1].kind == "near":
         return
     if owner == after and before is not None and len(group.members) > 1 and _after_preposition(items, group, before):
-        split = [index for index in group.members[1:] if any(x.kind in ("and", "comma") for x in items[index - 1 : index])]
+        split = [
+            index for index in group.members[1:] if any(x.kind in ("and", "comma") for x in items[index - 1 : index])
+        ]
         if split:
             head = [items[index].place for index in group.members if index < split[-1] and items[index].place]
             items[before].places += head
@@ -197,8 +199,13 @@ def _share(items: list[Item], findings: list[int], order: int) -> None:
         kinds = [item.kind for item in items[low + 1 : high]]
         if "break" in kinds or "semicolon" in kinds or "there" in kinds:
             continue
-        distance = sum(_DISTANCE.get(kind, 1) for kind in kinds) + 3 * (other.entry.name == "stable")
+        distance = sum(_distance(kind) for kind in kinds) + 3 * (other.entry.name == "stable")
         if best is None or distance < best[0]:
             best = distance, other.places
     if best is not None:
         items[own].places = list(best[1])
+
+
+def _distance(kind: str) -> int:
+    """How far apart a term of this kind sets two findings of a list; a word of presence begins something new."""
+    return 0 if kind in _NEARBY else 2 if kind == "presence" else 1

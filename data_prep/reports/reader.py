@@ -11,7 +11,6 @@ from .scope import assign_states
 from .sections import READ_SECTIONS, Section, split_sections
 from .words import Item, lower, match_terms, sentences
 
-
 _AHEAD = frozenset("break semicolon there finding verb shows comma with quality".split())
 _BEHIND = frozenset("break semicolon there finding with negation_before".split())
 

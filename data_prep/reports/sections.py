@@ -11,19 +11,19 @@ from dataclasses import dataclass
 READ_SECTIONS = frozenset({"findings", "impression", "body"})
 
 _HEADINGS = {
-    "findings": "findings?|report|description|chest|radiographic findings|observations?",
+    "findings": "findings?|report|description|chest|radiographic findings|observations?|addendum",
     "impression": "impressions?|conclusions?|summary|opinion|interpretation|diagnosis|assessment|wet read",
-    "indication": "indications?|clinical (?:indications?|history|information|data|details)|history|reason for (?:exam|examination|study|test|this examination)"
-    "|medical condition|clinical statement|symptoms?|diagnosis code",
+    "indication": "indications?|clinical (?:indications?|history|information|data|details)|history|symptoms?"
+    "|reason for (?:exam|examination|study|test|this examination)|medical condition|clinical statement",
     "comparison": "comparisons?|compared to|comparison studies|prior studies|prior",
     "technique": "techniques?|exams?|examinations?|study|procedures?|views?|exposure|contrast",
-    "other": "recommendations?|notifications?|attestation|dictated by|signed by|electronically signed(?: by)?|addendum date|"
-    "patient(?: name| id)?|name|date|mrn|accession(?: number)?|referring physician|final report|preliminary report",
+    "other": "recommendations?|notifications?|attestation|dictated by|(?:electronically )?signed(?: by)?|date|mrn"
+    "|patient(?: name| id)?|name|accession(?: number)?|referring physician|final report|preliminary report",
 }
 _NAMES = "|".join(f"(?P<{kind}>{names})" for kind, names in _HEADINGS.items())
 _HEADING = re.compile(
-    rf"(?:(?<=\n)|(?<=^)|(?<=[.;:]\s)|(?<=\s\s))[ \t*#]{{0,8}}(?:final )?(?:{_NAMES})(?:[ /&]{{1,3}}(?:and )?(?:findings|impression|views?))?"
-    r"[ \t*]{0,4}(?::|(?=\r?\n|$)(?<![a-z] [a-z]))",
+    rf"(?:(?<=\n)|(?<=^)|(?<=[.;:]\s)|(?<=\s\s))[ \t*#]{{0,8}}(?:final )?(?:{_NAMES})"
+    r"(?:(?: and | ?[/&] ?)[a-z]{4,20})?[ \t*]{0,4}(?::|(?=\r?\n|$))",
     re.IGNORECASE,
 )
 _PARAGRAPH = re.compile(r"\S[^\S\n]*\n[^\S\n]*\n")
@@ -40,7 +40,7 @@ class Section:
 
 def split_sections(text: str) -> list[Section]:
     """Cut a report at its headings. Sections come in order and cover all text but the headings."""
-    found = list(_HEADING.finditer(text))
+    found = [found for found in _HEADING.finditer(text) if found.group().endswith(":") or _own_line(text, found)]
     sections = [Section("body", 0, found[0].start() if found else len(text))]
     for heading, following in zip(found, [*found[1:], None], strict=False):
         end = following.start() if following else len(text)
@@ -52,3 +52,7 @@ def split_sections(text: str) -> list[Section]:
         else:
             sections.append(Section(kind, heading.end(), end))
     return [section for section in sections if section.end > section.start]
+
+
+def _own_line(text: str, heading: re.Match[str]) -> bool:
+    return heading.start() == 0 or text[heading.start() - 1] == "\n"

@@ -8,10 +8,14 @@ from medslip_core.vocabulary import PRESENT
 from .lexicon import Lexicon, Term
 
 _WORD = re.compile(
-    r"x{3,}|_{2,}|[a-z]+|\d+(?:\.\d+)*|[.,;:?!()/<>&]|\n[^\S\n]*\n|\n[^\S\n]*[-*\u2022]|(?<=\s)-+(?=\s)", re.ASCII
+    r"x{3,}(?![a-z])|_{2,}|[a-z]+|\d+(?:\.\d+)*|[.,;:?!()/<>&]"
+    r"|\n[^\S\n]*\n|\n[^\S\n]*[-*\u2022]|(?<=\s)-+(?=\s)",  # blank line, bullet, dash
+    re.ASCII,
 )
 _LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 _END = {".", "?", "!"}
+LONGEST_SENTENCE = 200
+"""Words after which a sentence is cut: without full stops the rules on a sentence would take quadratic time."""
 _PUNCTUATION = {
     ",": Term("comma", None), ";": Term("semicolon", None), ":": Term("verb", None), "/": Term("slash", None),
     "&": Term("and", None), "(": Term("comma", None), ")": Term("comma", None), "-": Term("semicolon", None),
@@ -50,6 +54,9 @@ def sentences(text: str, start: int, end: int) -> Iterator[list[tuple[str, int, 
         if word[0] == "_" or word.startswith("xxx"):
             word = "xxxx"
         current.append((word, match.start(), match.end()))
+        if len(current) == LONGEST_SENTENCE:
+            yield current
+            current = []
     if current:
         yield current
 

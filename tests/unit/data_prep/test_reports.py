@@ -1,0 +1,235 @@
+"""Sentences, one rule each: what is stated, denied, left open or gone; where it lies and on which side."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data_prep.reports import read_mentions, read_report
+from data_prep.reports.findings import report_labels
+from data_prep.reports.lexicon import expand, load_lexicon
+from data_prep.reports.matrix import study_matrix
+from data_prep.reports.sections import split_sections
+from medslip_core.vocabulary import (
+    ABSENT,
+    ANATOMY_INDEX,
+    PATHOLOGY_INDEX,
+    PRESENT,
+    UNCERTAIN,
+)
+
+SIGNS = {"+": PRESENT, "-": ABSENT, "?": UNCERTAIN}
+
+
+def stated(text: str) -> set[tuple[str, str, int]]:
+    return {(triplet.anatomy, triplet.pathology, triplet.state) for triplet in read_report(text)}
+
+
+def states(text: str) -> dict[str, int]:
+    """Pathology -> its state; the last one when it comes several times."""
+    return {triplet.pathology: triplet.state for triplet in read_report(text)}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        # negation and its end
+        ("There is no pleural effusion or pneumothorax.", "-effusion -pneumothorax"),
+        ("No edema, effusion, or consolidation.", "-edema -effusion -consolidation"),
+        ("No pneumothorax, stable cardiomegaly.", "-pneumothorax +stable +cardiomegaly"),
+        ("No effusion. Minimal atelectasis.", "-effusion +atelectasis"),
+        ("No infiltrate, but there is atelectasis at the left base.", "-infiltrate +atelectasis"),
+        ("No pneumothorax and the heart is enlarged.", "-pneumothorax +cardiomegaly"),
+        ("There is no pneumothorax the lungs are hyperinflated.", "-pneumothorax +hyperinflate"),
+        ("Lungs are clear of consolidation.", "-consolidation"),
+        ("The lungs are clear without infiltrate.", "+clear -infiltrate"),
+        ("Negative for fracture.", "-fracture"),
+        ("An effusion is not seen.", "-effusion"),
+        ("No focal opacity to suggest pneumonia.", "-opacity -pneumonia"),
+        ("The heart is not enlarged.", "+normal"),
+        ("Hilar engorgement appears within normal limits.", "-engorgement +normal"),
+        # no negations
+        ("No change in the small effusion.", "+effusion"),
+        ("Opacity in the left base, not seen on the prior study.", "+opacity"),
+        ("Atelectasis has not changed.", "+atelectasis"),
+        # resolved and removed
+        ("The right effusion has resolved.", "-effusion"),
+        ("Interval resolution of the pneumonia.", "-pneumonia"),
+        ("The endotracheal tube has been removed.", "-tube"),
+        ("Interval removal of the right PICC.", "-picc"),
+        ("The effusion has improved.", "+effusion"),
+        # hedges and their end
+        ("Opacity may represent pneumonia.", "+opacity ?pneumonia"),
+        ("Possible pneumonia. Cardiomegaly.", "?pneumonia +cardiomegaly"),
+        ("Possible pneumonia, cardiomegaly.", "?pneumonia +cardiomegaly"),
+        ("Pneumonia cannot be excluded.", "?pneumonia"),
+        ("Atelectasis versus consolidation.", "?atelectasis ?consolidation"),
+        ("Opacity, likely atelectasis.", "+opacity +atelectasis"),
+        ("Consolidation consistent with pneumonia.", "+consolidation +pneumonia"),
+        ("It would be difficult to exclude pneumonia.", "?pneumonia"),
+        ("?pneumonia", "?pneumonia"),
+        # traps
+        ("Changes of cystic fibrosis.", "+disease"),
+        ("Small pericardial effusion.", "+fluid"),
+        ("Subcutaneous emphysema in the neck.", "+air"),
+        ("Increased retrosternal airspace.", ""),
+        # qualities make a finding of a place
+        ("Lung volumes are low.", "+low"),
+        ("Large heart.", "+cardiomegaly"),
+        ("Large lung volumes.", "+hyperinflate"),
+        ("A large effusion.", "+effusion"),
+        ("Heart size mildly enlarged.", "+cardiomegaly"),
+    ],
+)
+def test_states(text, expected):
+    assert states(text) == {word[1:]: SIGNS[word[0]] for word in expected.split()}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Left basilar atelectasis.", "left_lower_lung"),
+        ("Bibasilar atelectasis.", "left_lower_lung right_lower_lung"),
+        ("Atelectasis at the lung bases.", "left_lower_lung right_lower_lung"),
+        ("Left perihilar and bibasilar atelectasis.", "left_hilar left_lower_lung right_lower_lung"),
+        ("Atelectasis in the lingula and right middle lobe.", "left_mid_lung middle_right_lobe"),
+        ("Atelectasis in the right middle and lower lobes.", "middle_right_lobe lower_right_lobe"),
+        ("Atelectasis in the right upper and left lower lobes.", "upper_right_lobe lower_left_lobe"),
+        ("Right and left lower lobe atelectasis.", "lower_left_lobe lower_right_lobe"),
+        ("Right greater than left basilar atelectasis.", "left_lower_lung right_lower_lung"),
+        ("Atelectasis, right greater than left.", "left_lung_unspec right_lung_unspec"),
+        ("In the left lower lobe there is atelectasis.", "lower_left_lobe"),
+        ("The right apex shows atelectasis.", "right_apical_lung"),
+        ("Small left pleural effusion with atelectasis.", "left_lung_unspec"),
+        ("Opacity in the left upper lobe may be a scar. These represent atelectasis.", "unspecified upper_left_lobe"),
+        ("Atelectasis is seen on both PA and lateral views.", "unspecified"),
+        ("Atelectasis on the left lateral view.", "unspecified"),
+        ("Atelectasis in the left base adjacent to the right heart border.", "left_lower_lung"),
+        ("Atelectasis.", "unspecified"),
+    ],
+)
+def test_places(text, expected):
+    names = {triplet.anatomy for triplet in read_report(text) if triplet.pathology == "atelectasis"}
+    assert names - {"unspecified"} == set(expected.split()) - {"unspecified"}
+    assert names
+
+
+def test_a_finding_keeps_to_the_places_it_can_lie_in():
+    assert ("right_pleural", "effusion", PRESENT) in stated("Right lower lobe effusion.") | stated("Right effusion.")
+    assert stated("Cardiomegaly with opacity in the left base.") == {
+        ("heart_size", "cardiomegaly", PRESENT),
+        ("left_lower_lung", "opacity", PRESENT),
+    }
+    assert stated("Pleural effusions.") == {(f"{side}_pleural", "effusion", PRESENT) for side in ("left", "right")}
+    assert stated("No pleural effusions.") == {("pleural_unspec", "effusion", ABSENT)}
+
+
+def test_spans_are_those_of_the_words():
+    text = "FINDINGS:\r\n\r\nİ Ünusual. Small LEFT Pleural Effusion.\r\nHeart is enlarged."
+    spans = {(triplet.pathology, text[triplet.start : triplet.end]) for triplet in read_report(text)}
+    assert spans == {("effusion", "Pleural Effusion"), ("cardiomegaly", "enlarged")}
+
+
+def test_a_mention_tells_what_decided_its_state():
+    text = "There is no evidence of pneumonia."
+    (mention,) = read_mentions(text)
+    assert text[slice(*mention.cue)] == "no"
+
+
+def test_only_findings_and_impression_are_read():
+    text = (
+        "EXAMINATION: CHEST\n\nINDICATION: cough, evaluate for pneumonia\n\nCOMPARISON: none\n\n"
+        "FINDINGS: Small effusion.\n\nIMPRESSION:\n1. Cardiomegaly.\n2.No edema.\n\nRECOMMENDATION: CT of the mass."
+    )
+    assert states(text) == {"effusion": PRESENT, "cardiomegaly": PRESENT, "edema": ABSENT}
+    assert [section.kind for section in split_sections(text)] == [
+        "technique", "indication", "comparison", "findings", "impression", "other",
+    ]  # fmt: skip
+
+
+def test_text_under_no_heading_is_read():
+    assert states("Small effusion.") == {"effusion": PRESENT}
+    assert states("INDICATION: pneumonia\n\nSmall effusion.\n\nIMPRESSION: Edema.") == {
+        "effusion": PRESENT,
+        "edema": PRESENT,
+    }
+
+
+def test_headings_without_colon_and_upper_case():
+    assert states("INDICATION\nPNEUMONIA\nFINDINGS\nSMALL EFFUSION\n\nIMPRESSION\nEDEMA") == {
+        "effusion": PRESENT,
+        "edema": PRESENT,
+    }
+
+
+def test_other_parts_of_the_body_are_not_read():
+    text = "Chest. No pneumothorax. Right knee. Fracture of the patella. Chest: Small effusion. Left hip: Fracture."
+    assert states(text) == {"pneumothorax": ABSENT, "effusion": PRESENT}
+
+
+def test_labels_say_only_what_is_affirmed():
+    assert report_labels("No effusion. Lungs are clear. Heart size is normal.")["findings"] == ["Normal"]
+    found = report_labels("Left basilar opacity may be pneumonia. Calcified granuloma in the right upper lobe.")
+    assert found["findings"] == ["Calcification", "Granuloma", "Lung_Opacity"]
+    assert found["pairs"] == [["Calcification", "right"], ["Granuloma", "right"], ["Lung_Opacity", "left"]]
+    assert ["Lung_Opacity", "left_lower_lung"] in found["locs"]
+
+
+def test_matrix_policies():
+    triplets = read_report("Possible edema. No effusion. Small right effusion. No pleural effusion on the right.")
+    cells = {
+        policy: study_matrix(triplets, policy)[ANATOMY_INDEX["pulmonary"], PATHOLOGY_INDEX["edema"]]
+        for policy in ("drop", "present", "absent")
+    }
+    assert cells == {"drop": -1, "present": 1, "absent": 0}
+    assert study_matrix(triplets)[ANATOMY_INDEX["right_pleural"], PATHOLOGY_INDEX["effusion"]] == 1, "present wins"
+    with pytest.raises(ValueError, match="maybe"):
+        study_matrix(triplets, "maybe")
+
+
+def test_term_patterns():
+    assert sorted(expand("(a|b )c?")) == ["a", "ac", "b ", "b c"]
+    assert sorted(expand("[xy]z")) == ["xz", "yz"]
+    with pytest.raises(ValueError, match="not closed"):
+        expand("(a")
+
+
+def test_a_term_with_two_meanings_is_refused(tmp_path):
+    source = load_lexicon.__wrapped__.__defaults__[0].read_text(encoding="utf-8")
+    broken = tmp_path / "lexicon.toml"
+    broken.write_text(source + '\n[findings.twin]\npathology = "mass"\nterms = ["cardiomegaly"]\n', encoding="utf-8")
+    with pytest.raises(ValueError, match="cardiomegaly"):
+        load_lexicon(broken)
+    broken.write_text(source + '\n[findings.twin]\npathology = "nonsense"\nterms = ["zzz"]\n', encoding="utf-8")
+    with pytest.raises(ValueError, match="nonsense"):
+        load_lexicon(broken)
+
+
+_WORDS = st.sampled_from(
+    "no without left right bilateral and or , . : ; / ( ) - ? \n \r\n XXXX ___ 1. FINDINGS: IMPRESSION upper lower "
+    "lobe lung base opacity effusion edema heart is enlarged low volumes may represent cannot be excluded versus there but "
+    "greater than resolved normal clear calcified thickening pleural in of with not seen this".split(" ")
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.one_of(st.text(max_size=300), st.lists(_WORDS, max_size=60).map(" ".join)))
+def test_any_text_is_read_within_its_bounds(text):
+    for triplet in read_report(text):
+        assert triplet.anatomy in ANATOMY_INDEX
+        assert triplet.pathology in PATHOLOGY_INDEX
+        assert triplet.state in (PRESENT, ABSENT, UNCERTAIN)
+        assert 0 <= triplet.start < triplet.end <= len(text)
+    assert read_report(text) == read_report(text)
+
+
+@pytest.mark.parametrize("text", ["", " ", "\x00", "\ud800", "." * 1000, "XXXX " * 1000, "-" * 1000, "\n" * 1000])
+def test_odd_texts_hold_nothing(text):
+    assert read_report(text) == []
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(_WORDS, max_size=40).map(" ".join))
+def test_upper_case_and_line_ends_change_nothing(text):
+    text = text.replace("\r", "")
+    assert stated(text.upper()) == stated(text.lower())
+    assert stated(text.replace("\n", "\r\n")) == stated(text)
