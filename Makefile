@@ -10,7 +10,10 @@ PYTHON  ?= $(shell command -v python3.11 || command -v python3)
 # Longest run of one cell in seconds; empty: no limit
 CELL_TIMEOUT ?=
 
+# uv installs in a third of pip's time, but knows nothing of pip's own configuration: where it fails, pip takes over.
+UV   := uv==0.13.9
 PY   := $(VENV)/bin/python
+PIP   = $(PY) -m pip install --quiet --disable-pip-version-check
 ENV  := $(VENV)/.installed
 RUNS := runs/$(PROFILE)
 HTML := _build/$(PROFILE)/html
@@ -58,8 +61,10 @@ $(HTML)/index.html: $(foreach name,$(CHAPTERS),$(RUNS)/$(name)/$(name).ipynb) $(
 
 $(ENV): requirements.lock pyproject.toml
 	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@echo "Installing the packages of requirements.lock into $(VENV)"
+	@$(PIP) $(UV) && $(PY) -m uv pip install --quiet --python $(PY) --no-deps -r requirements.lock || \
+	    { echo "uv could not install them; trying pip"; $(PIP) -r requirements.lock; }
+	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 lab: $(ENV)  ## Open JupyterLab on the book
