@@ -117,6 +117,7 @@ def load_lexicon(path: Path = LEXICON_FILE) -> Lexicon:
         if unknown:
             raise ValueError(f"{path}: places.{name}: no anatomies of the vocabulary: {sorted(unknown)}")
         anatomies = {key: tuple(value) for key, value in rows.items()}
+        anatomies.setdefault("none", anatomies.get("left", ()) + anatomies.get("right", ()))
         base = row.get("same_as", name)
         flags = row.get("side"), row.get("both", False), base in sided, row.get("vague", False)
         zones[name] = Zone(base, anatomies, *flags)
@@ -142,7 +143,9 @@ def load_lexicon(path: Path = LEXICON_FILE) -> Lexicon:
             normal=normal,
             abnormal=row.get("abnormal", not normal),
             ends_scope=row.get("ends_scope", normal),
-            becomes=row.get("becomes", {}),
+            becomes={
+                zone: into for group, into in row.get("becomes", {}).items() for zone in groups.get(group, [group])
+            },
             side=row.get("side"),
             names_place=row.get("names_place", False),
             quality=name in table["qualities"],

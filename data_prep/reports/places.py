@@ -150,14 +150,6 @@ def _attach(items: list[Item], group: Group, findings: list[int]) -> None:
     owner = _owner(items, group, before, after)
     if owner == before and items[owner].places and items[group.first - 1].kind == "near":
         return
-    if owner == after and before is not None and len(group.members) > 1 and _after_preposition(items, group, before):
-        split = [
-            index for index in group.members[1:] if any(x.kind in ("and", "comma") for x in items[index - 1 : index])
-        ]
-        if split:
-            head = [items[index].place for index in group.members if index < split[-1] and items[index].place]
-            items[before].places += head
-            places = [place for place in places if place not in head] or places
     items[owner].places += [place for place in places if place not in items[owner].places]
 
 

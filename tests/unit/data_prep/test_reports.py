@@ -206,8 +206,8 @@ def test_a_term_with_two_meanings_is_refused(tmp_path):
 
 _WORDS = st.sampled_from(
     "no without left right bilateral and or , . : ; / ( ) - ? \n \r\n XXXX ___ 1. FINDINGS: IMPRESSION upper lower "
-    "lobe lung base opacity effusion edema heart is enlarged low volumes may represent cannot be excluded versus there but "
-    "greater than resolved normal clear calcified thickening pleural in of with not seen this".split(" ")
+    "lobe lung base opacity effusion edema heart is enlarged low volumes may represent cannot be excluded versus there "
+    "but greater than resolved normal clear calcified thickening pleural in of with not seen this".split(" ")
 )
 
 
