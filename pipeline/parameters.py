@@ -5,6 +5,8 @@ papermill only warns about an unknown name, and takes any value; here both are e
 
 import ast
 import difflib
+import io
+import tokenize
 import types
 import typing
 from dataclasses import dataclass
@@ -20,7 +22,7 @@ class ParametersError(ValueError):
 
 @dataclass(frozen=True)
 class Parameter:
-    """One line of a parameters cell: `name: annotation = default  # comment`."""
+    """One statement of a parameters cell: `name: annotation = default  # comment`."""
 
     name: str
     annotation: object
@@ -44,6 +46,8 @@ def declared_parameters(notebook_path: Path) -> dict[str, Parameter]:
     if cell is None:
         raise ParametersError(f'{notebook_path}: no code cell is tagged "parameters"; tag the first one')
     lines = cell.source.splitlines()
+    tokens = tokenize.generate_tokens(io.StringIO(cell.source).readline)
+    comments = {token.start[0]: token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT}
     declared: dict[str, Parameter] = {}
     for node in ast.parse(cell.source).body:
         try:
@@ -55,7 +59,7 @@ def declared_parameters(notebook_path: Path) -> dict[str, Parameter]:
             raise ParametersError(
                 f"{notebook_path}: the parameters cell may hold only `name: type = literal` lines, not {line!r}"
             ) from error
-        comment = lines[node.end_lineno - 1][node.end_col_offset :].strip().removeprefix("#").strip()
+        comment = comments.get(node.lineno) or comments.get(node.end_lineno, "")
         declared[node.target.id] = Parameter(node.target.id, annotation, default, comment)
     return declared
 
