@@ -60,7 +60,7 @@ class Lexicon:
     tree: dict
     skipped: frozenset[str]
     parts: dict[str, frozenset[str]]
-    anaphora: frozenset[str]
+    anaphora: dict[str, frozenset[str]]
     zones: dict[str, Zone]
     findings: dict[str, Finding]
 
@@ -182,7 +182,7 @@ def load_lexicon(path: Path = LEXICON_FILE) -> Lexicon:
         for name, row in table["parts"].items()
     }
     parts["heading"] = parts["chest"] | parts["other"] | parts["besides"]
-    return Lexicon(tree, frozenset(table["skipped"]), parts, frozenset(table["anaphora"]["terms"]), zones, findings)
+    return Lexicon(tree, frozenset(table["skipped"]), parts, {where: frozenset(words) for where, words in table["anaphora"].items()}, zones, findings)
 
 
 def _listed(value: str | list[str]) -> tuple[str, ...]:

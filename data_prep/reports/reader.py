@@ -78,10 +78,15 @@ def read_mentions(text: str, lexicon: Lexicon | None = None, whole: bool = False
             in_chest = _in_chest(words, in_chest, lexicon.parts)
             if not in_chest:
                 continue
-            first = words[1][0] if words[0][0] == "the" and len(words) > 1 else words[0][0]
-            before = _last_places(mentions) if first in lexicon.anaphora else ()
+            before = _last_places(mentions) if _goes_on(words, lexicon.anaphora) else ()
             mentions += read_sentence(match_terms(words, lexicon), lexicon, before)
     return mentions
+
+
+def _goes_on(words: list[tuple[str, int, int]], anaphora: dict[str, frozenset[str]]) -> bool:
+    """Whether a sentence goes on about the last finding: "The appearance suggests ...", "There is associated ..."."""
+    first = words[1][0] if words[0][0] == "the" and len(words) > 1 else words[0][0]
+    return first in anaphora["first"] or any(word in anaphora["anywhere"] for word, _, _ in words)
 
 
 def _last_places(mentions: list[Mention]) -> tuple[Place, ...]:
@@ -124,7 +129,8 @@ def read_sentence(items: list[Item], lexicon: Lexicon, before: tuple[Place, ...]
         if item.kind != "finding":
             continue
         finding = turned(item.entry, item.places, lexicon)
-        places = fit_places(finding, item.places or list(before), lexicon, plural=item.state == PRESENT)
+        there = item.places or (list(before) if finding.zone in ("somewhere_in_lung", "pleura") else [])
+        places = fit_places(finding, there, lexicon, plural=item.state == PRESENT)
         if not finding.normal and item.state != ABSENT:
             said = frozenset(side for place in places for side in place.sides)
             if sides and not said and all(place.zone is None or place.zone.sided for place in places):
