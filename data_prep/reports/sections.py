@@ -6,6 +6,7 @@ heading.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 READ_SECTIONS = frozenset({"findings", "impression", "body"})
@@ -20,12 +21,12 @@ _HEADINGS = {
     "other": "recommendations?|notifications?|attestation|dictated by|(?:electronically )?signed(?: by)?|date|mrn"
     "|patient(?: name| id)?|name|accession(?: number)?|referring physician|final report|preliminary report",
 }
-_NAMES = "|".join(f"(?P<{kind}>{names})" for kind, names in _HEADINGS.items())
-_HEADING = re.compile(
-    rf"(?:(?<=\n)|(?<=^)|(?<=[.;:]\s)|(?<=\s\s))[ \t*#]{{0,8}}(?:final )?(?:{_NAMES})"
-    r"(?:(?: and | ?[/&] ?)[a-z]{4,20})?[ \t*]{0,4}(?::|(?=\r?\n|$))",
-    re.IGNORECASE,
-)
+_KINDS = "|".join(f"(?P<{kind}>{names})" for kind, names in _HEADINGS.items())
+_NAME = rf"(?:final )?(?:{_KINDS})(?:(?: and | ?[/&] ?)[a-z]{{4,20}})?"
+_BEFORE_COLON = re.compile(rf"(?:^[ \t*#]*|[.;:]\s|\s\s)({_NAME})[ \t*]{{0,4}}$", re.IGNORECASE)
+_ALONE = re.compile(rf"[ \t*#]*({_NAME})[ \t*\r]*", re.IGNORECASE)
+_END_OF_HEADING = re.compile(r":|\n|$")
+_LONGEST_HEADING = 72
 _PARAGRAPH = re.compile(r"\S[^\S\n]*\n[^\S\n]*\n")
 
 
@@ -40,19 +41,29 @@ class Section:
 
 def split_sections(text: str) -> list[Section]:
     """Cut a report at its headings. Sections come in order and cover all text but the headings."""
-    found = [found for found in _HEADING.finditer(text) if found.group().endswith(":") or _own_line(text, found)]
-    sections = [Section("body", 0, found[0].start() if found else len(text))]
-    for heading, following in zip(found, [*found[1:], None], strict=False):
-        end = following.start() if following else len(text)
-        kind = heading.lastgroup or "other"
-        paragraph = None if kind in READ_SECTIONS else _PARAGRAPH.search(text, heading.end(), end)
+    sections: list[Section] = []
+    kind, start = "body", 0
+    for heading in [*_headings(text), Section("", len(text), len(text))]:
+        paragraph = None if kind in READ_SECTIONS else _PARAGRAPH.search(text, start, heading.start)
         if paragraph:
-            sections.append(Section(kind, heading.end(), paragraph.end()))
-            sections.append(Section("body", paragraph.end(), end))
-        else:
-            sections.append(Section(kind, heading.end(), end))
+            sections.append(Section(kind, start, paragraph.end()))
+            kind, start = "body", paragraph.end()
+        sections.append(Section(kind, start, heading.start))
+        kind, start = heading.kind, heading.end
     return [section for section in sections if section.end > section.start]
 
 
-def _own_line(text: str, heading: re.Match[str]) -> bool:
-    return heading.start() == 0 or text[heading.start() - 1] == "\n"
+def _headings(text: str) -> Iterator[Section]:
+    """Headings as sections of their own. Only what stands before a colon or a line end is compared with the names."""
+    line_start = 0
+    for mark in _END_OF_HEADING.finditer(text):
+        end = mark.start()
+        start = max(line_start, end - _LONGEST_HEADING)
+        if mark.group() == ":":
+            found = _BEFORE_COLON.search(text[start:end])
+        else:
+            found = _ALONE.fullmatch(text[start:end]) if start == line_start else None
+            line_start = mark.end()
+        if found:
+            kind = next(name for name, words in found.groupdict().items() if words)
+            yield Section(kind, start + found.start(1), mark.end())
