@@ -182,7 +182,14 @@ def load_lexicon(path: Path = LEXICON_FILE) -> Lexicon:
         for name, row in table["parts"].items()
     }
     parts["heading"] = parts["chest"] | parts["other"] | parts["besides"]
-    return Lexicon(tree, frozenset(table["skipped"]), parts, {where: frozenset(words) for where, words in table["anaphora"].items()}, zones, findings)
+    return Lexicon(
+        tree,
+        frozenset(table["skipped"]),
+        parts,
+        {where: frozenset(words) for where, words in table["anaphora"].items()},
+        zones,
+        findings,
+    )
 
 
 def _listed(value: str | list[str]) -> tuple[str, ...]:

@@ -1,6 +1,5 @@
 """The reader: report -> mentions -> triplets."""
 
-import itertools
 from dataclasses import dataclass
 
 from medslip_core.vocabulary import ABSENT, PRESENT
@@ -9,7 +8,7 @@ from .lexicon import Finding, Lexicon, load_lexicon
 from .places import SIDES, Place, link_places
 from .scope import assign_states
 from .sections import READ_SECTIONS, Section, split_sections
-from .words import Item, lower, match_terms, sentences
+from .words import Item, Word, lower, match_terms, sentences
 
 _AHEAD = frozenset("break semicolon there finding verb shows comma with quality".split())
 _BEHIND = frozenset("break semicolon there finding with negation_before".split())
@@ -75,18 +74,19 @@ def read_mentions(text: str, lexicon: Lexicon | None = None, whole: bool = False
             continue
         in_chest = True
         for words in sentences(lowered, section.start, section.end):
-            in_chest = _in_chest(words, in_chest, lexicon.parts)
+            vocabulary = {word for word, _, _ in words}
+            in_chest = _in_chest(words, vocabulary, in_chest, lexicon.parts)
             if not in_chest:
                 continue
-            before = _last_places(mentions) if _goes_on(words, lexicon.anaphora) else ()
+            before = _last_places(mentions) if _goes_on(words, vocabulary, lexicon.anaphora) else ()
             mentions += read_sentence(match_terms(words, lexicon), lexicon, before)
     return mentions
 
 
-def _goes_on(words: list[tuple[str, int, int]], anaphora: dict[str, frozenset[str]]) -> bool:
+def _goes_on(words: list[Word], vocabulary: set[str], anaphora: dict[str, frozenset[str]]) -> bool:
     """Whether a sentence goes on about the last finding: "The appearance suggests ...", "There is associated ..."."""
     first = words[1][0] if words[0][0] == "the" and len(words) > 1 else words[0][0]
-    return first in anaphora["first"] or any(word in anaphora["anywhere"] for word, _, _ in words)
+    return first in anaphora["first"] or not vocabulary.isdisjoint(anaphora["anywhere"])
 
 
 def _last_places(mentions: list[Mention]) -> tuple[Place, ...]:
@@ -96,16 +96,20 @@ def _last_places(mentions: list[Mention]) -> tuple[Place, ...]:
     return ()
 
 
-def _in_chest(words: list[tuple[str, int, int]], before: bool, parts: dict[str, frozenset[str]]) -> bool:
+def _in_chest(words: list[Word], vocabulary: set[str], before: bool, parts: dict[str, frozenset[str]]) -> bool:
     """Whether a sentence speaks of the chest: reports of several examinations head each with its part of the body."""
-    if not before and any(word in parts["proof"] for word, _, _ in words):
+    if not before and not vocabulary.isdisjoint(parts["proof"]):
         return True
-    head = list(itertools.takewhile(lambda word: word != ":", (word for word, _, _ in words)))
-    if len(head) > 8 or any(word not in parts["heading"] for word in head):
-        return before
-    if any(word in parts["chest"] for word in head):
+    head = []
+    for word, _, _ in words:
+        if word == ":":
+            break
+        if word not in parts["heading"]:
+            return before
+        head.append(word)
+    if not parts["chest"].isdisjoint(head):
         return True
-    return before and not any(word in parts["other"] for word in head)
+    return before and parts["other"].isdisjoint(head)
 
 
 def read_sentence(items: list[Item], lexicon: Lexicon, before: tuple[Place, ...] = ()) -> list[Mention]:

@@ -8,12 +8,16 @@ from medslip_core.vocabulary import PRESENT
 from .lexicon import Lexicon, Term
 
 _WORD = re.compile(
-    r"x{3,}(?![a-z])|_{2,}|[a-z]+|\d+(?:\.\d+)*|[.,;:?!()/<>&]"
+    r"[a-z]+|[.,;:?!()/<>&]|\d+(?:\.\d+)*|_{2,}"
     r"|\n[^\S\n]*\n|\n[^\S\n]*[-*\u2022]|(?<=\s)-+(?=\s)",  # blank line, bullet, dash
     re.ASCII,
 )
 _LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
-_END = {".", "?", "!"}
+_ENDS = frozenset(".?!\n")
+_SPECIAL = _ENDS | {"_", "x"}
+Word = tuple[str, int, int]
+"""A lower-case word and its characters [start, end) in the report."""
+
 LONGEST_SENTENCE = 200
 """Words after which a sentence is cut: without full stops the rules on a sentence would take quadratic time."""
 _PUNCTUATION = {
@@ -38,22 +42,24 @@ class Item:
         self.places: list = []  # of a finding: where it lies
 
 
-def sentences(text: str, start: int, end: int) -> Iterator[list[tuple[str, int, int]]]:
+def sentences(text: str, start: int, end: int) -> Iterator[list[Word]]:
     """Words of each sentence as (lower-case word, start, end); anonymiser tokens are written `xxxx`."""
-    current: list[tuple[str, int, int]] = []
+    current: list[Word] = []
     for match in _WORD.finditer(text, start, end):
         word = match.group()
-        if word == "?" and text[match.end() : match.end() + 1].isalpha():  # "?pneumonia"
-            word = "question"
-        if word in _END or word[0] == "\n":
-            initial = word == "." and current and len(current[-1][0]) == 1 and current[-1][0].isalpha()
-            if current and not initial:
-                yield current
-                current = []
-            continue
-        if word[0] == "_" or word.startswith("xxx"):
-            word = "xxxx"
-        current.append((word, match.start(), match.end()))
+        first = word[0]
+        if first in _SPECIAL:
+            if word == "?" and text[match.end() : match.end() + 1].isalpha():  # "?pneumonia"
+                word = "question"
+            elif first in _ENDS:
+                initial = word == "." and current and len(current[-1][0]) == 1 and current[-1][0].isalpha()
+                if current and not initial:
+                    yield current
+                    current = []
+                continue
+            elif first == "_" or word.startswith("xxx") and not word.strip("x"):
+                word = "xxxx"
+        current.append((word, *match.span()))
         if len(current) == LONGEST_SENTENCE:
             yield current
             current = []
@@ -66,7 +72,7 @@ def lower(text: str) -> str:
     return text.translate(_LOWER)
 
 
-def match_terms(words: list[tuple[str, int, int]], lexicon: Lexicon) -> list[Item]:
+def match_terms(words: list[Word], lexicon: Lexicon) -> list[Item]:
     """The longest term at each word, left to right; words that belong to none are dropped."""
     items: list[Item] = []
     tree, skipped, count = lexicon.tree, lexicon.skipped, len(words)
