@@ -22,7 +22,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from medslip_core.vocabulary import ABSENT, ANATOMIES, ANATOMY_INDEX, PATHOLOGIES, PRESENT, UNCERTAIN
+from medslip_core.vocabulary import (
+    ABSENT,
+    ANATOMIES,
+    ANATOMY_INDEX,
+    PATHOLOGIES,
+    PATHOLOGY_INDEX,
+    PRESENT,
+    UNCERTAIN,
+)
 
 FORMAT = "medslip-corpus"
 VERSION = 1
@@ -161,7 +169,8 @@ class PreparedCorpus:
             rows: int [B].
             uncertain: the state that an uncertain mention counts as: UNCERTAIN (left out), PRESENT or ABSENT.
             source: which triplets: "report" as read from text, or "truth" where the dataset brings its own.
-            unmentioned: UNCERTAIN (published), or ABSENT: a pathology mentioned nowhere is absent, place unspecified.
+            unmentioned: UNCERTAIN (published), or ABSENT: a pathology mentioned nowhere is absent, place unspecified,
+                and an anatomy mentioned nowhere has no abnormality.
 
         Returns:
             int8 [B, A=51, P=75]: 1 present (wins over absent), 0 absent, -1 uncertain or not mentioned.
@@ -183,9 +192,11 @@ class PreparedCorpus:
         matrix[positions[state == PRESENT]] = PRESENT
         matrix = matrix.reshape(len(rows), len(ANATOMIES), len(PATHOLOGIES))
         if unmentioned == ABSENT:
-            mentioned = np.zeros((len(rows), len(PATHOLOGIES)), bool)
-            mentioned[np.repeat(np.arange(len(rows)), count), cells[picked] % len(PATHOLOGIES)] = True
-            matrix[:, ANATOMY_INDEX["unspecified"]][~mentioned] = ABSENT
+            mentioned = np.zeros(len(rows) * len(ANATOMIES) * len(PATHOLOGIES), bool)
+            mentioned[positions] = True
+            mentioned = mentioned.reshape(matrix.shape)
+            matrix[:, ANATOMY_INDEX["unspecified"]][~mentioned.any(axis=1)] = ABSENT
+            matrix[:, :, PATHOLOGY_INDEX["abnormality"]][~mentioned.any(axis=2)] = ABSENT
         return matrix
 
     @cached_property

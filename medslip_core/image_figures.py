@@ -81,6 +81,25 @@ def contact_sheet(images: Sequence[np.ndarray], titles: Sequence[str], columns: 
     return described(figure, f"{len(images)} radiographs: {'; '.join(titles)}.")
 
 
+def outlines(image: np.ndarray, masks: Mapping[str, np.ndarray], columns: int = 5) -> Described:
+    """The same image again and again, each time with another mask outlined.
+
+    Args:
+        image: [S, S] uint8; masks: name -> [S, S] bool.
+    """
+    rows = -(-len(masks) // columns)
+    cell = WIDTH_INCHES / columns
+    with page_style() as plt:
+        figure, axes = plt.subplots(rows, columns, figsize=(WIDTH_INCHES, rows * (cell + 0.22)), squeeze=False)
+        for axis in axes.flat[len(masks) :]:
+            axis.set_visible(False)
+        for axis, (name, mask) in zip(axes.flat, masks.items(), strict=False):
+            _show(axis, image)
+            _outline(axis, mask)
+            axis.set_title(readable(name), fontsize=8)
+    return described(figure, f"One radiograph with the outlines of {', '.join(readable(name) for name in masks)}.")
+
+
 def augmented_batch(images: Sequence[np.ndarray], triplets: Sequence[Sequence[str]], columns: int = 4) -> Described:
     """Augmented images, and below each the triplets that it is trained with.
 

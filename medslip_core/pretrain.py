@@ -236,9 +236,15 @@ class _Run:
         Summed over the parts they are the losses of the whole batch, however it was divided.
         """
         temperature = self.model.config.protocl_temperature
-        losses = medslip_objective(output, matrix, *self.model.text_books(), negatives, temperature=temperature)
+        losses = medslip_objective(
+            output, matrix, *self.model.text_books(), negatives,
+            temperature=temperature, healthy_is_absent=self.params.healthy_is_absent,
+        )  # fmt: skip
         terms = torch.stack([getattr(losses, term) for term in TERMS[1:]]) * share
         return torch.cat([(self.weights * terms).sum().reshape(1), terms])
+
+    def label_counts(self, matrix: Tensor) -> Tensor:
+        return label_counts(matrix, self.params.healthy_is_absent)
 
     # -- training -----------------------------------------------------------------------------------------------------
 
@@ -290,11 +296,11 @@ class _Run:
         rows, views, matrix, negatives = self.batch(self.step)
         set_learning_rate(self.optimizer, self.rate(self.step))
         parts = accelerator.num_processes * params.accumulation_steps
-        counts, figures = label_counts(matrix), torch.zeros(len(TERMS), device=self.device)
+        counts, figures = self.label_counts(matrix), torch.zeros(len(TERMS), device=self.device)
         for passage in range(params.accumulation_steps):
             number = passage * accelerator.num_processes + accelerator.process_index
             part = part_of_batch(len(rows), number, parts)
-            share = label_counts(matrix[part]) / counts.clamp(min=1)
+            share = self.label_counts(matrix[part]) / counts.clamp(min=1)
             if part.start == part.stop:  # a small last batch: every process still takes part in the backward pass
                 part = slice(0, 1)
             grey = augment(self.images(rows[part]), views[part], self.model.config.image_size)
@@ -380,7 +386,7 @@ class _Run:
         if len(self.validation_rows) == 0:
             return {}
         self.fetch()
-        counts, results = label_counts(self.matrix(self.validation_rows)), []
+        counts, results = self.label_counts(self.matrix(self.validation_rows)), []
         with self.average.in_place_of(self.model) if self.average else contextlib.nullcontext():
             self.model.eval()
             starts = range(0, len(self.validation_rows), VALIDATION_BATCH)
@@ -390,7 +396,7 @@ class _Run:
                 rows = self.validation_rows[start : start + VALIDATION_BATCH]
                 matrix = self.matrix(rows)
                 output = self.model(self.input(self.images(rows)))  # unwrapped: one process may have a batch more
-                share = label_counts(matrix) / counts.clamp(min=1)
+                share = self.label_counts(matrix) / counts.clamp(min=1)
                 losses = self.losses(output, matrix, self.negatives(matrix, "validation negatives", number), share)
                 prob = output.pathology_logits.float().softmax(dim=-1)[..., 1]  # [B, P]
                 results.append((number, losses.cpu().numpy(), prob.cpu().numpy()))
@@ -533,13 +539,14 @@ def _is_multiple(step: int, every: int) -> bool:
     return every > 0 and step % every == 0
 
 
-def label_counts(matrix: Tensor) -> Tensor:
+def label_counts(matrix: Tensor, healthy_is_absent: bool = False) -> Tensor:
     """How many labels each loss term of `TERMS[1:]` averages over, [5] float32.
 
     Args:
         matrix: [B, A, P] int8, 1 / 0 / -1.
+        healthy_is_absent: see `stream_labels`.
     """
-    pathology, anatomy = stream_labels(matrix)
+    pathology, anatomy = stream_labels(matrix, healthy_is_absent)
     counted = (pathology >= ABSENT, anatomy >= ABSENT, pathology == PRESENT, anatomy == PRESENT, matrix >= ABSENT)
     return torch.stack([labels.sum() for labels in counted]).float()
 

@@ -33,6 +33,7 @@ class PretrainParams(Parameters):
     unmentioned_as: str = parameter(
         "unknown", "what a pathology that a report nowhere mentions counts as", choices=("unknown", "absent")
     )
+    healthy_is_absent: bool = parameter(False, "an anatomy that is only normal or clear counts as absent, not present")
 
     model: dict = parameter({}, "options of MedslipConfig (when the model is built from these parameters)")
     text_encoder: str = parameter("emilyalsentzer/Bio_ClinicalBERT", "Hugging Face name or folder for the text books")

@@ -30,6 +30,9 @@ PATHOLOGIES: tuple[str, ...] = (
 ANATOMY_INDEX: dict[str, int] = {name: i for i, name in enumerate(ANATOMIES)}
 PATHOLOGY_INDEX: dict[str, int] = {name: i for i, name in enumerate(PATHOLOGIES)}
 
+HEALTHY: tuple[str, ...] = ("normal", "clear", "sharp", "sharply", "unremarkable", "intact", "stable", "free", "expand")
+"""Words among the pathologies that state health: where only these are present, nothing is wrong."""
+
 PRESENT, ABSENT, UNCERTAIN = 1, 0, -1
 """States of a triplet. In the matrix M, -1 stands for "uncertain or not mentioned" alike."""
 

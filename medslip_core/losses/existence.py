@@ -3,23 +3,33 @@
 Source: paper, L_exist; two-class cross entropy per query where the report says yes or no.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from medslip_core.vocabulary import UNCERTAIN
+from medslip_core.vocabulary import ABSENT, HEALTHY, PATHOLOGY_INDEX, UNCERTAIN
+
+HEALTHY_COLUMNS = [PATHOLOGY_INDEX[name] for name in HEALTHY]
 
 
-def stream_labels(matrix: Tensor) -> tuple[Tensor, Tensor]:
+def stream_labels(matrix: Tensor, healthy_is_absent: bool = False) -> tuple[Tensor, Tensor]:
     """Labels per query: 1 if its column (row) of the matrix holds a 1, else 0 if it holds a 0, else -1.
 
     Args:
         matrix: [B, A, P] integer; 1 present, 0 absent, -1 not mentioned or uncertain.
+        healthy_is_absent: an anatomy that is only "normal", "clear", … counts as 0, so that the anatomy stream asks
+            "is something wrong there?" and has to look. False is published: such an anatomy counts as 1.
 
     Returns:
         Pathology labels [B, P] and anatomy labels [B, A], dtype of the matrix.
     """
     # Present (1) > absent (0) > uncertain (-1), so the rule is a maximum.
-    return matrix.amax(dim=1), matrix.amax(dim=2)
+    pathology, anatomy = matrix.amax(dim=1), matrix.amax(dim=2)
+    if healthy_is_absent:
+        columns = torch.tensor(HEALTHY_COLUMNS, device=matrix.device)
+        found = matrix.index_fill(2, columns, UNCERTAIN).amax(dim=2)
+        anatomy = torch.where(anatomy >= ABSENT, found.clamp(min=ABSENT), anatomy)
+    return pathology, anatomy
 
 
 def existence_loss(logits: Tensor, labels: Tensor) -> Tensor:

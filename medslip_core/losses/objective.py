@@ -43,6 +43,7 @@ def medslip_objective(
     negatives: Negatives,
     weights: LossWeights = LossWeights(),
     temperature: float | None = None,
+    healthy_is_absent: bool = False,
 ) -> LossTerms:
     """All loss terms of a batch, in float32, without loops, host synchronisation or changes to the inputs.
 
@@ -53,8 +54,9 @@ def medslip_objective(
         negatives: from `sample_negatives`.
         weights: of the terms in the total.
         temperature: of ProtoCL on normalised features; None for raw dot products (published).
+        healthy_is_absent: see `stream_labels`; False is published.
     """
-    pathology_labels, anatomy_labels = stream_labels(matrix)
+    pathology_labels, anatomy_labels = stream_labels(matrix, healthy_is_absent)
     # Unscaled dot products of several hundred dimensions need float32 even when the model runs in bfloat16.
     with torch.autocast(matrix.device.type, enabled=False):
         existence_pathology = existence_loss(output.pathology_logits, pathology_labels)

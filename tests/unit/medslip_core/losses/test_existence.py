@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from medslip_core.losses.existence import existence_loss, stream_labels
+from medslip_core.vocabulary import PATHOLOGY_INDEX
 
 
 def test_labels_prefer_present_then_absent() -> None:
@@ -11,6 +12,18 @@ def test_labels_prefer_present_then_absent() -> None:
     pathology, anatomy = stream_labels(matrix)
     assert pathology.tolist() == [[1, 0, -1]]
     assert anatomy.tolist() == [[1, 0]]
+
+
+def test_health_can_count_as_absence() -> None:
+    matrix = torch.full((1, 5, 75), -1)
+    normal, effusion = PATHOLOGY_INDEX["normal"], PATHOLOGY_INDEX["effusion"]
+    matrix[0, 0, normal] = 1  # only healthy
+    matrix[0, 1, [normal, effusion]] = 1  # healthy but for an effusion
+    matrix[0, 2, effusion] = 0  # without effusion
+    matrix[0, 3, normal] = 0  # not normal, and nothing more said
+    assert stream_labels(matrix)[1].tolist() == [[1, 1, 0, 0, -1]]
+    assert stream_labels(matrix, healthy_is_absent=True)[1].tolist() == [[0, 1, 0, 0, -1]]
+    assert stream_labels(matrix, healthy_is_absent=True)[0][0, normal] == 1
 
 
 def test_by_hand() -> None:
