@@ -44,7 +44,7 @@ def gradcam_maps(model, corpus, rows: np.ndarray, pathology: str, batch_size: in
 
     target = ClassifierOutputTarget(PATHOLOGY_INDEX[pathology])
     cam = GradCAM(model=_PresenceLogits(model), target_layers=[model.trunk])  # also puts the model in eval mode
-    maps = []
+    maps = [np.zeros((0, model.config.image_size, model.config.image_size), np.float32)]
     try:
         for pixels in batches(model, corpus, rows, batch_size, f"Grad-CAM {pathology}"):
             # A frozen trunk passes gradients on only if its input asks for them.

@@ -53,7 +53,8 @@ def test_matrix_agrees_with_a_naive_loop(corpus, uncertain, rows):
 
 def test_what_is_not_mentioned_can_count_as_absent(corpus):
     triplets = random_triplets(60, rows=3, seed=7)
-    rows, unspecified, abnormality = np.array([2, 0, 3]), ANATOMIES.index("unspecified"), PATHOLOGIES.index("abnormality")
+    rows = np.array([2, 0, 3])
+    unspecified, abnormality = ANATOMIES.index("unspecified"), PATHOLOGIES.index("abnormality")
     corpus = with_triplets(corpus, triplets)
     expected, report = corpus.matrix(rows), triplets[triplets["source"] == "report"]
     for position, row in enumerate(rows):

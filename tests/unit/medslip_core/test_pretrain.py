@@ -56,7 +56,7 @@ class TinyCorpus:
     def rows(self, split: str) -> np.ndarray:
         return {"train": np.arange(10), "validate": np.arange(10, 16)}[split]
 
-    def matrix(self, rows: np.ndarray, uncertain: int = -1, source: str = "report", unmentioned: int = -1) -> np.ndarray:
+    def matrix(self, rows: np.ndarray, *meanings: object) -> np.ndarray:
         return self._matrix[rows]
 
 
