@@ -64,6 +64,20 @@ class Lexicon:
     zones: dict[str, Zone]
     findings: dict[str, Finding]
 
+    def terms(self) -> list[tuple[str, str, str]]:
+        """Every term as (kind, entry, term): what the tree was grown from."""
+        found, waiting = [], [("", self.tree)]
+        while waiting:
+            text, node = waiting.pop()
+            for word, below in node.items():
+                if word:
+                    waiting.append((f"{text} {word}".strip(), below))
+                else:
+                    entry = below.entry
+                    name = entry if isinstance(entry, str) else getattr(entry, "name", below.kind)
+                    found.append((below.kind, name, text))
+        return sorted(found)
+
 
 def expand(pattern: str) -> list[str]:
     """All the texts that a pattern stands for.

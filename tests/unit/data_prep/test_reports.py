@@ -8,6 +8,7 @@ from data_prep.reports import read_mentions, read_report
 from data_prep.reports.findings import report_labels
 from data_prep.reports.lexicon import expand, load_lexicon
 from data_prep.reports.matrix import study_matrix
+from data_prep.reports.page import report_html
 from data_prep.reports.sections import split_sections
 from medslip_core.vocabulary import (
     ABSENT,
@@ -233,3 +234,12 @@ def test_upper_case_and_line_ends_change_nothing(text):
     text = text.replace("\r", "")
     assert stated(text.upper()) == stated(text.lower())
     assert stated(text.replace("\n", "\r\n")) == stated(text)
+
+
+def test_page_marks_states_and_escapes():
+    text = "No effusion <left> & small right nodule."
+    page = report_html(text, read_mentions(text))
+    assert "&lt;left&gt; &amp; small right" in page
+    assert 'aria-label="absent">effusion<sup>−</sup>' in page
+    assert 'aria-label="present">nodule<sup>+</sup>' in page and "right lung unspec" in page
+    assert "<u>No</u>" in page

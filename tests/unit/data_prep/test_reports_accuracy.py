@@ -1,12 +1,9 @@
 """Accuracy against human coding of real reports, where they are present, and against what phantom reports state."""
 
-import importlib.util
 import json
 import os
 import subprocess
 import sys
-import tarfile
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
@@ -15,6 +12,7 @@ from data_prep.phantom import POPULATIONS, draw_study
 from data_prep.phantom.report import surest, write_report
 from data_prep.reports import read_report
 from data_prep.reports.__main__ import main
+from data_prep.reports.coded import coded_reports, predict, score
 
 SHARED = Path(os.environ.get("MEDSLIP_SHARED", Path(__file__).parents[3].parent / "shared"))
 CODED = SHARED / "eval" / "reports"
@@ -36,22 +34,12 @@ def predictions(tmp_path_factory):
     """Predictions for the coded reports, by the command that users run; only coded reports are opened."""
     if not (CODED / "score.py").exists():
         pytest.skip(f"no coded reports at {CODED} (set MEDSLIP_SHARED)")
-    package = importlib.util.find_spec("torchxrayvision")
-    archive = package and Path(package.origin).parent / "data" / "NLMCXR_reports.tgz"
-    if not archive or not archive.exists():
-        pytest.skip("torchxrayvision, whose wheel holds the texts, is not installed")
-    coded = {json.loads(line)["id"] for line in (CODED / "gold.jsonl").open()}
+    pytest.importorskip("torchxrayvision", reason="its wheel holds the texts of the coded reports")
     folder = tmp_path_factory.mktemp("reports")
-    with tarfile.open(archive) as texts, (folder / "in.jsonl").open("w") as lines:
-        for member in texts:
-            identifier = f"CXR{Path(member.name).stem}"
-            if identifier in coded and member.name.endswith(".xml"):
-                parts = {
-                    part.get("Label", "").lower(): part.text or ""
-                    for part in ElementTree.parse(texts.extractfile(member)).iter("AbstractText")
-                }
-                record = {"id": identifier, "findings": parts["findings"], "impression": parts["impression"]}
-                lines.write(json.dumps(record) + "\n")
+    with (folder / "in.jsonl").open("w") as lines:
+        for report in coded_reports(CODED):
+            record = {"id": report.identifier, "findings": report.findings, "impression": report.impression}
+            lines.write(json.dumps(record) + "\n")
     assert main(["findings", str(folder / "in.jsonl"), str(folder / "out.jsonl"), "--processes", "1"]) == 0
     return folder / "out.jsonl"
 
@@ -62,6 +50,17 @@ def test_coded_reports(predictions, tier):
     command = [sys.executable, CODED / "score.py", predictions, "--tier", tier, *required]
     scored = subprocess.run(command, capture_output=True, text=True)
     assert scored.returncode == 0, scored.stdout + scored.stderr
+
+
+def test_the_chapters_table_agrees_with_the_scorer(predictions):
+    scored = subprocess.run([sys.executable, CODED / "score.py", predictions, "--json"], capture_output=True, text=True)
+    expected = json.loads(scored.stdout)
+    reports = coded_reports(CODED)
+    table = score(CODED, reports, predict(reports), resamples=2).set_index(["tier", "task", "average"])["f1"]
+    for task, name in (("find", "findings"), ("pair", "finding + side"), ("loc", "finding + zone")):
+        for average in ("micro", "macro"):
+            assert round(table["core", name, average], 4) == expected[f"{task}_{average}_f1"]
+    assert round(table["normal", "findings", "micro"], 4) == expected["normal_f1"]
 
 
 def test_phantom_reports_are_read_as_they_were_meant():

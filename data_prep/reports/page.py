@@ -1,0 +1,54 @@
+"""A report as a piece of a page: what was read, coloured by state, with the anatomy it lies at.
+
+Works in light and dark pages and in print: the state is also a sign, and colours are transparent over any ground.
+"""
+
+import html
+
+from medslip_core.vocabulary import ABSENT, PRESENT, UNCERTAIN
+
+from .reader import Mention, mention_anatomies
+
+_LOOK = {  # state -> sign, word, colour
+    PRESENT: ("+", "present", "214, 39, 40"),
+    ABSENT: ("−", "absent", "31, 119, 180"),
+    UNCERTAIN: ("?", "uncertain", "255, 160, 0"),
+}
+
+
+def report_html(text: str, mentions: list[Mention]) -> str:
+    """The report with every mention marked: its words on the colour of its state, its anatomies after it in small.
+
+    Args:
+        text: the report.
+        mentions: as read from this very text; what decided the state of any of them is underlined.
+    """
+    marks = {(mention.start, mention.end): mention for mention in mentions}
+    cues = {mention.cue for mention in mentions if mention.cue}
+    pieces, position = [], 0
+    for start, end in sorted({*marks, *cues}):
+        if start < position:
+            continue
+        pieces.append(html.escape(text[position:start]))
+        words = html.escape(text[start:end])
+        pieces.append(_marked(words, marks[start, end]) if (start, end) in marks else f"<u>{words}</u>")
+        position = end
+    pieces.append(html.escape(text[position:]))
+    legend = " ".join(_chip(state, word) for state, (_, word, _) in _LOOK.items())
+    return (
+        f'<p style="margin:0.3rem 0">{legend} <u>what decided it</u></p>'
+        f'<div style="white-space:pre-wrap;line-height:1.9;overflow-wrap:anywhere">{"".join(pieces)}</div>'
+    )
+
+
+def _marked(words: str, mention: Mention) -> str:
+    where = ", ".join(anatomy.replace("_", " ") for anatomy in mention_anatomies(mention))
+    what = ", ".join(mention.finding.pathologies)
+    small = f'<small style="opacity:0.75"> {html.escape(where)}</small>'
+    return f'<span title="{html.escape(what)}">{_chip(mention.state, words)}{small}</span>'
+
+
+def _chip(state: int, words: str) -> str:
+    sign, word, colour = _LOOK[state]
+    style = f"background:rgba({colour},0.22);border-bottom:2px solid rgb({colour});padding:0 0.15em;border-radius:2px"
+    return f'<span style="{style}" aria-label="{word}">{words}<sup>{sign}</sup></span>'
