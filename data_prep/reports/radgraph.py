@@ -15,7 +15,7 @@ from medslip_core.vocabulary import ABSENT, PRESENT, UNCERTAIN
 from .lexicon import Lexicon, load_lexicon
 from .places import Place, resolve_groups
 from .reader import Triplet, fit_places, place_anatomies, turned
-from .words import lower, match_terms, sentences
+from .words import match_terms, sentences
 
 _STATES = {
     "OBS-DP": PRESENT, "OBS-DA": ABSENT, "OBS-U": UNCERTAIN,
@@ -118,4 +118,4 @@ def _places(entities: dict, modifiers: dict[str, list[str]], key: str, lexicon: 
 
 
 def _match(phrase: str, lexicon: Lexicon) -> list:
-    return [item for words in sentences(lower(phrase), 0, len(phrase)) for item in match_terms(words, lexicon)]
+    return [item for words in sentences(phrase, 0, len(phrase)) for item in match_terms(words, lexicon)]

@@ -8,7 +8,7 @@ from .lexicon import Finding, Lexicon, load_lexicon
 from .places import SIDES, Place, link_places
 from .scope import assign_states
 from .sections import READ_SECTIONS, Section, split_sections
-from .words import Item, Word, lower, match_terms, sentences
+from .words import Item, Word, match_terms, sentences
 
 _AHEAD = frozenset("break semicolon there finding verb shows comma with quality".split())
 _BEHIND = frozenset("break semicolon there finding with negation_before".split())
@@ -67,13 +67,12 @@ def read_mentions(text: str, lexicon: Lexicon | None = None, whole: bool = False
         whole: read all of the text, as one section; for a text that is known to be findings or impression.
     """
     lexicon = lexicon or load_lexicon()
-    lowered = lower(text)
     mentions: list[Mention] = []
     for section in [Section("body", 0, len(text))] if whole else split_sections(text):
         if section.kind not in READ_SECTIONS:
             continue
         in_chest = True
-        for words in sentences(lowered, section.start, section.end):
+        for words in sentences(text, section.start, section.end):
             vocabulary = {word for word, _, _ in words}
             in_chest = _in_chest(words, vocabulary, in_chest, lexicon.parts)
             if not in_chest:

@@ -8,13 +8,16 @@ from medslip_core.vocabulary import PRESENT
 from .lexicon import Lexicon, Term
 
 _WORD = re.compile(
-    r"[a-z]+|[.,;:?!()/<>&]|\d+(?:\.\d+)*|_{2,}"
-    r"|\n[^\S\n]*\n|\n[^\S\n]*[-*\u2022]|(?<=\s)-+(?=\s)",  # blank line, bullet, dash
+    r"[a-z]+|\(?\b\d{1,2}\)|[.,;:?!()/<>&]|\d+(?:\.\d+)*|_{2,}|\n|(?<=\s)-+(?=\s)",
     re.ASCII,
 )
 _LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
-_ENDS = frozenset(".?!\n")
-_SPECIAL = _ENDS | {"_", "x"}
+_SPECIAL = frozenset(".?!\n_x")
+_NEXT_LINE = re.compile(r"[^\S\n]*(\S)")  # fails on a blank line
+_BULLETS = frozenset("-*\u2022")
+_ABBREVIATIONS = frozenset({"vs", "approx", "dr", "rt", "lt", "poss", "prob", "incl"})
+WRAPPED_LINE_CHARACTERS = 45
+"""A line shorter than this was not broken by wrapping."""
 Word = tuple[str, int, int]
 """A lower-case word and its characters [start, end) in the report."""
 
@@ -43,28 +46,47 @@ class Item:
 
 
 def sentences(text: str, start: int, end: int) -> Iterator[list[Word]]:
-    """Words of each sentence as (lower-case word, start, end); anonymiser tokens are written `xxxx`."""
+    """Words of each sentence in text[start:end]; anonymiser tokens are written `xxxx`.
+
+    A sentence ends at its full stop, before a numbered or dashed item, at a blank line, and at a line end that no
+    wrapping explains: after a short line, before a capital letter.
+    """
     current: list[Word] = []
-    for match in _WORD.finditer(text, start, end):
-        word = match.group()
+    line_start = start
+    for match in _WORD.finditer(lower(text[start:end])):
+        word, word_start, word_end = match.group(), start + match.start(), start + match.end()
         first = word[0]
-        if first in _SPECIAL:
-            if word == "?" and text[match.end() : match.end() + 1].isalpha():  # "?pneumonia"
-                word = "question"
-            elif first in _ENDS:
-                initial = word == "." and current and len(current[-1][0]) == 1 and current[-1][0].isalpha()
-                if current and not initial:
-                    yield current
-                    current = []
-                continue
+        if first in _SPECIAL or word[-1] == ")" and len(word) > 1:
+            if first == "\n":
+                ends = _ends_sentence(text, line_start, word_start, end)
+                line_start = word_end
+            elif word == "?" and text[word_end : word_end + 1].isalpha():  # "?pneumonia"
+                word, ends = "question", False
+            elif word == ".":
+                before = current[-1][0] if current else ""
+                ends = before not in _ABBREVIATIONS and not (len(before) == 1 and before.isalpha())
             elif first == "_" or word.startswith("xxx") and not word.strip("x"):
-                word = "xxxx"
-        current.append((word, *match.span()))
+                word, ends = "xxxx", False
+            else:
+                ends = first != "x"
+            if ends and current:
+                yield current
+                current = []
+            if ends or word in ".\n":
+                continue
+        current.append((word, word_start, word_end))
         if len(current) == LONGEST_SENTENCE:
             yield current
             current = []
     if current:
         yield current
+
+
+def _ends_sentence(text: str, line_start: int, line_end: int, end: int) -> bool:
+    following = _NEXT_LINE.match(text, line_end + 1, end)
+    if following is None or following.group(1) in _BULLETS:
+        return True
+    return line_end - line_start < WRAPPED_LINE_CHARACTERS and not following.group(1).islower()
 
 
 def lower(text: str) -> str:
