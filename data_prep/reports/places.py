@@ -7,6 +7,8 @@ the right base") to what precedes. Findings in one list share the place of their
 
 from dataclasses import dataclass
 
+from medslip_core.vocabulary import ABSENT
+
 from .lexicon import Zone
 from .words import Item
 
@@ -17,6 +19,7 @@ _NOUNS = {
 }  # fmt: skip
 SIDES = {"left": frozenset({"left"}), "right": frozenset({"right"}), "both": frozenset({"left", "right"})}
 _JOINTS = frozenset({"and", "or", "slash", "comma", "greater"})
+_SEPARATE = frozenset({"break", "semicolon", "there", "negation_before"})
 _NEARBY = frozenset({"or", "slash", "versus", "finding", "side", "place", "level", "preposition"})
 _PASSED_OVER = frozenset({"presence", "lasting", "filler", "trap", "quality", "likely", "hedge_word", "elsewhere"})
 
@@ -125,9 +128,11 @@ def _resolve_sides(items: list[Item], group: Group) -> None:
 
 def _level_zone(items: list[Item], group: Group, index: int) -> Zone | None:
     """The zone of a lone "upper", "mid" or "lower": that of the noun of the next place in the group."""
+    joined = index + 1 < len(items) and items[index + 1].kind in _JOINTS
     for other in group.members:
         if other > index and items[other].kind == "place":
-            return items[index].entry.get(_NOUNS.get(items[other].entry.name))
+            name = items[other].entry.name
+            return items[index].entry.get(_NOUNS.get(name)) if joined or name == "lung" else None
     return None
 
 
@@ -185,11 +190,13 @@ def _share(items: list[Item], findings: list[int], order: int) -> None:
     best: tuple[int, list[Place]] | None = None
     for neighbour in [*reversed(findings[:order]), *findings[order + 1 :]]:
         other = items[neighbour]
+        if (other.state == ABSENT) != (items[own].state == ABSENT):
+            continue
         if not other.places or (other.entry.normal != items[own].entry.normal and other.entry.name != "stable"):
             continue
         low, high = sorted((own, neighbour))
         kinds = [item.kind for item in items[low + 1 : high]]
-        if "break" in kinds or "semicolon" in kinds or "there" in kinds:
+        if _SEPARATE.intersection(kinds):
             continue
         distance = sum(_distance(kind) for kind in kinds) + 3 * (other.entry.name == "stable")
         if best is None or distance < best[0]:

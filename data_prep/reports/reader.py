@@ -91,7 +91,8 @@ def _goes_on(words: list[Word], vocabulary: set[str], anaphora: dict[str, frozen
 def _last_places(mentions: list[Mention]) -> tuple[Place, ...]:
     for mention in reversed(mentions):
         if not mention.finding.normal:
-            return mention.places if mention.state != ABSENT else ()
+            places = mention.places if mention.state != ABSENT else ()
+            return tuple(place if place.said else Place(None, place.sides) for place in places)
     return ()
 
 
@@ -192,7 +193,8 @@ def fit_places(finding: Finding, places: list[Place], lexicon: Lexicon, plural: 
     if not fitted:
         if plural and not sides:
             sides = SIDES.get(finding.side, sides)
-        return (Place(lexicon.zones.get(finding.zone), sides, said=finding.names_place),)
+        zone = lexicon.zones.get(finding.zone)
+        return (Place(zone, sides if zone is None or zone.sided else frozenset(), said=finding.names_place),)
     if sides and not any(place.sides for place in fitted):
         return tuple(Place(place.zone, sides) for place in fitted)
     return tuple(fitted)
