@@ -1,0 +1,85 @@
+"""The study's chapters from pre-training on, once per training seed: the mean and spread of every headline figure.
+
+    python benchmarks/seeds.py --profile demo --seeds 0 1 2 --json benchmarks/results/demo_seeds.json
+
+The corpora are those of `make run PROFILE=demo`, which comes first. A seed's chapters that are done already are not
+run again.
+"""
+
+import argparse
+import json
+import logging
+import statistics
+from pathlib import Path
+
+import yaml
+
+from pipeline.chapter import write_json
+from pipeline.run_chapter import ChapterRun, run_chapter
+
+CHAPTERS = ("pretraining", "zero_shot", "grounding")
+
+logger = logging.getLogger("seeds")
+
+
+def run_seed(profile: str, seed: int, runs: Path, params: Path) -> list[dict]:
+    """The results of `CHAPTERS` for one seed, run where they are missing."""
+    name = f"{profile}-seed{seed}"
+    for done in (runs / profile).iterdir():
+        link = runs / name / done.name
+        if done.name not in CHAPTERS and not link.exists():
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(done.resolve(), target_is_directory=True)
+    results = []
+    for chapter in CHAPTERS:
+        given = params / profile / f"{chapter}.yaml"
+        values = yaml.safe_load(given.read_text()) if given.is_file() else {}
+        asked = runs / "seed-params" / name / given.name
+        asked.parent.mkdir(parents=True, exist_ok=True)
+        asked.write_text(yaml.safe_dump({**values, "seed": seed}))
+        run = ChapterRun(chapter, name, params=runs / "seed-params", runs=runs)
+        if not run.copy().is_file():
+            logger.info("seed %d: %s", seed, chapter)
+            run_chapter(run)
+        results.append(json.loads((run.folder / "results.json").read_text()))
+    return results
+
+
+def spread(results: dict[int, list[dict]]) -> list[dict]:
+    """One row per headline figure: its value for each seed, their mean and standard deviation."""
+    numbers = {seed: {k: v for one in parts for k, v in one["numbers"].items()} for seed, parts in results.items()}
+    first = next(iter(numbers.values()))
+    rows = []
+    for name, number in first.items():
+        if "headline" in number and "interval" in number:
+            values = [numbers[seed][name]["value"] for seed in numbers]
+            deviation = statistics.stdev(values) if len(values) > 1 else float("nan")
+            rows.append({"name": name, "headline": number["headline"], "mean": statistics.mean(values),
+                         "standard_deviation": deviation, "values": values})  # fmt: skip
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--profile", default="demo")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--params", type=Path, default=Path("params"))
+    parser.add_argument("--json", type=Path, help="also write the table here")
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    results = {seed: run_seed(given.profile, seed, given.runs, given.params) for seed in given.seeds}
+    rows = spread(results)
+    print(f"{'figure':<62} {'mean':>6} {'sd':>6}   values")
+    for row in rows:
+        values = " ".join(f"{value:.3f}" for value in row["values"])
+        print(f"{row['headline']:<62} {row['mean']:6.3f} {row['standard_deviation']:6.3f}   {values}")
+    if given.json:
+        given.json.parent.mkdir(parents=True, exist_ok=True)
+        command = f"python benchmarks/seeds.py --profile {given.profile} --seeds {' '.join(map(str, given.seeds))}"
+        environment = next(iter(results.values()))[0]["environment"]
+        write_json(given.json, {"command": command, "figures": rows, "environment": environment})
+
+
+if __name__ == "__main__":
+    main()
