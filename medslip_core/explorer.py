@@ -16,7 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from medslip_core.figures import readable
-from medslip_core.grounding import normalise, pointing_game, upsample
+from medslip_core.grounding import AttentionMaps, Question, normalise, pointing_game, upsample
+from medslip_core.vocabulary import PATHOLOGY_INDEX
+from medslip_core.zero_shot import Existence
 
 IMAGE_PX = 224
 TRUTH_PX = 96
@@ -38,6 +40,40 @@ class ExplorerImage:
     pathology_truth: Mapping[str, np.ndarray]
     anatomy_truth: Mapping[str, np.ndarray]
     probabilities: Mapping[str, float]
+
+
+def explorer_images(
+    corpus,
+    question: Question,
+    attention: AttentionMaps,
+    existence: Existence,
+    pathologies: Sequence[str],
+    anatomies: Sequence[str],
+) -> list[ExplorerImage]:
+    """The first test images of a question, with their maps, all truth that is known of them, and the model's answers.
+
+    Args:
+        attention: of at least the images' rows; existence: what `classify` returned for the first n test rows of the
+            question: so many images there will be.
+        pathologies, anatomies: what can be chosen.
+    """
+    images = []
+    for i, row in enumerate(question.test.rows[: len(existence.pathology)]):
+        found = attention.take([row])
+        truth = corpus.masks(row, "pathology") | {question.query: question.test.masks[i]}
+        known = corpus.masks(row, "anatomy")
+        images.append(
+            ExplorerImage(
+                title=f"{corpus.header['dataset']} {row}",
+                image=corpus.images[row],
+                pathology_maps={name: found.pathology(name)[0] for name in pathologies},
+                anatomy_maps={name: found.anatomy(name)[0] for name in anatomies},
+                pathology_truth={name: mask for name, mask in truth.items() if name in pathologies},
+                anatomy_truth={name: mask for name, mask in known.items() if name in anatomies},
+                probabilities={name: float(existence.pathology[i, PATHOLOGY_INDEX[name]]) for name in pathologies},
+            )
+        )
+    return images
 
 
 def explorer_html(images: Sequence[ExplorerImage], element_id: str = "grounding-explorer") -> str:

@@ -6,12 +6,14 @@ apart, and a white ground of their own, so that they stay legible on a dark page
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
+from torch import Tensor
 
 from medslip_core.metrics import auroc, patient_bootstrap, reliability
 from medslip_core.vocabulary import ANATOMIES, PATHOLOGIES, PRESENT
@@ -99,6 +101,25 @@ def loss_curves(history: pd.DataFrame, smoothing_steps: int = 25) -> Described:
     return described(
         figure, "Training and validation loss by term. Training, first to last: " + "; ".join(changes) + "."
     )
+
+
+def book_similarity(books: Mapping[str, Tensor], names: Sequence[str]) -> Described:
+    """Cosine between the rows of text books, one panel per book.
+
+    Args:
+        books: title -> [n, T] embeddings; names: n names of the rows.
+    """
+    import seaborn as sns
+
+    words = [readable(name) for name in names]
+    with page_style() as plt:
+        figure, axes = plt.subplots(1, len(books), figsize=(WIDTH_INCHES, 4.2), sharey=True, squeeze=False)
+        for axis, (title, book) in zip(axes[0], books.items(), strict=True):
+            unit = torch.nn.functional.normalize(book, dim=1)
+            sns.heatmap((unit @ unit.T).cpu().numpy(), ax=axis, vmin=-1, vmax=1, cmap="RdBu_r", square=True,
+                        xticklabels=words, yticklabels=words, cbar_kws={"shrink": 0.5, "location": "top"})  # fmt: skip
+            axis.set_title(title)
+    return described(figure, f"Cosine similarity between the text embeddings of {', '.join(words)}.")
 
 
 def roc_curves(predictions: ClassPredictions, resamples: int = 1000, seed: int = 0) -> Described:

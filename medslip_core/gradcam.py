@@ -1,10 +1,16 @@
-"""Grad-CAM of a pathology's logit on the image trunk: the usual explanation, beside the model's own attention.
+"""Gradient maps of a pathology's logit on the image trunk: the usual explanations, beside the model's own attention.
 
-Source: Selvaraju et al., "Grad-CAM", 2017, through the package grad-cam. Its context manager swallows IndexError
-(version 1.5.7), so the hooks are released here by hand, and every map is checked.
+Grad-CAM weighs each channel by its gradient *averaged over the image*. A query that looks at one place has gradients
+there alone, which the average washes out; HiResCAM multiplies place by place instead.
+
+Source: Selvaraju et al., "Grad-CAM", 2017; Draelos and Carin, "Use HiResCAM instead of Grad-CAM", 2020; both through
+the package grad-cam. Its context manager swallows IndexError (version 1.5.7), so the hooks are released here by hand,
+and every map is checked.
 """
 
 from __future__ import annotations
+
+import copy
 
 import numpy as np
 import torch
@@ -13,47 +19,58 @@ from torch import nn
 from medslip_core.inference import batches
 from medslip_core.vocabulary import PATHOLOGY_INDEX
 
+CAM_METHODS = ("Grad-CAM", "HiResCAM")
 
-class _PresenceLogits(nn.Module):
-    """The model as grad-cam expects it: pixels [B, 3, S, S] -> logits of presence [B, P]."""
+
+class _AfterTrunk(nn.Module):
+    """All of the model behind its trunk, as grad-cam expects it: features [B, C, h, w] -> logits of presence [B, P]."""
 
     def __init__(self, model):
         super().__init__()
-        self.model = model
+        self.rest = copy.copy(model)  # the same weights
+        self.rest._modules = {**model._modules, "trunk": nn.Identity()}
 
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        return self.model(pixels).pathology_logits[..., 1]
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return self.rest(features).pathology_logits[..., 1]
 
 
-def gradcam_maps(model, corpus, rows: np.ndarray, pathology: str, batch_size: int = 16) -> np.ndarray:
-    """Grad-CAM maps of one pathology for rows of a corpus, on the last stage of the trunk.
+def gradcam_maps(model, corpus, rows: np.ndarray, pathology: str, batch_size: int = 16) -> dict[str, np.ndarray]:
+    """Grad-CAM and HiResCAM maps of one pathology for rows of a corpus, on the last stage of the trunk.
 
     Args:
         model: `MedslipModel` with its books set; its gradients are cleared.
-        rows: [n] rows of the corpus.
+        rows: [n] rows of the corpus, perhaps none.
         pathology: one of the 75.
 
     Returns:
-        [n, image_size, image_size] float32 in [0, 1], each map scaled by itself, zeros where nothing speaks for it.
+        "Grad-CAM" and "HiResCAM" -> [n, h, w] float32 in [0, 1] on the trunk's grid, each map scaled by itself, zeros
+        where nothing speaks for it.
 
     Raises:
         RuntimeError: if grad-cam returned something else than one finite map per image.
     """
-    from pytorch_grad_cam import GradCAM
+    from pytorch_grad_cam import GradCAM, HiResCAM
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
     target = ClassifierOutputTarget(PATHOLOGY_INDEX[pathology])
-    cam = GradCAM(model=_PresenceLogits(model), target_layers=[model.trunk])  # also puts the model in eval mode
-    maps = [np.zeros((0, model.config.image_size, model.config.image_size), np.float32)]
+    if len(rows) == 0:
+        return dict.fromkeys(CAM_METHODS, np.zeros((0, 1, 1), np.float32))
+    model.eval()
+    after = _AfterTrunk(model)
+    cams = [kind(model=after, target_layers=[after.rest.trunk]) for kind in (GradCAM, HiResCAM)]
+    maps: dict[str, list[np.ndarray]] = {method: [] for method in CAM_METHODS}
     try:
         for pixels in batches(model, corpus, rows, batch_size, f"Grad-CAM {pathology}"):
-            # A frozen trunk passes gradients on only if its input asks for them.
-            found = cam(input_tensor=pixels.requires_grad_(), targets=[target] * len(pixels))
-            expected = (len(pixels), *pixels.shape[-2:])
-            if found.shape != expected or not np.isfinite(found).all():
-                raise RuntimeError(f"grad-cam returned {found.shape} for {pathology!r}, not finite maps {expected}")
-            maps.append(found.astype(np.float32))
+            with torch.no_grad():
+                features = model.trunk(pixels)  # [B, C, h, w]
+            for method, cam in zip(CAM_METHODS, cams, strict=True):
+                found = cam(input_tensor=features.detach().requires_grad_(), targets=[target] * len(pixels))
+                expected = (len(pixels), *features.shape[-2:])
+                if found.shape != expected or not np.isfinite(found).all():
+                    raise RuntimeError(f"{method} returned {found.shape} for {pathology!r}, not finite maps {expected}")
+                maps[method].append(found.astype(np.float32))
     finally:
-        cam.activations_and_grads.release()
+        for cam in cams:
+            cam.activations_and_grads.release()
         model.zero_grad(set_to_none=True)
-    return np.concatenate(maps)
+    return {method: np.concatenate(found) for method, found in maps.items()}

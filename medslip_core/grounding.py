@@ -16,9 +16,10 @@ import numpy as np
 import pandas as pd
 import torch
 
+from medslip_core.gradcam import gradcam_maps
 from medslip_core.inference import batches
 from medslip_core.metrics import mean_over_classes, patient_bootstrap, weighted_mean
-from medslip_core.vocabulary import ANATOMY_INDEX, PATHOLOGY_INDEX
+from medslip_core.vocabulary import ANATOMIES, ANATOMY_INDEX, DATASET_CLASSES, PATHOLOGY_INDEX, PRESENT
 from medslip_core.zero_shot import check_apart
 
 SCORES = ("pointing_game", "iou", "dice", "cnr")
@@ -88,6 +89,56 @@ def attention_maps(
                 mean = attention.mean(dim=0) if layers is None else attention[list(layers)].mean(dim=0)  # [B, Q, N]
                 collected.append(mean.float().unflatten(-1, output.grid).cpu().numpy())  # [B, Q, h, w]
     return AttentionMaps(np.asarray(rows), np.concatenate(pathologies), np.concatenate(anatomies))
+
+
+def reported_anatomies(corpus, pathology: str, least_share: float = 0.05) -> list[str]:
+    """Where the reports of a corpus's training images place a pathology; nothing but text is asked.
+
+    Args:
+        corpus: the one that the model was pre-trained on.
+        least_share: of the pathology's present triplets, for an anatomy to count.
+
+    Returns:
+        anatomies, most frequent first, without "unspecified" and "other"; empty if no report places the pathology.
+    """
+    triplets = corpus.triplets
+    chosen = triplets[
+        (triplets["source"] == "report")
+        & (triplets["state"] == PRESENT)
+        & (triplets["pathology"] == PATHOLOGY_INDEX[pathology])
+        & triplets["row"].isin(corpus.rows("train"))
+        & ~triplets["anatomy"].isin([ANATOMY_INDEX["unspecified"], ANATOMY_INDEX["other"]])
+    ]
+    shares = chosen["anatomy"].value_counts(normalize=True)
+    return [ANATOMIES[index] for index in shares.index[shares >= least_share]]
+
+
+def maps_by_method(
+    model,
+    corpus,
+    attention: AttentionMaps,
+    rows: np.ndarray,
+    pathology: str,
+    anatomies: Sequence[str] | None = None,
+    batch_size: int = 32,
+) -> dict[str, np.ndarray]:
+    """Where each of the methods that are compared looks for a pathology.
+
+    Args:
+        attention: of at least these rows.
+        anatomies: where the pathology may be, e.g. from `reported_anatomies`; all 51 if None.
+
+    Returns:
+        "pathology", "pathology × anatomy", "pathology × all 51" (published), "Grad-CAM", "HiResCAM" ->
+        [n, h, w].
+    """
+    found = attention.take(rows)
+    return {
+        "pathology": found.pathology(pathology),
+        "pathology × anatomy": found.pathology_x_anatomy(pathology, anatomies),
+        "pathology × all 51": found.pathology_x_anatomy(pathology),
+        **gradcam_maps(model, corpus, rows, pathology, batch_size),
+    }
 
 
 def normalise(maps: np.ndarray) -> np.ndarray:
@@ -181,6 +232,52 @@ def _truths(
     return truths
 
 
+# -- questions --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Question:
+    """One label of a corpus: what the model is asked for, and where that really is.
+
+    query: a pathology or an anatomy of the vocabulary; test, validation: `Truth` on the rows of these splits that show
+    the label, on validation perhaps none.
+    """
+
+    query: str
+    test: Truth
+    validation: Truth
+
+    @property
+    def label(self) -> str:
+        """The label's name in its dataset."""
+        return self.test.label
+
+
+def questions(corpus, kind: str, labels: Sequence[str], most_rows: int = 0) -> list[Question]:
+    """What can be asked of a corpus: those labels that at least one test row shows.
+
+    Args:
+        kind: "boxes" (labels are classes of the dataset), "masks" (pathologies) or "anatomies" (by their masks).
+        most_rows: how many rows of each split to look at, from its first; 0 for all.
+    """
+    found = []
+    for split in ("test", "validate"):
+        rows = corpus.rows(split)[: most_rows or None]
+        if kind == "boxes":
+            found.append(truth_from_boxes(corpus, rows, labels))
+        else:
+            found.append(truth_from_masks(corpus, rows, "pathology" if kind == "masks" else "anatomy", labels))
+    test, validation = found
+    query = DATASET_CLASSES.get(corpus.header["dataset"], {})  # a label that is no class is its own query
+    return [Question(query.get(one, one), test[one], validation[one]) for one in labels if len(test[one].rows)]
+
+
+def rows_shown(asked: Sequence[Question]) -> np.ndarray:
+    """All rows, of test and validation, that show what is asked for: int64 [n], sorted."""
+    rows = [truth.rows for question in asked for truth in (question.test, question.validation)]
+    return np.unique(np.concatenate([np.zeros(0, np.int64), *rows]))
+
+
 # -- scores of one image: map [S, S] in [0, 1], mask [S, S] bool with at least one pixel -----------------------------
 
 
@@ -233,11 +330,18 @@ def best_dice_threshold(maps: np.ndarray, masks: np.ndarray) -> float:
         return float("nan")
     size = masks.shape[-1]
     dice = [
-        [overlap(heat, mask, threshold)[1] for threshold in THRESHOLDS]
+        _dice_by_threshold(normalise(upsample(one[None], size))[0], mask)
         for one, mask in zip(maps, masks, strict=True)
-        for heat in normalise(upsample(one[None], size))
     ]
     return float(THRESHOLDS[np.argmax(np.mean(dice, axis=0))])
+
+
+def _dice_by_threshold(heat: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """`overlap`'s Dice at each of `THRESHOLDS`, counted with less work."""
+    inside, thresholds = heat[mask], THRESHOLDS.tolist()
+    both = np.array([np.count_nonzero(inside >= threshold) for threshold in thresholds])
+    called = np.array([np.count_nonzero(heat >= threshold) for threshold in thresholds])
+    return 2 * both / (called + len(inside))
 
 
 def score(
@@ -276,34 +380,19 @@ def score(
     return pd.DataFrame(table, columns=["label", "truth", "method", "row", "patient", *SCORES, "threshold"])
 
 
-def score_labels(
-    method: str,
-    maps_of: Callable[[AttentionMaps, str], np.ndarray],
-    maps: AttentionMaps,
-    truths: Mapping[str, Truth],
-    validation_maps: AttentionMaps,
-    validation_truths: Mapping[str, Truth],
-    baselines: bool = False,
+def score_question(
+    question: Question, maps: Mapping[str, np.ndarray], validation_maps: Mapping[str, np.ndarray]
 ) -> pd.DataFrame:
-    """`score` for every label that some row shows, and its baselines too if asked.
+    """`score` of every method on one question, then of the baselines.
 
     Args:
-        maps_of: picks a label's maps, e.g. `lambda maps, label: maps.anatomy(label)`.
-        maps, validation_maps: of at least the rows in the truths.
-        truths, validation_truths: label -> `Truth`.
+        maps: method -> [n, h, w], one map per row of `question.test`; the first method is the one that the baseline
+            "mean map" averages. validation_maps: likewise for `question.validation`.
     """
-    tables = []
-    for label, truth in truths.items():
-        if len(truth.rows) == 0:
-            continue
-        known = validation_truths[label]
-        label_maps, known_maps = (maps_of(m.take(t.rows), label) for m, t in ((maps, truth), (validation_maps, known)))
-        tables.append(score(method, label_maps, truth, known_maps, known))
-        if baselines:
-            tables.append(score_baselines(truth, known, known_maps))
-    if not tables:
-        raise ValueError(f"none of the rows shows any of {list(truths)}; has this corpus boxes or masks?")
-    return pd.concat(tables, ignore_index=True)
+    test, known = question.test, question.validation
+    tables = [score(method, maps[method], test, validation_maps[method], known) for method in maps]
+    baselines = score_baselines(test, known, next(iter(validation_maps.values())))
+    return pd.concat([*tables, baselines], ignore_index=True)
 
 
 def score_baselines(
@@ -311,9 +400,9 @@ def score_baselines(
 ) -> pd.DataFrame:
     """The same scores for maps that do not look at the image, so that figures mean something.
 
-    "random point": a constant map, which hits by the share of area; "centre point": brightest in the middle;
-    "mean truth": how often each pixel lay inside the truth on validation rows; "mean map": the method's own maps,
-    averaged over validation rows. The last two are left out if validation does not show the label.
+    "random point": a constant map, which hits by the share of area and has neither IoU nor Dice; "centre point":
+    brightest in the middle; "mean truth": how often each pixel lay inside the truth on validation rows; "mean map":
+    the method's own maps, averaged over validation rows. The last two are left out if validation lacks the label.
     """
     size = truth.masks.shape[-1]
     from_middle = np.abs(np.arange(size) - (size - 1) / 2)
@@ -329,7 +418,9 @@ def score_baselines(
     for method, fixed in fixed_maps.items():
         repeated = [np.broadcast_to(fixed, (len(some.rows), *fixed.shape)) for some in (truth, validation_truth)]
         tables.append(score(method, repeated[0], truth, repeated[1], validation_truth, tolerance_px))
-    return pd.concat(tables, ignore_index=True)
+    scores = pd.concat(tables, ignore_index=True)
+    scores.loc[scores["method"] == "random point", ["iou", "dice", "threshold"]] = np.nan
+    return scores
 
 
 def example_cases(scores: pd.DataFrame, by: str = "iou") -> pd.DataFrame:
@@ -346,7 +437,7 @@ def example_cases(scores: pd.DataFrame, by: str = "iou") -> pd.DataFrame:
 def summarise(
     scores: pd.DataFrame, dataset: str, protocol: str = "zero-shot", resamples: int = 1000, seed: int = 0
 ) -> pd.DataFrame:
-    """Mean of each score per method, kind of truth and label, and the mean over labels ("macro"), over patients.
+    """Mean of each score per method, kind of truth and label, and of several labels their mean ("macro").
 
     Args:
         scores: what `score` and `score_baselines` returned, concatenated.
@@ -380,7 +471,7 @@ def _summary_of_method(group: pd.DataFrame, labels: list[str], resamples: int, s
 
     estimate = patient_bootstrap(means, group["patient"].to_numpy(), resamples, seed)
     table = []
-    for i, label in enumerate([*labels, "macro"]):
+    for i, label in enumerate([*labels, "macro"] if len(labels) > 1 else labels):
         members = group if label == "macro" else group[belongs[label]]
         for m, metric in enumerate(SCORES):
             uses_threshold = metric in ("iou", "dice") and label != "macro"

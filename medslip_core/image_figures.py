@@ -5,14 +5,15 @@ Each function returns the figure and its alternative text, drawn in the style of
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from textwrap import wrap
 
 import numpy as np
+import pandas as pd
 
 from medslip_core.figures import WIDTH_INCHES, Described, described, page_style, readable
-from medslip_core.grounding import normalise, pointing_game, upsample
+from medslip_core.grounding import Truth, example_cases, normalise, pointing_game, upsample
 
 HEAT = "inferno"
 TRUTH_COLOUR = "#56b4e9"
@@ -154,6 +155,38 @@ def grounding_panel(cases: Sequence[GroundingCase]) -> Described:
                 axis.set_title(readable(method) + (f"\n{caption}" if caption else ""), fontsize=8)
                 told.append(f"{case.title}, {readable(method)}: {caption or 'not scored'}")
     return described(figure, f"Heat maps with the truth outlined. {'; '.join(told)}.")
+
+
+def grounding_cases(
+    corpus,
+    truth: Truth,
+    scores: pd.DataFrame,
+    maps_of: Callable[[np.ndarray], Mapping[str, np.ndarray]],
+    methods: Sequence[str],
+) -> list[GroundingCase]:
+    """A good, a typical and a bad case of one label, for `grounding_panel`.
+
+    Args:
+        truth: where the label is; scores: of `truth`'s rows, all methods; the IoU of the first method ranks them, or
+            its contrast-to-noise ratio where no threshold is known.
+        maps_of: rows [n] -> method -> maps [n, h, w]; methods: which of them to show.
+    """
+    leading = scores[scores["method"] == scores["method"].iloc[0]]
+    examples = example_cases(leading, "iou" if leading["iou"].notna().any() else "cnr").drop_duplicates("row")
+    rows, of_row = examples["row"].to_numpy(), scores.set_index(["method", "row"])
+    found, place = maps_of(rows), {row: i for i, row in enumerate(truth.rows)}
+    cases = []
+    for i, (row, case) in enumerate(zip(rows, examples["case"], strict=True)):
+        maps = {method: found[method][i] for method in methods}
+        captions = {method: _caption(of_row.loc[(method, row)]) for method in methods}
+        title = f"{case}: {readable(truth.label)}"
+        cases.append(GroundingCase(title, corpus.images[row], truth.masks[place[row]], maps, captions))
+    return cases
+
+
+def _caption(scores: pd.Series) -> str:
+    hit = "hit" if scores["pointing_game"] >= 0.5 else "miss"
+    return hit if np.isnan(scores["iou"]) else f"{hit}, IoU {scores['iou']:.2f}"
 
 
 def anatomy_maps(

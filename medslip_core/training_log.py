@@ -90,7 +90,8 @@ class Progress:
             self._next_line = self._done + self._line_every
             left_s = (self._total - self._done) * (time.monotonic() - self._started) / (self._done - self._first)
             share = f"{self._done}/{self._total} steps ({self._done / self._total:.0%})"
-            tqdm.write(f"{share} | {text} | {tqdm.format_interval(left_s)} left")
+            speed = f"{figures['images/s']:.0f} images/s"  # the terms are in history.csv; a line must fit a page
+            tqdm.write(f"{share} | total {figures['total']:.3f} | {speed} | {tqdm.format_interval(left_s)} left")
 
     def note(self, text: str) -> None:
         """A line that stays."""

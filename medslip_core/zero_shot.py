@@ -6,8 +6,8 @@ rows, never from the test set, and every value has an interval over patients.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ from medslip_core.metrics import (
     patient_bootstrap,
     why_undefined,
 )
-from medslip_core.vocabulary import DATASET_CLASSES, PATHOLOGY_INDEX
+from medslip_core.vocabulary import ANATOMY_INDEX, DATASET_CLASSES, PATHOLOGY_INDEX
 
 TEMPLATES = ("{}", "There is {}.", "Findings consistent with {}.", "{} is seen on the chest radiograph.")
 """Sentences around a class name; a class is the mean of their embeddings (classnames x templates, as in open_clip)."""
@@ -107,6 +107,18 @@ def predict_classes(existence: Existence, corpus, rows: np.ndarray, dataset: str
     )
 
 
+def predict_split(model, corpus, split: str, batch_size: int = 32) -> ClassPredictions:
+    """Labels and probabilities of the dataset's own classes on one split of its corpus, perhaps without rows.
+
+    Raises:
+        ValueError: if no mapping is known for the corpus's dataset.
+    """
+    rows = corpus.rows(split)
+    none = Existence(np.zeros((0, len(PATHOLOGY_INDEX)), np.float32), np.zeros((0, len(ANATOMY_INDEX)), np.float32))
+    existence = classify(model, corpus, rows, batch_size) if len(rows) else none
+    return predict_classes(existence, corpus, rows, corpus.header["dataset"])
+
+
 def encode_classes(
     classnames: Sequence[str],
     encode: Callable[[list[str]], torch.Tensor],
@@ -149,6 +161,37 @@ def classify_text(model, corpus, rows: np.ndarray, embeddings: torch.Tensor, bat
     return np.concatenate(probabilities)
 
 
+def predict_in_words(
+    model,
+    corpus,
+    predictions: ClassPredictions,
+    words: Mapping[str, str],
+    encode: Callable[[list[str]], torch.Tensor],
+    batch_size: int = 32,
+) -> ClassPredictions:
+    """The same rows and labels, each class asked for in words instead of by its pathology.
+
+    Args:
+        predictions: of these rows, with at least the classes in `words`.
+        words: class -> how to ask for it.
+        encode: sentences -> [sentences, T] float32, by the encoder that made the model's books.
+
+    Raises:
+        ValueError: if `words` names a class that `predictions` lack.
+    """
+    unknown = set(words) - set(predictions.classes)
+    if unknown:
+        raise ValueError(f"{predictions.dataset} has no class {sorted(unknown)}; it has {list(predictions.classes)}")
+    columns = [predictions.classes.index(name) for name in words]
+    probabilities = np.zeros((0, len(words)), np.float32)
+    if len(predictions.rows):
+        embeddings = encode_classes(list(words.values()), encode)
+        probabilities = classify_text(model, corpus, predictions.rows, embeddings, batch_size)
+    return replace(
+        predictions, classes=tuple(words), labels=predictions.labels[:, columns], probabilities=probabilities
+    )
+
+
 def check_apart(test_rows, test_patients, validation_rows, validation_patients) -> None:
     """Raise ValueError if test and validation share a row or a patient: thresholds would see the test set."""
     for what, test, validation in (
@@ -169,7 +212,7 @@ def evaluate(
     resamples: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """All metrics per class and their mean over classes ("macro"), with 95 % intervals over the test patients.
+    """All metrics per class and, of several, their mean ("macro"), with 95 % intervals over the test patients.
 
     Thresholds are those with the best F1 on `validation`. On a resample that leaves a class with one label only, the
     macro value is the mean of the other classes.
@@ -195,7 +238,7 @@ def evaluate(
 
     estimate = patient_bootstrap(every_value, test.patients, resamples, seed)
     table = []
-    for c, name in enumerate((*test.classes, "macro")):
+    for c, name in enumerate((*test.classes, "macro") if len(test.classes) > 1 else test.classes):
         for m, metric in enumerate(METRICS):
             row = {"dataset": test.dataset, "class": name, "metric": metric, "value": estimate.value[c, m],
                    "low": estimate.low[c, m], "high": estimate.high[c, m]}  # fmt: skip

@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
 from pipeline.parameters import declared_parameters, read_parameters
@@ -37,7 +38,7 @@ def test_chapters_run_in_order(tmp_path: Path) -> None:
         values = read_parameters(REPOSITORY / "params" / "test" / f"{name}.yaml", declared)
         folders = {"run_dir": "../runs/test", "data_dir": "../data/test"}
         values = {**{key: folder for key, folder in folders.items() if key in declared}, **values}
-        copy = parameterize_notebook(nbformat.read(source, as_version=4), values, kernel_name="python3")
+        copy = parameterize_notebook(load_notebook_node(str(source)), values, kernel_name="python3")
         copies.append(book / f"{name}.ipynb")
         nbformat.write(copy, copies[-1])
     assert copies, "no chapter in _toc.yml"

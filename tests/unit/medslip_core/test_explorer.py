@@ -5,11 +5,15 @@ import json
 import re
 import shutil
 import subprocess
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from medslip_core.explorer import TRUTH_PX, ExplorerImage, explorer_html
+from medslip_core.explorer import TRUTH_PX, ExplorerImage, explorer_html, explorer_images
+from medslip_core.grounding import AttentionMaps, Question, Truth
+from medslip_core.vocabulary import PATHOLOGY_INDEX
+from medslip_core.zero_shot import Existence
 
 PATHOLOGIES, ANATOMIES = ("effusion", "mass", "edema"), ("left_lower_lung", "trachea")
 MASK = np.zeros((64, 64), bool)
@@ -116,3 +120,25 @@ def test_script_runs_in_a_browser(tmp_path):
     said = re.search(r'<p class="says" aria-live="polite">(.*?)</p>', dom)[1]
     assert said == "Asked for: effusion. Probability of effusion: 0.88. ✓ Hit: the maximum lies inside the truth."
     assert '<option value="2">(any)</option>' in dom.replace(' selected=""', "")
+
+
+def test_images_of_a_question_carry_all_truth_that_is_known():
+    generator = np.random.default_rng(1)
+    rows = np.array([4, 7, 9])
+    truth = Truth("Pneumonia", "boxes", rows, rows, np.stack([MASK, ~MASK, MASK]))
+    corpus = SimpleNamespace(
+        header={"dataset": "rsna"}, images=generator.integers(0, 256, (10, 64, 64), dtype=np.uint8),
+        masks=lambda row, kind: {"effusion": MASK, "scar": MASK} if kind == "pathology" else {"trachea": ~MASK},
+    )  # fmt: skip
+    attention = AttentionMaps(rows, generator.random((3, 75, 4, 4)), generator.random((3, 51, 4, 4)))
+    existence = Existence(generator.random((2, 75)), generator.random((2, 51)))
+    asked = Question("pneumonia", truth, truth)
+    images = explorer_images(corpus, asked, attention, existence, ["pneumonia", "effusion"], ANATOMIES)
+    assert [one.title for one in images] == ["rsna 4", "rsna 7"]
+    second = images[1]
+    np.testing.assert_array_equal(second.image, corpus.images[7])
+    np.testing.assert_array_equal(second.pathology_maps["pneumonia"], attention.pathology("pneumonia")[1])
+    assert set(second.pathology_truth) == {"pneumonia", "effusion"} and set(second.anatomy_truth) == {"trachea"}
+    np.testing.assert_array_equal(second.pathology_truth["pneumonia"], ~MASK)
+    assert second.probabilities["effusion"] == existence.pathology[1, PATHOLOGY_INDEX["effusion"]]
+    assert explorer_html(images)

@@ -1,6 +1,7 @@
 """Every figure: letters of 8 points or more, nothing cut off, nothing left open, and a text that says what it shows."""
 
 import io
+from types import SimpleNamespace
 
 import matplotlib
 
@@ -12,7 +13,7 @@ import pandas as pd
 import pytest
 
 from medslip_core import figures, image_figures
-from medslip_core.grounding import SCORES
+from medslip_core.grounding import SCORES, Truth, score
 from medslip_core.image_figures import GroundingCase
 from medslip_core.training_log import TERMS
 from medslip_core.vocabulary import ANATOMIES, ANATOMY_INDEX, DATASET_CLASSES, PATHOLOGY_INDEX
@@ -125,3 +126,20 @@ def test_cross_marks_the_maximum():
     figure, _ = image_figures.anatomy_maps(IMAGE, {"trachea": HEAT}, {})
     (left,), (top,) = figure.axes[0].lines[0].get_data()
     assert (left, top) == (1.5 * 8 - 0.5, 3.5 * 8 - 0.5)  # middle of patch column 1, row 3
+
+
+@pytest.mark.parametrize("known", [2, 0])
+def test_grounding_cases_come_from_the_scores(known):
+    masks = np.stack([MASK] * 3)
+    truth = Truth("Mass", "masks", np.array([5, 6, 7]), np.arange(3), masks)
+    validation = Truth("Mass", "masks", np.arange(known), np.arange(known) + 9, masks[:known])
+    heat = np.stack([np.roll(HEAT, shift, axis=1) for shift in (2, 0, 1)])
+    scores = pd.concat([score(method, heat, truth, heat[:known], validation) for method in ("a", "b")])
+    corpus = SimpleNamespace(images=np.stack([IMAGE] * 8))
+    good, *_, bad = image_figures.grounding_cases(
+        corpus, truth, scores, lambda rows: {"a": heat[rows - 5], "b": heat[rows - 5]}, ["a", "b"]
+    )
+    assert (good.title, bad.title) == ("good: Mass", "bad: Mass")
+    np.testing.assert_array_equal(good.maps["b"], HEAT)
+    assert good.captions["a"].startswith("hit") and bad.captions["b"].startswith("miss")
+    assert ("IoU" in good.captions["a"]) == bool(known)

@@ -1,4 +1,4 @@
-"""Grad-CAM: the formula, its independence of the batch, and nothing left behind on the model."""
+"""Grad-CAM and HiResCAM: the formulas, their independence of the batch, and nothing left behind on the model."""
 
 from types import SimpleNamespace
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from medslip_core.gradcam import gradcam_maps
+from medslip_core.gradcam import CAM_METHODS, gradcam_maps
 from medslip_core.model import MedslipConfig, MedslipModel
 from medslip_core.vocabulary import PATHOLOGY_INDEX
 
@@ -26,26 +26,28 @@ def corpus():
     return SimpleNamespace(images=np.random.default_rng(0).integers(0, 256, (5, 64, 64), dtype=np.uint8))
 
 
-def test_maps_follow_the_formula(model, corpus):
-    found = gradcam_maps(model, corpus, [2], "effusion")[0]
+def test_maps_follow_the_formulas(model, corpus):
+    found = gradcam_maps(model, corpus, [2], "effusion")
     features = {}
     hook = model.trunk.register_forward_hook(lambda module, args, output: features.update(x=output))
     logits = model(model.pixel_values(torch.from_numpy(corpus.images[2:3]))).pathology_logits
     hook.remove()
-    gradient = torch.autograd.grad(logits[0, PATHOLOGY_INDEX["effusion"], 1], features["x"])[0][0]
-    coarse = (gradient.mean(dim=(1, 2))[:, None, None] * features["x"][0]).sum(dim=0).relu().detach()
-    coarse = (coarse - coarse.min()) / (coarse.max() - coarse.min())
-    expected = torch.nn.functional.interpolate(coarse[None, None], (64, 64), mode="bilinear")[0, 0].numpy()
-    expected = (expected - expected.min()) / (expected.max() - expected.min())
-    np.testing.assert_allclose(found, expected, atol=1e-3)
+    gradient = torch.autograd.grad(logits[0, PATHOLOGY_INDEX["effusion"], 1], features["x"])[0][0]  # [C, h, w]
+    averaged = gradient.mean(dim=(1, 2))[:, None, None].expand_as(gradient)
+    for method, weight in (("Grad-CAM", averaged), ("HiResCAM", gradient)):
+        expected = (weight * features["x"][0]).sum(dim=0).relu().detach()
+        expected = (expected - expected.min()) / (expected.max() - expected.min())
+        np.testing.assert_allclose(found[method][0], expected.numpy(), atol=1e-3)
 
 
 def test_maps_do_not_depend_on_the_batch(model, corpus):
     rows = [4, 1, 3]
     together, apart = (gradcam_maps(model, corpus, rows, "mass", batch_size) for batch_size in (3, 1))
-    assert together.shape == (3, 64, 64) and together.dtype == np.float32
-    assert together.min() >= 0 and together.max() <= 1
-    np.testing.assert_allclose(together, apart, atol=1e-3)
+    for method in CAM_METHODS:
+        assert together[method].shape == (3, 4, 4) and together[method].dtype == np.float32
+        assert together[method].min() >= 0 and together[method].max() <= 1
+        np.testing.assert_allclose(together[method], apart[method], atol=1e-3)
+    assert all(len(maps) == 0 for maps in gradcam_maps(model, corpus, [], "mass").values())
 
 
 def test_nothing_is_left_on_the_model(model, corpus):
@@ -55,10 +57,10 @@ def test_nothing_is_left_on_the_model(model, corpus):
 
 
 def test_a_frozen_trunk_has_maps_too(model, corpus):
-    expected = gradcam_maps(model, corpus, [0], "mass")
+    expected = gradcam_maps(model, corpus, [0], "mass")["HiResCAM"]
     model.requires_grad_(False)
     try:
-        np.testing.assert_allclose(gradcam_maps(model, corpus, [0], "mass"), expected, atol=1e-5)
+        np.testing.assert_allclose(gradcam_maps(model, corpus, [0], "mass")["HiResCAM"], expected, atol=1e-5)
     finally:
         model.requires_grad_(True)
 

@@ -12,6 +12,7 @@ from medslip_core.grounding import Truth
 from medslip_core.vocabulary import ANATOMIES, ANATOMY_INDEX, PATHOLOGIES, PATHOLOGY_INDEX
 
 SIZE = 32
+HEAT = np.zeros((1, 8, 8))
 
 
 class LooksAtBrightest(torch.nn.Module):
@@ -51,8 +52,11 @@ def bright_corpus(n=6):
     def masks(row, kind):
         return {} if row % 2 else {"pneumonia" if kind == "pathology" else "trachea": images[row] == 200}
 
-    manifest = pd.DataFrame({"patient_id": [f"p{i}" for i in range(n)]})
-    return SimpleNamespace(images=images, image_size_px=SIZE, boxes=boxes, masks=masks, manifest=manifest)
+    return SimpleNamespace(
+        images=images, image_size_px=SIZE, boxes=boxes, masks=masks, header={"dataset": "rsna"},
+        manifest=pd.DataFrame({"patient_id": [f"p{i}" for i in range(n)]}),
+        rows=lambda split: np.arange(n // 2) + (n // 2 if split == "test" else 0),
+    )  # fmt: skip
 
 
 def truth_of(masks, first_row=0, label="mass"):
@@ -157,26 +161,69 @@ def test_overlap_and_contrast_by_hand():
     assert np.isnan(grounding.contrast_to_noise(heat, np.ones_like(mask)))
 
 
+def asked_of(corpus, labels=("Nodule", "Pneumonia")):
+    return grounding.questions(corpus, "boxes", labels)
+
+
+def test_questions_are_the_labels_that_test_rows_show():
+    corpus = bright_corpus(16)
+    (question,) = asked_of(corpus)
+    assert (question.label, question.query) == ("Pneumonia", "pneumonia")
+    assert list(question.test.rows) == [8, 10, 12, 14] and list(question.validation.rows) == [0, 2, 4, 6]
+    assert list(grounding.rows_shown([question])) == [0, 2, 4, 6, 8, 10, 12, 14]
+    (anatomy,) = grounding.questions(corpus, "anatomies", ["trachea", "spine"], most_rows=3)
+    assert anatomy.query == "trachea" and list(anatomy.test.rows) == [8, 10]
+    assert asked_of(corpus, ["Nodule"]) == [] and len(grounding.rows_shown([])) == 0
+
+
 def test_scores_of_a_model_that_looks_right():
     corpus, model = bright_corpus(16), LooksAtBrightest()
-    validation_rows, rows = np.arange(8), np.arange(8, 16)
-    maps, validation_maps = (grounding.attention_maps(model, corpus, some) for some in (rows, validation_rows))
-    truths, validation = (
-        grounding.truth_from_boxes(corpus, some, ["Nodule", "Pneumonia"]) for some in (rows, validation_rows)
+    (question,) = asked_of(corpus)
+    maps = grounding.attention_maps(model, corpus, grounding.rows_shown([question]))
+    test, known = (
+        {"pathology": maps.take(truth.rows).pathology("pneumonia")} for truth in (question.test, question.validation)
     )
-    scores = grounding.score_labels(
-        "pathology", lambda m, label: m.pathology(label.lower()), maps, truths, validation_maps, validation, True
-    )
+    scores = grounding.score_question(question, test, known)
     ours = scores[scores["method"] == "pathology"]
     assert set(ours["label"]) == {"Pneumonia"} and len(ours) == 4
     assert (ours["pointing_game"] == 1).all() and (ours["dice"] > 0.7).all()
-    np.testing.assert_allclose(scores[scores["method"] == "random point"]["pointing_game"], 1 / 16)
+    chance = scores[scores["method"] == "random point"]
+    np.testing.assert_allclose(chance["pointing_game"], 1 / 16)
+    assert chance[["iou", "dice"]].isna().all(axis=None)
     summary = grounding.summarise(scores, "rsna", resamples=50)
-    assert set(summary["method"]) == {"pathology", "random point", "centre point", "mean truth", "mean map"}
-    row = summary.query("method == 'pathology' and label == 'Pneumonia' and metric == 'pointing_game'").iloc[0]
+    assert list(dict.fromkeys(summary["method"])) == [
+        "pathology", "random point", "centre point", "mean truth", "mean map"
+    ]  # fmt: skip
+    assert set(summary["label"]) == {"Pneumonia"}  # the mean over one label is that label
+    row = summary.query("method == 'pathology' and metric == 'pointing_game'").iloc[0]
     assert (row["value"], row["low"], row["high"], row["n"]) == (1, 1, 1, 4)
-    with pytest.raises(ValueError, match="none of the rows shows"):
-        grounding.score_labels("m", None, maps, {"Nodule": truths["Nodule"]}, validation_maps, validation)
+
+
+def test_places_come_from_what_training_reports_say_is_present():
+    said = [(0, "spine", "fracture", 1, "report")] * 3 + [
+        (1, "rib", "fracture", 1, "report"), (1, "unspecified", "fracture", 1, "report"),
+        (1, "clavicle", "fracture", 0, "report"), (1, "trachea", "tube", 1, "report"),
+        (1, "aorta", "fracture", 1, "truth"), (9, "stomach", "fracture", 1, "report"),
+    ]  # fmt: skip
+    table = pd.DataFrame(said, columns=["row", "anatomy", "pathology", "state", "source"])
+    table["anatomy"] = table["anatomy"].map(ANATOMY_INDEX)
+    table["pathology"] = table["pathology"].map(PATHOLOGY_INDEX)
+    corpus = SimpleNamespace(triplets=table, rows=lambda split: np.arange(2))
+    assert grounding.reported_anatomies(corpus, "fracture") == ["spine", "rib"]
+    assert grounding.reported_anatomies(corpus, "fracture", least_share=0.3) == ["spine"]
+    assert grounding.reported_anatomies(corpus, "mass") == []
+
+
+def test_methods_are_compared_on_the_same_rows(monkeypatch):
+    seen = []
+    monkeypatch.setattr(grounding, "gradcam_maps", lambda *given: seen.append(given) or {"Grad-CAM": HEAT})
+    corpus, model = bright_corpus(), LooksAtBrightest()
+    attention = grounding.attention_maps(model, corpus, np.arange(6))
+    found = grounding.maps_by_method(model, corpus, attention, np.array([4]), "mass", ["trachea"], batch_size=2)
+    assert list(found) == ["pathology", "pathology × anatomy", "pathology × all 51", "Grad-CAM"]
+    np.testing.assert_array_equal(found["pathology"], attention.pathology("mass")[4:5])
+    np.testing.assert_array_equal(found["pathology × anatomy"], found["pathology"] * attention.anatomy("trachea")[4:5])
+    assert seen == [(model, corpus, np.array([4]), "mass", 2)]
 
 
 def test_threshold_is_the_best_of_validation_and_blind_to_test():

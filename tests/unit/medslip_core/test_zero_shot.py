@@ -33,6 +33,8 @@ def corpus():
         images=generator.integers(0, 256, (12, 40, 40), dtype=np.uint8),
         manifest=pd.DataFrame({"patient_id": [f"p{i // 2}" for i in range(12)]}),
         labels=lambda classes, rows: labels[classes].to_numpy()[rows],
+        header={"dataset": "nih"},
+        rows=lambda split: np.arange({"test": 8, "validate": 4, "train": 0}[split]),
     )
 
 
@@ -96,6 +98,29 @@ def test_free_text_answer_does_not_depend_on_other_questions(model, corpus):
     assert np.abs(together[:, 0] - together[:, 1]).max() > 1e-4
 
 
+def test_a_split_is_predicted_and_may_be_empty(model, corpus):
+    found = zero_shot.predict_split(model, corpus, "validate", batch_size=3)
+    again = zero_shot.predict_classes(zero_shot.classify(model, corpus, np.arange(4)), corpus, np.arange(4), "nih")
+    np.testing.assert_allclose(found.probabilities, again.probabilities, rtol=1e-4)
+    nothing = zero_shot.predict_split(model, corpus, "train")
+    assert nothing.probabilities.shape == nothing.labels.shape == (0, 14)
+    table = zero_shot.evaluate(found, nothing, resamples=5)  # nothing to choose thresholds on
+    assert table.query("metric == 'f1'")["value"].isna().all()
+
+
+def test_classes_asked_for_in_words_keep_rows_and_labels(model, corpus):
+    torch.manual_seed(2)
+    by_name = zero_shot.predict_split(model, corpus, "test")
+    words, sentences = {"Mass": "a lump", "Edema": "wet lungs"}, torch.randn(8, 16)  # two phrases in four templates
+    found = zero_shot.predict_in_words(model, corpus, by_name, words, lambda texts: sentences[: len(texts)])
+    assert found.classes == ("Mass", "Edema") and found.probabilities.shape == (8, 2)
+    np.testing.assert_array_equal(found.labels[:, 1], by_name.labels[:, by_name.classes.index("Edema")])
+    nothing = zero_shot.predict_split(model, corpus, "train")
+    assert zero_shot.predict_in_words(model, corpus, nothing, words, None).probabilities.shape == (0, 2)
+    with pytest.raises(ValueError, match="has no class \['Lump'\]"):
+        zero_shot.predict_in_words(model, corpus, by_name, {"Lump": "a lump"}, None)
+
+
 def test_evaluate_against_scikit_learn():
     test, validation = predictions(), predictions(first=1000, seed=1)
     validation = ClassPredictions(**(vars(validation) | {"patients": validation.patients + 1000}))
@@ -149,6 +174,12 @@ def test_class_with_one_label_is_nan_with_reason_and_left_out_of_macro():
     assert table.loc[("macro", "auroc"), "value"] == table.loc[("Mass", "auroc"), "value"]
     assert table.loc[("macro", "auroc"), "note"] == "mean of 1 of 2 classes"
     assert table.loc[("Mass", "auroc"), "n"] == 110
+
+
+def test_a_single_class_has_no_macro():
+    test, validation = predictions(classes=("Mass",)), predictions(first=2000, classes=("Mass",))
+    validation = ClassPredictions(**(vars(validation) | {"patients": validation.patients + 5000}))
+    assert set(zero_shot.evaluate(test, validation, resamples=5)["class"]) == {"Mass"}
 
 
 def test_logits_passed_for_probabilities_raise():
