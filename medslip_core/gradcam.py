@@ -10,13 +10,11 @@ and every map is checked.
 
 from __future__ import annotations
 
-import copy
-
 import numpy as np
 import torch
 from torch import nn
 
-from medslip_core.inference import batches
+from medslip_core.inference import batches, without_trunk
 from medslip_core.vocabulary import PATHOLOGY_INDEX
 
 CAM_METHODS = ("Grad-CAM", "HiResCAM")
@@ -27,8 +25,7 @@ class _AfterTrunk(nn.Module):
 
     def __init__(self, model):
         super().__init__()
-        self.rest = copy.copy(model)  # the same weights
-        self.rest._modules = {**model._modules, "trunk": nn.Identity()}
+        self.rest = without_trunk(model)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         return self.rest(features).pathology_logits[..., 1]

@@ -23,6 +23,10 @@ from medslip_core.vocabulary import ANATOMIES, ANATOMY_INDEX, DATASET_CLASSES, P
 from medslip_core.zero_shot import check_apart
 
 SCORES = ("pointing_game", "iou", "dice", "cnr")
+NO_SUMMARY = pd.DataFrame(
+    columns="dataset label truth method metric value low high n threshold protocol".split()
+).astype({"value": float, "low": float, "high": float, "threshold": float, "n": int})
+"""What `summarise` returns where there is nothing to score."""
 THRESHOLDS = np.round(np.arange(0.05, 1.0, 0.05), 2)
 
 
@@ -449,10 +453,9 @@ def summarise(
     for (kind, method), group in scores.groupby(["truth", "method"], sort=False):
         labels = list(dict.fromkeys(group["label"]))
         tables.append(_summary_of_method(group, labels, resamples, seed).assign(truth=kind, method=method))
-    columns = "dataset label truth method metric value low high n threshold protocol".split()
     if not tables:
-        return pd.DataFrame(columns=columns)
-    return pd.concat(tables, ignore_index=True).assign(dataset=dataset, protocol=protocol)[columns]
+        return NO_SUMMARY
+    return pd.concat(tables, ignore_index=True).assign(dataset=dataset, protocol=protocol)[NO_SUMMARY.columns]
 
 
 def _summary_of_method(group: pd.DataFrame, labels: list[str], resamples: int, seed: int) -> pd.DataFrame:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Iterator
 
 import numpy as np
 import torch
+from torch import nn
 from tqdm import tqdm
 
 BATCH_LOG_SECONDS = 5  # between lines where the bar cannot redraw itself
@@ -38,3 +40,10 @@ def batches(model, corpus, rows: np.ndarray, batch_size: int, description: str) 
             # Convolutions on a CPU are twice as fast with the channels last.
             yield model.pixel_values(images.to(model.device)).contiguous(memory_format=torch.channels_last)
             progress.update(len(chunk))
+
+
+def without_trunk(model):
+    """The same model, sharing its weights, that takes the trunk's feature map [B, C, h, w] in place of pixels."""
+    rest = copy.copy(model)
+    rest._modules = {**model._modules, "trunk": nn.Identity()}
+    return rest

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from medslip_core.inference import batches
+from medslip_core.inference import batches, without_trunk
 from medslip_core.metrics import (
     METRICS,
     THRESHOLD_METRICS,
@@ -151,12 +151,13 @@ def classify_text(model, corpus, rows: np.ndarray, embeddings: torch.Tensor, bat
         [n, C] float32 in [0, 1].
     """
     model.eval()
-    book = model.pathology_book
+    rest, book = without_trunk(model), model.pathology_book
     probabilities = []
     with torch.inference_mode():
         for pixels in batches(model, corpus, rows, batch_size, "free text"):
+            features = model.trunk(pixels)  # [B, C, h, w], the same for every question
             asked = [torch.cat([book, new[None].to(book)]) for new in embeddings]  # C books [P + 1, T]
-            logits = [model(pixels, pathology_book=extended).pathology_logits[:, -1] for extended in asked]
+            logits = [rest(features, pathology_book=extended).pathology_logits[:, -1] for extended in asked]
             probabilities.append(torch.stack(logits, dim=1).float().softmax(dim=-1)[..., 1].cpu().numpy())
     return np.concatenate(probabilities)
 

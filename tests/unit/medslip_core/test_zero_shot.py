@@ -95,6 +95,10 @@ def test_free_text_answer_does_not_depend_on_other_questions(model, corpus):
     alone = zero_shot.classify_text(model, corpus, rows, unseen[:1])
     assert together.shape == (3, 3) and ((together > 0) & (together < 1)).all()
     np.testing.assert_allclose(together[:, :1], alone, rtol=1e-4)
+    with torch.no_grad():
+        pixels = model.pixel_values(torch.from_numpy(corpus.images[:3]))
+        logits = model(pixels, pathology_book=torch.cat([model.pathology_book, unseen[:1]])).pathology_logits
+    np.testing.assert_allclose(alone, logits[:, -1:].softmax(dim=-1)[..., 1], rtol=1e-4)
     assert np.abs(together[:, 0] - together[:, 1]).max() > 1e-4
 
 
