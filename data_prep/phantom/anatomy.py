@@ -27,6 +27,8 @@ class Pose:
     vessel_scale: float = 1.0
     knob_scale: float = 1.0
     swing_mm: float = 0.0  # added tortuosity of the descending aorta
+    atrium_scale: float = 1.0  # width of the right atrium
+    bend_mm: float = 0.0  # trachea pushed towards the patient's left
 
 
 class Thorax:
@@ -82,7 +84,9 @@ class Thorax:
         ventricle = ellipsoid(
             at(0.17 * width, floor - 22 * size), (0.51 * width, 45 * size), 105 * size, p.heart_tilt_deg
         )
-        atrium = ellipsoid(at(-0.09 * width, floor - 36 * size), (0.235 * width, 50 * size), 95 * size)
+        atrium = ellipsoid(
+            at(-0.09 * width, floor - 36 * size), (0.235 * width * pose.atrium_scale, 50 * size), 95 * size
+        )
         outflow = ellipsoid(at(15, floor - 80 * size), (30 * size, 46), 75, 14)
         knob_y = p.apex_mm + 0.31 * p.lung_height_mm
         self.knob = (22 + self.turn, knob_y)
@@ -105,6 +109,8 @@ class Thorax:
         hila = sum(ellipsoid(self.hilum[s], (11 * gain**0.5, 19 * gain**0.5), 20 * gain, 14 * SIDES[s]) for s in SIDES)
         self.heart = np.maximum(np.maximum(ventricle, atrium), outflow)
         self.floor, self.carina = floor, (self.turn * 0.7 + 2, knob_y + 22.0)
+        bend = np.exp(-(((y - p.apex_mm - 14) / 34) ** 2))  # [H, 1]
+        self.trachea_x = self.carina[0] + np.float32(pose.bend_mm) * bend
         self.organ = {"aorta": np.maximum(knob, aorta), "svc": svc, "mediastinum": mediastinum, "atrium": atrium,
                       "ventricle": ventricle, "hila": hila}  # fmt: skip
         return np.maximum(self.heart, mediastinum) + np.maximum(knob, aorta) + 0.8 * hila + 0.8 * svc

@@ -16,9 +16,11 @@ def _lay(thorax: Thorax, lines: list[np.ndarray], width_mm: float, optical_depth
 
 def endotracheal_tube(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.ndarray:
     """A tube down the trachea with a dense stripe, its tip some way above the carina."""
-    cx, cy = thorax.carina
+    rows, cy = thorax.canvas.y[:, 0], thorax.carina[1]
     tip = cy - rng.uniform(10, 55)
-    line = spline([(cx + rng.normal(0, 3), -230), (cx + rng.normal(0, 2), 0.5 * (tip - 200)), (cx, tip)])
+    heights = np.linspace(-215, tip, 6)
+    middle = np.interp(heights, rows, thorax.trachea_x[:, 0]) + rng.normal(0, 2, 6)
+    line = spline(list(zip(middle, heights, strict=True)), 40)
     _lay(thorax, [line + (-4, 0), line + (4, 0)], 1.2, 0.25)
     return _lay(thorax, [line + (2, 0)], 1.6, 0.5)
 
@@ -43,11 +45,18 @@ def chest_tube(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np
     return _lay(thorax, [line], 1.8, 0.45)
 
 
-def _to_cava(thorax: Thorax, path: list[tuple[float, float]], rng: np.random.Generator) -> list[tuple[float, float]]:
-    """The end that all central catheters share: down the superior vena cava to the atrium."""
+def _to_cava(
+    thorax: Thorax, finding: Finding, path: list[tuple[float, float]], rng: np.random.Generator
+) -> list[tuple[float, float]]:
+    """The end that all central catheters share: down the superior vena cava to where the finding has its tip."""
     x = thorax.turn - thorax.patient.mediastinum_mm + 6
-    cy = thorax.carina[1]
-    return [*path, (x - 1, cy - 38), (x, cy - 8), (x + 1, cy + rng.uniform(5, 45))]
+    cy, junction = thorax.carina[1], thorax.floor - 84
+    tip = {
+        "svc": (x, cy + rng.uniform(-12, 14)),
+        "cavoatrial_junction": (x + 1, junction + rng.uniform(-8, 8)),
+        "right_atrium": (x + rng.uniform(2, 10), junction + rng.uniform(24, 46)),
+    }[finding.anatomies[0]]
+    return [*path, (x - 1, cy - 38), (0.5 * (x - 1 + tip[0]), 0.5 * (cy - 38 + tip[1])), tip]
 
 
 def central_line(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.ndarray:
@@ -57,7 +66,16 @@ def central_line(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> 
         path = [(sign * rng.uniform(38, 52), top - 70), (sign * 34, top - 10), (sign * 16 - 5, top + 32)]
     else:
         path = [(sign * 115, top + 52), (sign * 85, top + 26), (sign * 45, top + 25), (sign * 14 - 5, top + 38)]
-    return _lay(thorax, [spline(_to_cava(thorax, path, rng), 40)], 2.3, 0.42)
+    return _lay(thorax, [spline(_to_cava(thorax, finding, path, rng), 40)], 2.3, 0.42)
+
+
+def dialysis_catheter(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.ndarray:
+    """A thick double catheter, tunnelled over a clavicle."""
+    sign, top = SIDES[finding.attributes["side"]], thorax.patient.apex_mm
+    path = [(sign * 78, top + 95), (sign * 66, top + 40), (sign * 34, top + 6), (sign * 15 - 5, top + 32)]
+    line = spline(_to_cava(thorax, finding, path, rng), 48)
+    _lay(thorax, [line + (2, 0)], 1.6, 0.5)
+    return _lay(thorax, [line], 5.0, 0.4)
 
 
 def picc(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.ndarray:
@@ -66,20 +84,30 @@ def picc(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.ndarr
     reach = thorax.patient.half_width_mm
     path = [(sign * (reach + 55), top + 150), (sign * (reach + 18), top + 62), (sign * 90, top + 30),
             (sign * 45, top + 27), (sign * 14 - 5, top + 38)]  # fmt: skip
-    return _lay(thorax, [spline(_to_cava(thorax, path, rng), 48)], 1.5, 0.4)
+    return _lay(thorax, [spline(_to_cava(thorax, finding, path, rng), 48)], 1.5, 0.4)
 
 
 def pacemaker(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.ndarray:
-    """A generator below the left clavicle with leads to the right atrium and ventricle."""
+    """A generator below the left clavicle, and leads to the right atrium, the ventricle, or both."""
     top = thorax.patient.apex_mm
     bx, by = 88 + rng.normal(0, 7), top + 58 + rng.normal(0, 8)
     box = ((np.abs(thorax.canvas.x - bx) / 21) ** 4 + (np.abs(thorax.canvas.y - by) / 17) ** 4) < 1
     thorax.metal += 1.9 * box
     cava = [(bx - 12, by - 15), (55, top + 32), (8, top + 42), (thorax.turn - 18, thorax.carina[1])]
     atrium = (thorax.turn - 20, thorax.floor - 42)
-    leads = [spline([*cava, (atrium[0] - 6, atrium[1] + 12), atrium], 40),
-             spline([*cava, (atrium[0] - 4, atrium[1] + 10), (thorax.turn + 34, thorax.floor - 8)], 40)]  # fmt: skip
-    return _lay(thorax, leads, 1.8, 0.7) | box
+    leads = {
+        "right_atrium": spline([*cava, (atrium[0] - 6, atrium[1] + 12), atrium], 40),
+        "right_ventricle": spline([*cava, (atrium[0] - 4, atrium[1] + 10), (thorax.turn + 34, thorax.floor - 8)], 40),
+    }
+    return _lay(thorax, [leads[chamber] for chamber in finding.anatomies], 1.8, 0.7) | box
+
+
+def leadless_pacemaker(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.ndarray:
+    """A capsule in the right ventricle."""
+    x, y = thorax.turn + rng.uniform(8, 34), thorax.floor - rng.uniform(10, 30)
+    angle = rng.uniform(0.2, 1.0)
+    half = 13 * np.array([np.cos(angle), np.sin(angle)])
+    return _lay(thorax, [np.array([np.array([x, y]) - half, np.array([x, y]) + half])], 7.0, 1.5)
 
 
 def sternal_wires(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.ndarray:

@@ -40,13 +40,28 @@ CATALOGUE: dict[str, Kind] = {
     "fibrosis": Kind("tail_abnorm_obs", 0.11, True, raises={"thickening": 1.5}),
     "hernia": Kind("hernia", 0.10, True),
     "thickening": Kind("thicken", 0.13, True),
-    "scar": Kind("scar", 0.04, True),
+    "scar": Kind("scar", 0.07, True),
     "granuloma": Kind("calcification", 0.05, True),
-    "tortuous aorta": Kind("tortuous", 0.06, True),
-    "pacemaker": Kind("pacemaker", 0.05, True, True),
+    "tortuous aorta": Kind("tortuous", 0.08, True),
+    "aortic calcification": Kind("calcification", 0.09, True),
+    "hilar enlargement": Kind("enlarge", 0.12, True),
+    "wide mediastinum": Kind("widen", 0.08, True),
+    "wide atrium": Kind("enlarge", 0.09, True),
+    "fat pad": Kind("density", 0.10, True),
+    "tracheal deviation": Kind("shift", 0.08, True),
+    "raised diaphragm": Kind("elevation", 0.13, True),
+    "blunted angle": Kind("blunt", 0.08, True),
+    "worn spine": Kind("degenerative", 0.13, True),
+    "scoliosis": Kind("deformity", 0.07, True),
+    "spinal hardware": Kind("hardware", 0.03, True, True),
+    "clavicle fracture": Kind("fracture", 0.08, True),
+    "pacemaker": Kind("pacemaker", 0.06, True, True),
+    "leadless pacemaker": Kind("pacemaker", 0.05, True, True),
+    "vena cava stent": Kind("stent", 0.05, True, True),
+    "dialysis catheter": Kind("catheter", 0.06, True, True),
     "sternal wires": Kind("wire", 0.06, True, True),
     "clips": Kind("clip", 0.04, True, True),
-    "rib fracture": Kind("fracture", 0.05, True),
+    "rib fracture": Kind("fracture", 0.09, True),
     "low volumes": Kind("low", 0.08, raises={"plate atelectasis": 1.5}),
     "edema": Kind("edema", 0.10, raises={"effusion": 2.0, "endotracheal tube": 2.0}),
     "effusion": Kind("effusion", 0.15, raises={"plate atelectasis": 1.6}),
@@ -56,6 +71,10 @@ CATALOGUE: dict[str, Kind] = {
     "infiltrate": Kind("infiltrate", 0.13),
     "plate atelectasis": Kind("atelectasis", 0.16),
     "haze": Kind("opacity", 0.05),
+    "obscured border": Kind("obscure", 0.09),
+    "retrocardiac opacity": Kind("opacity", 0.10),
+    "free air": Kind("air", 0.05),
+    "distended stomach": Kind("distention", 0.09),
     "nodule": Kind("nodule", 0.14),
     "mass": Kind("mass", 0.12),
     "endotracheal tube": Kind("tube", 0.06, device=True, raises={"central line": 2.5, "gastric tube": 5.0}),
@@ -71,8 +90,11 @@ DOWN = {"upper": (0.18, 0.42), "middle": (0.58, 0.82), "lower": (0.55, 0.92)}
 SIDED = {
     "effusion", "pneumothorax", "thickening", "plate atelectasis", "pneumonia", "consolidation", "haze", "nodule",
     "mass", "granuloma", "scar", "rib fracture", "chest tube", "central line", "picc", "infiltrate", "clips",
+    "hilar enlargement", "fat pad", "tracheal deviation", "raised diaphragm", "blunted angle", "clavicle fracture",
+    "dialysis catheter",
 }  # fmt: skip
-BILATERAL = {"effusion": 0.3, "infiltrate": 0.45, "thickening": 0.2, "scar": 0.3, "plate atelectasis": 0.3}
+BILATERAL = {"effusion": 0.3, "infiltrate": 0.45, "thickening": 0.2, "scar": 0.3, "plate atelectasis": 0.3,
+             "hilar enlargement": 0.35, "raised diaphragm": 0.15, "blunted angle": 0.2}  # fmt: skip
 
 
 def zone(down: float) -> str:
@@ -151,15 +173,35 @@ def _place(name: str, kind: Kind, severity: float, rng: np.random.Generator) -> 
     elif name == "fibrosis":
         at["upper"] = bool(rng.random() < 0.2)
         anatomies = ("interstitium", "lung_apices" if at["upper"] else "lung_bases")
+    elif name in ("hilar enlargement", "raised diaphragm", "blunted angle"):
+        organ = {"hilar enlargement": "hilar", "raised diaphragm": "diaphragm", "blunted angle": "costophrenic"}[name]
+        anatomies = tuple(f"{s}_{organ}" for s in sides)
+    elif name in TIPS:
+        places, chances = TIPS[name]
+        anatomies = places[int(rng.choice(len(places), p=chances))]
+    elif name == "scoliosis":
+        at["bend"] = int(rng.choice([-1, 1]))
     return Finding(name, kind.pathology, anatomies, severity, at)
 
 
 FIXED_PLACES: dict[str, tuple[str, ...]] = {
     "cardiomegaly": ("heart_size",), "emphysema": ("left_lung_unspec", "right_lung_unspec", "lung_volumes"),
     "hernia": ("retrocardiac", "stomach"), "tortuous aorta": ("aorta",),
-    "pacemaker": ("right_atrium", "right_ventricle"), "sternal wires": ("mediastinal",),
+    "leadless pacemaker": ("right_ventricle",), "sternal wires": ("mediastinal",), "vena cava stent": ("svc",),
+    "aortic calcification": ("aorta",), "wide mediastinum": ("mediastinal",), "wide atrium": ("right_atrium",),
+    "fat pad": ("cardiophrenic_sulcus",), "tracheal deviation": ("trachea",), "worn spine": ("spine",),
+    "scoliosis": ("spine",), "spinal hardware": ("spine",), "clavicle fracture": ("clavicle",),
+    "obscured border": ("heart_border",), "retrocardiac opacity": ("retrocardiac",),
+    "free air": ("right_diaphragm",), "distended stomach": ("stomach",),
     "low volumes": ("lung_volumes",), "edema": ("pulmonary", "interstitium"),
-    "endotracheal tube": ("trachea",), "gastric tube": ("stomach",), "central line": ("svc", "cavoatrial_junction"),
-    "picc": ("svc",),
+    "endotracheal tube": ("trachea",), "gastric tube": ("stomach",),
 }  # fmt: skip
 """Anatomies of kinds that have one place."""
+
+TIPS: dict[str, tuple[tuple[tuple[str, ...], ...], tuple[float, ...]]] = {
+    "central line": ((("svc",), ("cavoatrial_junction",)), (0.6, 0.4)),
+    "picc": ((("svc",), ("cavoatrial_junction",)), (0.6, 0.4)),
+    "dialysis catheter": ((("cavoatrial_junction",), ("right_atrium",)), (0.5, 0.5)),
+    "pacemaker": ((("right_atrium", "right_ventricle"), ("right_ventricle",), ("right_atrium",)), (0.5, 0.3, 0.2)),
+}
+"""Where the tips of lines and leads may lie, and how often."""

@@ -52,6 +52,7 @@ _TIPS: dict[str, tuple[str, ...]] = {
     "svc": ("SVC", "superior vena cava"),
     "cavoatrial_junction": ("cavoatrial junction", "superior cavoatrial junction"),
     "right_atrium": ("right atrium",),
+    "right_ventricle": ("right ventricle",),
 }
 """Where the tip of a line lies -> how that is written."""
 
@@ -69,7 +70,8 @@ def _places() -> tuple[Place, ...]:
         "{}_lung_unspec": (("{} lung", "{} lung"), ("bilateral lung", "lungs bilaterally")),
         "{}_pleural": (("{} pleural", "{} pleura"), ("bilateral pleural", "pleura bilaterally")),
     }  # fmt: skip
-    both, single = [], []
+    chambers = ("right_atrium", "right_ventricle")
+    both, single = [Place("", "right atrium and right ventricle", frozenset(chambers), chambers)], []
     for name, (one, (before, within)) in zones.items():
         pair = (name.format("left"), name.format("right"))
         both.append(Place(before, within, frozenset(pair), pair))

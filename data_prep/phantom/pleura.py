@@ -1,4 +1,4 @@
-"""Findings of the pleura and the chest wall: fluid, air and scar between lung and ribs."""
+"""Findings of the pleura: fluid, air and scar between lung and ribs."""
 
 import numpy as np
 
@@ -6,7 +6,6 @@ from data_prep.phantom.anatomy import SIDES, Thorax
 from data_prep.phantom.canvas import smoothstep
 from data_prep.phantom.parenchyma import sides_of
 from data_prep.phantom.pathology import Finding
-from data_prep.phantom.skeleton import rib_lines
 
 
 def effusion(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.ndarray:
@@ -53,14 +52,3 @@ def thickening(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np
         thorax.solid += (24 + 36 * finding.severity) * rind * (thorax.lung[side] > 0)
         area |= (canvas.blur(rind.astype(np.float32), 2) > 0.3) & thorax.cavity[side]
     return area
-
-
-def rib_fracture(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.ndarray:
-    """A step and a lump of callus on one posterior rib."""
-    ribs = rib_lines(thorax, finding.attributes["side"])[0]
-    rib = ribs[min(len(ribs) - 1, 1 + finding.attributes["number"])]
-    x, y = rib[int(finding.attributes["across"] * (len(rib) - 1))]
-    q = ((thorax.canvas.x - x) / 8) ** 2 + ((thorax.canvas.y - y) / 7) ** 2
-    gap = np.exp(-(((thorax.canvas.x - x) / 1.4) ** 2)) * (q < 1)
-    thorax.metal += (0.15 + 0.3 * finding.severity) * np.exp(-2 * q) - 0.3 * gap
-    return q < 1.5

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from data_prep.phantom import devices, parenchyma, pleura
+from data_prep.phantom import bones as bone_findings
+from data_prep.phantom import devices, mediastinum, parenchyma, pleura
 from data_prep.phantom.anatomy import Pose, Thorax
 from data_prep.phantom.canvas import Canvas, smoothstep
 from data_prep.phantom.pathology import Finding, draw_findings
@@ -21,13 +22,23 @@ DRAW = {
     "cardiomegaly": parenchyma.heart_shape, "emphysema": parenchyma.emphysema, "fibrosis": parenchyma.fibrosis,
     "hernia": parenchyma.hernia, "thickening": pleura.thickening, "scar": parenchyma.scar,
     "granuloma": parenchyma.nodule_or_mass, "tortuous aorta": parenchyma.aorta_shape, "pacemaker": devices.pacemaker,
-    "sternal wires": devices.sternal_wires, "clips": devices.clips, "rib fracture": pleura.rib_fracture,
+    "sternal wires": devices.sternal_wires, "clips": devices.clips, "rib fracture": bone_findings.rib_fracture,
     "low volumes": parenchyma.low_volumes, "edema": parenchyma.edema, "effusion": pleura.effusion,
     "pneumothorax": pleura.pneumothorax, "consolidation": parenchyma.consolidation, "pneumonia": parenchyma.pneumonia,
     "infiltrate": parenchyma.infiltrate, "plate atelectasis": parenchyma.plate_atelectasis, "haze": parenchyma.haze,
     "nodule": parenchyma.nodule_or_mass, "mass": parenchyma.nodule_or_mass,
     "endotracheal tube": devices.endotracheal_tube, "gastric tube": devices.gastric_tube,
     "chest tube": devices.chest_tube, "central line": devices.central_line, "picc": devices.picc,
+    "dialysis catheter": devices.dialysis_catheter, "leadless pacemaker": devices.leadless_pacemaker,
+    "vena cava stent": mediastinum.superior_cava_stent, "aortic calcification": mediastinum.aortic_calcification,
+    "hilar enlargement": mediastinum.hilar_enlargement, "wide mediastinum": mediastinum.wide_mediastinum,
+    "wide atrium": mediastinum.wide_atrium, "fat pad": mediastinum.fat_pad,
+    "tracheal deviation": mediastinum.tracheal_deviation, "raised diaphragm": mediastinum.raised_diaphragm,
+    "blunted angle": mediastinum.blunted_angle, "obscured border": mediastinum.obscured_border,
+    "retrocardiac opacity": mediastinum.retrocardiac_opacity, "free air": mediastinum.free_air,
+    "distended stomach": mediastinum.distended_stomach, "worn spine": bone_findings.worn_spine,
+    "scoliosis": bone_findings.bent_spine, "spinal hardware": bone_findings.spinal_hardware,
+    "clavicle fracture": bone_findings.clavicle_fracture,
 }  # fmt: skip
 """Kind of finding -> the function that draws it."""
 
@@ -121,6 +132,7 @@ def _pose(
     turn, lift, shift = rng.normal(0, 7 if bedside else 4), [0.0, 0.0], 0.0
     magnified = rng.uniform(1.06, 1.14) if bedside else 1.0
     heart, vessels, upper, knob, swing, flat = magnified, 1.0, 1.0, 1.0, 0.0, 1.0
+    atrium, bend, spine, wide, stomach = 1.0, 0.0, patient.scoliosis_mm, patient.mediastinum_mm, patient.stomach_mm
     ratio = patient.cardiothoracic_ratio
     for f in findings:
         s, side = f.severity, f.attributes["side"]
@@ -146,27 +158,44 @@ def _pose(
             shift -= toward * 16 * max(0.0, s - 0.55)
         elif f.kind == "tortuous aorta":
             knob, swing = 1.15 + 0.25 * s, 5 + 9 * s
+        elif f.kind == "wide atrium":
+            atrium = 1.3 + 0.3 * s
+        elif f.kind == "wide mediastinum":
+            wide *= 1.25 + 0.4 * s
+        elif f.kind == "tracheal deviation":
+            bend = toward * (7 + 9 * s)
+        elif f.kind == "scoliosis":
+            spine += f.attributes["bend"] * (14 + 16 * s)
+        elif f.kind == "raised diaphragm":
+            for k, name in enumerate(("right", "left")):
+                lift[k] += (20 + 26 * s) * (side in (name, "both"))
+        elif f.kind == "distended stomach":
+            stomach = 46 + 22 * s
     breath = float(np.clip(breath, 0.7, 1.2))
     posed = replace(
         patient, lung_height_mm=patient.lung_height_mm * breath, cardiothoracic_ratio=ratio,
-        dome_mm=patient.dome_mm * flat,
+        dome_mm=patient.dome_mm * flat, scoliosis_mm=spine, mediastinum_mm=wide, stomach_mm=stomach,
     )  # fmt: skip
-    return posed, Pose(view, turn, heart, (lift[0], lift[1]), shift, vessels, knob, swing), upper
+    pose = Pose(view, turn, heart, (lift[0], lift[1]), shift, vessels, knob, swing, atrium, bend)
+    return posed, pose, upper
 
 
 def _gas(thorax: Thorax, rng: np.random.Generator) -> None:
     """Air outside the lungs: windpipe, main bronchi, stomach bubble, a little bowel."""
     canvas, p = thorax.canvas, thorax.patient
     (cx, cy), x, y = thorax.carina, canvas.x, canvas.y
-    windpipe = 15 * np.sqrt(np.maximum(1 - ((x - cx) / 9) ** 2, 0)) * smoothstep((cy - y) / 8 + 0.5)
+    windpipe = 15 * np.sqrt(np.maximum(1 - ((x - thorax.trachea_x) / 9) ** 2, 0)) * smoothstep((cy - y) / 8 + 0.5)
     thorax.solid -= windpipe
     bronchi = [np.array([(cx, cy - 4), (thorax.hilum[side][0], cy + 24)]) for side in thorax.hilum]
     thorax.solid -= 9 * canvas.blur(canvas.strokes(bronchi, 10), 1.5)
     thorax.stomach_y = float(thorax.dome_y["left"].min()) + 24
+    thorax.stomach_gas = canvas.zeros()
     if p.stomach_mm > 6:
         at = (70 + rng.normal(0, 9), thorax.stomach_y + 2)
         bubble = canvas.ellipsoid(at, (p.stomach_mm * 1.25, 0.75 * p.stomach_mm), 1.4 * p.stomach_mm)
-        thorax.solid -= bubble * smoothstep((at[1] + 0.3 * p.stomach_mm - y) / 2)
+        under_dome = smoothstep((y - thorax.dome_y["left"] - 1) / 3)
+        thorax.stomach_gas = bubble * under_dome * smoothstep((at[1] + 0.3 * p.stomach_mm - y) / 2)
+        thorax.solid -= thorax.stomach_gas
     for _ in range(int(rng.integers(0, 4))):
         at, size = (rng.uniform(-90, 110), thorax.floor + rng.uniform(45, 95)), rng.uniform(8, 20)
         thorax.solid -= canvas.ellipsoid(at, (size * 1.3, size), size)

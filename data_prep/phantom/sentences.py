@@ -209,6 +209,95 @@ FINDINGS: dict[str, Wording] = {
             "There is a [tortuous|tortuous@aorta] thoracic aorta.",
         ),
     ),
+    "aortic calcification": Wording(
+        "mediastinum",
+        plain=(
+            "There is {degree} [calcification] of the aorta.",
+            "Aortic [calcifications|calcification] are noted.",
+            "The aortic arch is [calcified|calcification].",
+        ),
+    ),
+    "hilar enlargement": Wording(
+        "mediastinum",
+        plain=(
+            "There is {degree} {side} hilar [enlargement|enlarge].",
+            "There is {degree} {side} hilar [prominence].",
+            "{Degree} {side} hilar [enlargement|enlarge] is again seen.",
+        ),
+        hedged=("Possible {side} hilar [enlargement|?enlarge].",),
+        short=("{Side} hilar [enlargement|enlarge].",),
+    ),
+    "wide mediastinum": Wording(
+        "mediastinum",
+        plain=("There is {degree} [widening|widen] of the mediastinum.", "The mediastinum is [widened|widen]."),
+        hedged=("Possible [widening|?widen] of the mediastinum.",),
+        short=("{Degree} [widening|widen] of the mediastinum.",),
+    ),
+    "tracheal deviation": Wording(
+        "mediastinum",
+        plain=("There is {side}ward [deviation|shift] of the trachea.", "The trachea is [deviated|shift] to the {side}."),
+    ),
+    "fat pad": Wording(
+        "mediastinum",
+        plain=(
+            "There is a [density] in the {side} cardiophrenic sulcus.",
+            "Increased [density] is seen at the {side} cardiophrenic angle.",
+        ),
+    ),
+    "wide atrium": Wording(
+        "heart",
+        plain=(
+            "There is {degree} [enlargement|enlarge] of the right atrium.",
+            "The right atrium is [enlarged|enlarge].",
+        ),
+        hedged=("Possible [enlargement|?enlarge] of the right atrium.",),
+    ),
+    "obscured border": Wording(
+        "lungs",
+        plain=(
+            "There is [obscuration|obscure] of the left heart border.",
+            "[Obscuration|obscure] of the left heart border is seen.",
+        ),
+        short=("[Obscuration|obscure] of the left heart border.",),
+    ),
+    "retrocardiac opacity": Wording(
+        "lungs",
+        plain=(
+            "There is a {degree} retrocardiac [opacity].",
+            "Retrocardiac [opacity] is present.",
+            "{Degree} retrocardiac [opacity] is seen.",
+        ),
+        hedged=("Possible retrocardiac [opacity|?opacity].",),
+        short=("Retrocardiac [opacity].",),
+    ),
+    "blunted angle": Wording(
+        "pleura",
+        plain=(
+            "There is {degree} [blunting|blunt@{angles}] of the {side} costophrenic angle.",
+            "{Degree} [blunting|blunt@{angles}] of the {side} costophrenic angle is again seen.",
+        ),
+    ),
+    "raised diaphragm": Wording(
+        "abdomen",
+        plain=(
+            "There is {degree} [elevation] of the {side} hemidiaphragm.",
+            "{Degree} [elevation] of the {side} hemidiaphragm is again seen.",
+        ),
+        hedged=("Possible [elevation|?elevation] of the {side} hemidiaphragm.",),
+        short=("{Degree} [elevation] of the {side} hemidiaphragm.",),
+    ),
+    "free air": Wording(
+        "abdomen",
+        plain=(
+            "There is [free air|air] under the right hemidiaphragm.",
+            "[Free air|air] is seen beneath the right hemidiaphragm.",
+        ),
+        short=("[Free air|air] under the right hemidiaphragm.",),
+    ),
+    "distended stomach": Wording(
+        "abdomen",
+        plain=("The stomach is [distended|distention].", "There is gaseous [distention] of the stomach."),
+    ),
     "hernia": Wording(
         "abdomen",
         plain=(
@@ -218,6 +307,28 @@ FINDINGS: dict[str, Wording] = {
         ),
         hedged=("Possible {size} hiatal [hernia|?hernia@stomach].",),
         short=("Hiatal [hernia|hernia@stomach].",),
+    ),
+    "worn spine": Wording(
+        "bones",
+        plain=(
+            "There are {degree} [degenerative changes|degenerative] of the thoracic spine.",
+            "{Degree} [degenerative changes|degenerative] are seen in the thoracic spine.",
+        ),
+    ),
+    "scoliosis": Wording(
+        "bones",
+        plain=(
+            "There is {degree} [deformity] of the thoracic spine.",
+            "There is scoliotic [deformity] of the thoracic spine.",
+        ),
+    ),
+    "clavicle fracture": Wording(
+        "bones",
+        plain=(
+            "There is a [fracture] of the {side} clavicle.",
+            "A [fracture] of the {side} clavicle is again seen.",
+        ),
+        short=("[Fracture] of the {side} clavicle.",),
     ),
     "rib fracture": Wording(
         "bones",
@@ -262,10 +373,24 @@ FINDINGS: dict[str, Wording] = {
     "pacemaker": Wording(
         "devices",
         plain=(
-            "A [pacemaker|pacemaker@right_atrium+right_ventricle] projects over the right atrium and right ventricle.",
-            "A [pacemaker|pacemaker@right_atrium+right_ventricle] has [leads|lead@right_atrium+right_ventricle] "
-            "in the right atrium and right ventricle.",
+            "A [pacemaker] projects over the {in}.",
+            "A [pacemaker] has [leads|lead] in the {in}.",
         ),
+    ),
+    "leadless pacemaker": Wording("devices", plain=("A leadless [pacemaker] projects over the {in}.",)),
+    "vena cava stent": Wording(
+        "devices", plain=("A [stent] is seen in the SVC.", "An SVC [stent] is in place.", "An SVC [stent] is again seen.")
+    ),
+    "dialysis catheter": Wording(
+        "devices",
+        plain=(
+            "A [dialysis catheter|catheter] terminates in the {in}.",
+            "A large-bore [catheter] is seen with its [tip] in the {in}.",
+        ),
+    ),
+    "spinal hardware": Wording(
+        "devices",
+        plain=("Spinal [hardware] is in place.", "There is [hardware] in the thoracic spine."),
     ),
     "sternal wires": Wording("devices", plain=("[Sternal wires|wire@unspecified] are [intact|intact@other].",)),
     "clips": Wording("devices", plain=("Surgical [clips|clip] project over the {in}.",)),
@@ -282,7 +407,9 @@ class Health:
     sentences: tuple[str, ...]
 
 
-_OPACITIES = ("pneumonia", "consolidation", "infiltrate", "haze", "mass", "edema")
+_OPACITIES = (
+    "pneumonia", "consolidation", "infiltrate", "haze", "mass", "edema", "obscured border", "retrocardiac opacity",
+)  # fmt: skip
 
 HEALTH: tuple[Health, ...] = (
     Health(
@@ -343,7 +470,7 @@ HEALTH: tuple[Health, ...] = (
     ),
     Health(
         "pleura",
-        ("effusion", "thickening", "emphysema"),
+        ("effusion", "thickening", "emphysema", "blunted angle"),
         ("The costophrenic angles are [sharp|sharp@left_costophrenic+right_costophrenic].",),
     ),
     Health(
@@ -358,7 +485,7 @@ HEALTH: tuple[Health, ...] = (
     ),
     Health(
         "heart",
-        ("cardiomegaly",),
+        ("heart",),
         (
             "The heart size is [normal|normal@heart_size].",
             "Heart size is [normal|normal@heart_size].",
@@ -380,7 +507,7 @@ HEALTH: tuple[Health, ...] = (
     ),
     Health(
         "mediastinum",
-        ("mediastinum", "hernia", "cardiomegaly"),
+        ("mediastinum", "heart", "hernia", "obscured border", "retrocardiac opacity"),
         (
             "The cardiomediastinal silhouette is [normal|normal@heart_size+mediastinal].",
             "Cardiomediastinal contours are [unremarkable|unremarkable@heart_size+mediastinal].",
@@ -397,8 +524,9 @@ HEALTH: tuple[Health, ...] = (
         ),
     ),
     Health(
-        "mediastinum", ("tortuous aorta",), ("The aorta is [normal|normal@aorta] in contour.", "Trachea is midline.")
+        "mediastinum", ("tortuous aorta", "aortic calcification"), ("The aorta is [normal|normal@aorta] in contour.",)
     ),
+    Health("mediastinum", ("tracheal deviation",), ("Trachea is midline.",)),
     Health("abdomen", ("abdomen",), ("No [free air|!air@other] is seen.",)),
 )
 """In the order of a report."""
@@ -428,14 +556,13 @@ NOTHING_FOUND = (
 )
 
 DISTRACTORS = (
-    "[Degenerative changes|degenerative@spine] of the thoracic spine are noted.",
-    "Mild [degenerative changes|degenerative@spine] are seen in the thoracic spine.",
     "Cholecystectomy [clips|clip@other] are seen in the right upper quadrant.",
     "Comparison is made to the prior study of ___.",
     "Evaluation is limited by patient positioning.",
     "The patient's chin overlies the upper field of view.",
     "Evaluation is limited by portable technique.",
     "Overlying monitoring equipment is in place.",
+    "The lateral view adds nothing.",
 )
 """Sentences on what the image does not show, or that state nothing at all."""
 

@@ -37,6 +37,22 @@ def rib_lines(thorax: Thorax, side: str) -> tuple[list[np.ndarray], list[np.ndar
     return back, front
 
 
+def clavicle_lines(thorax: Thorax) -> list[np.ndarray]:
+    """Course of the right and the left clavicle, [N, 2] mm; they stand higher at the bedside."""
+    p, lifted = thorax.patient, 16 if thorax.pose.view == "AP" else 0
+    return [
+        spline([
+            (s * 17 + 0.6 * thorax.turn, p.apex_mm + 48 - lifted), (s * 55, p.apex_mm + 38 - 1.2 * lifted),
+            (s * 100, p.apex_mm + 20 - lifted), (s * (p.half_width_mm + 22), p.apex_mm + 12 - 0.5 * lifted),
+        ]) for s in (-1, 1)
+    ]  # fmt: skip
+
+
+def spine_x(thorax: Thorax, y: np.ndarray | float) -> np.ndarray:
+    """Middle of the spine at some heights, mm."""
+    return thorax.patient.scoliosis_mm * np.sin(np.asarray(y) / 80)
+
+
 def bones(thorax: Thorax) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Optical depth [H, W] of the skeleton, and boolean outlines of rib, clavicle, spine."""
     canvas, p = thorax.canvas, thorax.patient
@@ -47,13 +63,7 @@ def bones(thorax: Thorax) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     for picture, ribs, width in ((behind, backs, 11.0), (before, fronts, 12.0)):
         canvas.stroke(ribs, width, 255, picture)  # cortex: the rim of a hollow tube is denser than its middle
         canvas.stroke(ribs, width - 3.4, 160, picture)
-    lifted = 16 if thorax.pose.view == "AP" else 0
-    clavicles = [
-        spline([
-            (s * 17 + 0.6 * thorax.turn, p.apex_mm + 48 - lifted), (s * 55, p.apex_mm + 38 - 1.2 * lifted),
-            (s * 100, p.apex_mm + 20 - lifted), (s * (p.half_width_mm + 22), p.apex_mm + 12 - 0.5 * lifted),
-        ]) for s in (-1, 1)
-    ]  # fmt: skip
+    clavicles = clavicle_lines(thorax)
     canvas.stroke(clavicles, 12, 255, collar)
     canvas.stroke(clavicles, 7.5, 170, collar)
     out = p.half_width_mm + (4 if thorax.pose.view == "PA" else -14)
@@ -79,7 +89,7 @@ def _spine(thorax: Thorax) -> np.ndarray:
     """Vertebral bodies between discs, with pedicles and spinous processes, 0..1."""
     canvas, p = thorax.canvas, thorax.patient
     pitch = p.lung_height_mm / 10.6
-    x = canvas.x - p.scoliosis_mm * np.sin(canvas.y / 80)
+    x = canvas.x - spine_x(thorax, canvas.y)
     phase = ((canvas.y - p.apex_mm) / pitch) % 1.0
     half = 16.5 + 0.018 * canvas.y
     column = smoothstep((half - np.abs(x)) / 7 + 0.5)

@@ -14,11 +14,14 @@ IMPLIED: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
     "edema": (("congestion", ("pulmonary",)), ("engorgement", ("hilar_unspec",)), ("marking", ("interstitium",))),
     "effusion": (("fluid", ()), ("blunt", ("{side}_costophrenic",))),
     "emphysema": (("hyperinflate", ("lung_volumes",)),),
-    "pacemaker": (("device", ("unspecified",)), ("lead", ("right_atrium", "right_ventricle"))),
+    "pacemaker": (("device", ("unspecified",)), ("lead", ())),
+    "leadless pacemaker": (("device", ()),),
     "endotracheal tube": (("tip", ("trachea",)),),
     "chest tube": (("drainage", ()),),
-    "central line": (("line", ("svc",)), ("tip", ("svc",))),
-    "picc": (("catheter", ("svc",)), ("line", ("svc",)), ("tip", ("svc",))),
+    "central line": (("line", ()), ("tip", ())),
+    "picc": (("catheter", ()), ("line", ()), ("tip", ())),
+    "dialysis catheter": (("tip", ()),),
+    "hilar enlargement": (("prominence", ()),),
     "nodule": (("lesion", ()),),
     "mass": (("lesion", ()),),
 }
@@ -32,7 +35,14 @@ PLACES: dict[str, tuple[str, ...]] = {
     "edema": ("pulmonary",),
     "congestion": ("pulmonary",),
     "cardiomegaly": ("heart_size",),
-    "enlarge": ("heart_size",),
+    "enlarge": ("heart_size", "right_atrium", "left_hilar", "right_hilar"),
+    "widen": ("mediastinal",),
+    "shift": ("trachea",),
+    "elevation": ("left_diaphragm", "right_diaphragm"),
+    "deformity": ("spine",),
+    "obscure": ("heart_border",),
+    "distention": ("stomach",),
+    "air": ("right_diaphragm",),
     "consolidation": ("left_lung_unspec", "right_lung_unspec", "parenchymal"),
     "pneumonia": ("left_lung_unspec", "right_lung_unspec"),
     "infiltrate": ("left_lung_unspec", "right_lung_unspec"),
@@ -45,11 +55,19 @@ PLACES: dict[str, tuple[str, ...]] = {
     "low": ("lung_volumes",),
     "tail_abnorm_obs": ("interstitium",),
     "hernia": ("retrocardiac", "stomach"),
-    "fracture": ("rib",),
+    "fracture": ("rib", "clavicle"),
     "tortuous": ("aorta",),
     "pacemaker": ("right_ventricle",),
 }
 """Where the absence of a pathology is stated."""
+
+
+BLUNTING = ("effusion", "thickening", "emphysema", "blunted angle")
+"""Kinds that leave no sharp costophrenic angle."""
+
+
+BONY = ("rib fracture", "clavicle fracture", "worn spine", "scoliosis")
+"""Kinds of the skeleton, which leave the lungs clear."""
 
 
 def sides_in(finding: Finding) -> tuple[str, ...]:
@@ -90,13 +108,13 @@ def study_triplets(findings: Iterable[Finding]) -> list[tuple[str, str, int]]:
     kinds = {finding.kind for finding in findings}
     if "cardiomegaly" not in kinds:
         normal.append(("heart_size", "normal"))
-    if not kinds & {"cardiomegaly", "tortuous aorta", "hernia"}:
+    if not kinds & {"cardiomegaly", "tortuous aorta", "hernia", "wide mediastinum", "wide atrium"}:
         normal.append(("mediastinal", "unremarkable"))
     if "rib fracture" not in kinds:
         normal.append(("rib", "intact"))
     for side in ("left", "right"):
-        if not any(side in sides_in(f) for f in findings if not CATALOGUE[f.kind].device and f.kind != "rib fracture"):
+        if not any(side in sides_in(f) for f in findings if not CATALOGUE[f.kind].device and f.kind not in BONY):
             normal.append((f"{side}_lung_unspec", "clear"))
-        if not any(side in sides_in(f) for f in findings if f.kind in ("effusion", "thickening", "emphysema")):
+        if not any(side in sides_in(f) for f in findings if f.kind in BLUNTING):
             normal.append((f"{side}_costophrenic", "sharp"))
     return [(a, p, PRESENT) for a, p in [*present, *normal]] + [(a, p, ABSENT) for a, p in absent]
