@@ -3,6 +3,7 @@
 Examples:
     python -m data_prep prepare nih data/nih corpora/nih --image-size-px 224
     python -m data_prep prepare nih images corpora/nih --image-size-px 224 --option tables=torchxrayvision
+    python -m data_prep prepare mimic /mnt/mimic /mnt/corpus --image-size-px 224 --cluster tcp://head:8786
     python -m data_prep verify corpora/nih
 """
 
@@ -22,23 +23,24 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs a command; returns the exit status."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     given = vars(_parser().parse_args(arguments))
+    command = given.pop("command")
     try:
-        if given.pop("command") == "verify":
-            corpus = PreparedCorpus.open(given["corpus"])
-            corpus.verify()
-            logging.info("%s: %d images, every file intact", given["corpus"], len(corpus))
-        else:
-            options = dict(given.pop("option"))
-            prepare(**given, **options)
+        return command(**given) or 0
     except (DataError, CorpusError) as error:
         logging.error("%s", error)
         return 1
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
+    """Each command adds its own parser, whose default `command` is the function that takes what was given."""
     parser = argparse.ArgumentParser(prog="python -m data_prep", description=__doc__.splitlines()[0])
-    commands = parser.add_subparsers(dest="command", required=True)
+    commands = parser.add_subparsers(required=True)
+    _add_prepare(commands)
+    _add_verify(commands)
+    return parser
+
+
+def _add_prepare(commands) -> None:
     default = {name: parameter.default for name, parameter in inspect.signature(prepare).parameters.items()}
     command = commands.add_parser("prepare", help="a dataset as downloaded -> a prepared corpus")
     command.add_argument("dataset", choices=READERS)
@@ -50,12 +52,27 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--limit", type=int, help="only the first studies")
     command.add_argument("--truth", type=Path, help="folder of the phantom's truth for this dataset")
     command.add_argument("--processes", type=int, help="default: one per core")
+    command.add_argument("--cluster", help="address of a Dask scheduler, whose workers are used instead")
     command.add_argument("--no-masks", dest="masks", action="store_false")
-    command.add_argument("--max-set-aside", type=float, default=default["max_set_aside"])
+    command.add_argument(
+        "--max-set-aside", type=float, default=default["max_set_aside"], help="largest share of unusable records"
+    )
     command.add_argument("--option", type=_option, action="append", default=[], help="of the reader: NAME=VALUE")
-    verify = commands.add_parser("verify", help="compare every file of a corpus with its checksum")
-    verify.add_argument("corpus", type=Path)
-    return parser
+    command.set_defaults(command=_prepare)
+
+
+def _prepare(option: list[tuple[str, str]], **given: object) -> None:
+    prepare(**given, **dict(option))
+
+
+def _add_verify(commands) -> None:
+    command = commands.add_parser("verify", help="compare every file of a corpus with its checksums")
+    command.add_argument("corpus", type=Path)
+    command.set_defaults(command=_verify)
+
+
+def _verify(corpus: Path) -> None:
+    logging.info("%s: %d images, every file intact", corpus, len(PreparedCorpus.open(corpus)))
 
 
 def _option(text: str) -> tuple[str, str]:

@@ -2,7 +2,8 @@
 
 `data_prep.corpus` writes it. A folder holds
 
-    corpus.json       format version, count, image size, parameters, SHA-256 and size of every other file
+    corpus.json       format version, count, image size, parameters; of every other file its size, and the SHA-256 of
+                      each block of BLOCK_BYTES; last its own SHA-256
     images.u8         raw uint8 [N, S, S]
     manifest.parquet  row i says what image i is; columns "label:<class>" are 1, 0 or NaN (unknown)
     triplets.parquet  row, anatomy, pathology (indices of the vocabulary), state 1 / 0 / -1, source, start, end
@@ -16,11 +17,13 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from functools import cached_property
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from tqdm.auto import tqdm
 
 from medslip_core.vocabulary import (
     ABSENT,
@@ -33,9 +36,12 @@ from medslip_core.vocabulary import (
 )
 
 FORMAT = "medslip-corpus"
-VERSION = 1
+VERSION = 2
 HEADER = "corpus.json"
 LABEL_PREFIX = "label:"
+
+BLOCK_BYTES = 16 * 1024 * 1024
+"""Bytes that one checksum stands for."""
 
 
 class CorpusError(ValueError):
@@ -56,14 +62,18 @@ class PreparedCorpus:
         self.folder, self.header, self.manifest = folder, header, manifest
 
     def __reduce__(self):
-        return PreparedCorpus.open, (self.folder,)
+        return PreparedCorpus.open, (self.folder, False)
 
     @classmethod
-    def open(cls, path: str | Path) -> "PreparedCorpus":
-        """Opens a corpus after checking its version and that every file has its size.
+    def open(cls, path: str | Path, verify: bool = True) -> "PreparedCorpus":
+        """Opens a corpus after checking its version and every file's size.
+
+        Args:
+            path: its folder.
+            verify: whether every file is also compared with its checksums, at the speed of the disk.
 
         Raises:
-            CorpusError: not a corpus, another version, or a file missing, truncated or too long.
+            CorpusError: not a corpus, another version, or a file missing, truncated, too long or damaged.
         """
         folder = Path(path)
         header = read_header(folder)
@@ -77,6 +87,8 @@ class PreparedCorpus:
         if header["files"]["images.u8"]["bytes"] != images_bytes:
             file = folder / "images.u8"
             raise CorpusError(f"{file}: not {images_bytes} bytes, as count and size ask for. Prepare the corpus again.")
+        if verify:
+            _compare(folder, header)
         manifest = _read_parquet(folder / "manifest.parquet")
         if len(manifest) != header["count"]:
             file = folder / "manifest.parquet"
@@ -84,16 +96,12 @@ class PreparedCorpus:
         return cls(folder, header, manifest)
 
     def verify(self) -> None:
-        """Compares every file with its SHA-256.
+        """Compares every file with its checksums once more.
 
         Raises:
-            CorpusError: names the first file that differs.
+            CorpusError: names the first file that differs, and where.
         """
-        for name, entry in read_header(self.folder)["files"].items():
-            with (self.folder / name).open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            if digest != entry["sha256"]:
-                raise CorpusError(f"{self.folder / name}: damaged (its SHA-256 differs). Prepare the corpus again.")
+        _compare(self.folder, read_header(self.folder))
 
     def __len__(self) -> int:
         return self.header["count"]
@@ -247,6 +255,29 @@ def read_header(folder: Path) -> dict:
     if not intact:
         raise CorpusError(f"{path}: damaged (its SHA-256 differs). Prepare the corpus again.")
     return header
+
+
+def block_digests(path: Path) -> list[str]:
+    """SHA-256 of each block of BLOCK_BYTES of a file, computed on all cores; an empty file has none."""
+    starts = range(0, path.stat().st_size, BLOCK_BYTES)
+    with ThreadPoolExecutor() as pool:
+        digests = pool.map(partial(_block_digest, path), starts)
+        return list(tqdm(digests, total=len(starts), desc=f"checksums of {path.name}", unit="block", delay=2))
+
+
+def _block_digest(path: Path, start: int) -> str:
+    with path.open("rb") as file:
+        file.seek(start)
+        return hashlib.sha256(file.read(BLOCK_BYTES)).hexdigest()
+
+
+def _compare(folder: Path, header: dict) -> None:
+    for name, entry in header["files"].items():
+        found, expected = block_digests(folder / name), entry["sha256"]
+        if found != expected:
+            first = next(i for i, digests in enumerate(zip(found, expected, strict=True)) if len(set(digests)) > 1)
+            place = f"its SHA-256 differs between bytes {first * BLOCK_BYTES} and {(first + 1) * BLOCK_BYTES}"
+            raise CorpusError(f"{folder / name}: damaged ({place}). Prepare the corpus again.")
 
 
 def header_digest(header: dict) -> str:

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from data_prep import corpus as writer
+from data_prep import corpus, writer
 from data_prep.__main__ import main
 from data_prep.corpus import prepare
 from data_prep.errors import DataError
@@ -88,19 +88,22 @@ def test_squash_and_limit(mimic_layout, tmp_path):
 
 
 def test_bytes_depend_on_neither_processes_nor_repetition(nih_layout, tmp_path, monkeypatch):
-    monkeypatch.setattr(writer, "CHUNK", 2)
+    for module in (corpus, writer):
+        monkeypatch.setattr(module, "CHUNK", 2)
     first = digests(prepare("nih", nih_layout, tmp_path / "a", 32, processes=1))
     assert digests(prepare("nih", nih_layout, tmp_path / "b", 32, processes=2)) == first
     assert digests(prepare("nih", nih_layout, tmp_path / "a", 32, processes=1)) == first  # replaces the old one
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "nih"]
 
 
-def test_a_run_that_fails_leaves_the_old_corpus_and_nothing_half_done(nih_layout, tmp_path):
+def test_a_run_that_stops_leaves_the_old_corpus_and_goes_on_where_more_is_allowed(nih_layout, tmp_path):
     before = digests(prepare("nih", nih_layout, tmp_path / "out", 32))
     (nih_layout / "images_001" / "images" / "00000001_000.png").write_bytes(b"")
-    with pytest.raises(DataError):
+    with pytest.raises(DataError, match="what is done is kept"):
         prepare("nih", nih_layout, tmp_path / "out", 32)
     assert digests(tmp_path / "out") == before
+    prepare("nih", nih_layout, tmp_path / "out", 32, max_set_aside=0.2)
+    assert len(PreparedCorpus.open(tmp_path / "out")) == 6
     assert sorted(path.name for path in tmp_path.iterdir()) == ["nih", "out"]
 
 

@@ -126,7 +126,7 @@ def test_another_version_and_a_folder_without_corpus(corpus, tmp_path):
     header = json.loads(path.read_text()) | {"version": 99}
     path.write_text(json.dumps(header | {"sha256": header_digest(header)}))
     with pytest.raises(
-        CorpusError, match="medslip-corpus version 99, this code reads medslip-corpus version 1. Prepare"
+        CorpusError, match="medslip-corpus version 99, this code reads medslip-corpus version 2. Prepare"
     ):
         PreparedCorpus.open(corpus.folder)
     with pytest.raises(CorpusError, match="no such file, so no prepared corpus. Run"):

@@ -1,0 +1,185 @@
+"""One study as its reader gives it -> what the corpus holds of it, in the corpus's own frame; or why that cannot be."""
+
+import json
+import math
+import os
+import traceback
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from data_prep.errors import DataError, RecordError
+from data_prep.geometry import Geometry
+from data_prep.image import read_grey
+from data_prep.study import Box, Study
+from medslip_core.corpus import LABEL_PREFIX
+from medslip_core.vocabulary import ANATOMY_INDEX, PATHOLOGY_INDEX
+
+if TYPE_CHECKING:
+    from data_prep.phantom.truth import Truth
+
+BOX_TOLERANCE_PX = 1.0
+"""How far a box may stand out of its frame by rounding; it is then cut at the edge."""
+
+ASPECT_TOLERANCE = 0.02
+"""Largest relative difference between a mask's and its image's aspect ratio."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is done to each study."""
+
+    root: Path
+    image_size_px: int
+    fit: str
+    masks: bool
+    truth: Path | None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A study in the corpus's own frame, ready to be written."""
+
+    manifest: dict
+    pixels: bytes  # uint8 [S, S]
+    report: str | None
+    triplets: list[tuple[int, int, int, str, int, int]]  # anatomy, pathology, state, source, start, end
+    boxes: list[tuple[str, float, float, float, float]]
+    masks: list[tuple[str, str, bytes]]  # kind, label, packed bits
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """A study that could not be prepared, and why."""
+
+    source_path: str
+    study_id: str
+    reason: str
+
+
+def prepare_study(study: Study, recipe: Recipe) -> Prepared | SetAside:
+    """Brings one study into the corpus's frame, or says why it cannot be done.
+
+    Raises:
+        DataError: a fault of the dataset as a whole; anything else that goes wrong is a fault of this record.
+    """
+    try:
+        return _prepare_study(study, recipe)
+    except RecordError as error:
+        return set_aside(study, recipe, str(error))
+    except DataError:
+        raise
+    except Exception as error:  # its text may quote the file, and with it a patient: only kind and place are kept
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        reason = f"{type(error).__name__} in {Path(place.filename).name} line {place.lineno}"
+        return set_aside(study, recipe, f"{study.image_path}: {reason}. Please report this.")
+
+
+def set_aside(study: Study, recipe: Recipe, reason: str) -> SetAside:
+    """The entry of a study that cannot be used, without this machine's path to the dataset."""
+    reason = reason.replace(f"{recipe.root}{os.sep}", "")
+    return SetAside(_relative(study.image_path, recipe.root), study.study_id, reason)
+
+
+def _prepare_study(study: Study, recipe: Recipe) -> Prepared:
+    if study.fault is not None:
+        raise RecordError(study.image_path, study.fault.rstrip("."), "This record is set aside.")
+    grey = read_grey(study.image_path)
+    height, width = grey.pixels.shape
+    geometry = Geometry(width, height, recipe.image_size_px, recipe.fit)
+    manifest = {
+        "study_id": study.study_id,
+        "image_id": study.image_id,
+        "patient_id": study.patient_id or grey.patient_digest or study.study_id,
+        "dataset": study.dataset,
+        "split": study.split,
+        "view": study.view or grey.view,
+        "age_years": study.age_years if study.age_years is not None else grey.age_years,
+        "sex": study.sex or grey.sex,
+        "width_px": width,
+        "height_px": height,
+        "source_path": _relative(study.image_path, recipe.root),
+        "provenance": json.dumps(study.provenance),
+        **{LABEL_PREFIX + name: value for name, value in study.labels.items()},
+    }
+    return Prepared(
+        manifest=manifest,
+        pixels=geometry.image(grey.pixels).tobytes(),
+        report=study.report,
+        triplets=_triplets(study, recipe),
+        boxes=[_box(box, study, geometry) for box in study.boxes],
+        masks=_masks(study, geometry, recipe) if recipe.masks else [],
+    )
+
+
+def _triplets(study: Study, recipe: Recipe) -> list[tuple[int, int, int, str, int, int]]:
+    triplets = []
+    if study.report is not None:
+        from data_prep.reports import read_report  # its lexicon is loaded only where there is text
+
+        if not study.report.strip():
+            place = f"{study.image_path} ({', '.join(f'{name} {value}' for name, value in study.provenance.items())})"
+            raise RecordError(place, "the report is empty", "Download it again; this record is set aside.")
+        triplets += [(t.anatomy, t.pathology, t.state, "report", t.start, t.end) for t in read_report(study.report)]
+    truth = list(study.triplets or ())
+    if recipe.truth is not None:
+        truth += _truth(recipe.truth, study).triplets(study.study_id)
+    triplets += [(anatomy, pathology, state, "truth", -1, -1) for anatomy, pathology, state in truth]
+    return [(ANATOMY_INDEX[anatomy], PATHOLOGY_INDEX[pathology], *rest) for anatomy, pathology, *rest in triplets]
+
+
+def _box(box: Box, study: Study, geometry: Geometry) -> tuple[str, float, float, float, float]:
+    frame_width, frame_height = study.box_frame_px or (geometry.width_px, geometry.height_px)
+    numbers = (box.x, box.y, box.width, box.height)
+    right, bottom = box.x + box.width, box.y + box.height
+    if not all(map(math.isfinite, numbers)) or box.width <= 0 or box.height <= 0:
+        problem = f"box x, y, width, height = {numbers} is not a box"
+        raise RecordError(box.source, problem, "Correct the row; this record is set aside.")
+    if min(box.x, box.y, frame_width - right, frame_height - bottom) < -BOX_TOLERANCE_PX:
+        problem = f"box x, y, width, height = {numbers} lies outside the image of {frame_width} x {frame_height} px"
+        raise RecordError(box.source, problem, "Correct the row; this record is set aside.")
+    left, top = max(box.x, 0.0), max(box.y, 0.0)
+    right, bottom = min(right, frame_width), min(bottom, frame_height)
+    scale_x, scale_y = geometry.width_px / frame_width, geometry.height_px / frame_height
+    moved = geometry.box(left * scale_x, top * scale_y, (right - left) * scale_x, (bottom - top) * scale_y)
+    return box.label, *moved
+
+
+def _masks(study: Study, geometry: Geometry, recipe: Recipe) -> list[tuple[str, str, bytes]]:
+    """Every mask in the corpus's frame, those of one kind and name united."""
+    united: dict[tuple[str, str], np.ndarray] = {}
+    given = [(source.kind, source.label, source.load()) for source in study.masks]
+    if recipe.truth is not None:
+        by_kind = _truth(recipe.truth, study).masks(study.study_id)
+        given += [(kind, label, mask) for kind, masks in by_kind.items() for label, mask in masks.items()]
+    for kind, label, mask in given:
+        height, width = mask.shape
+        aspect, image_aspect = width / height, geometry.width_px / geometry.height_px
+        if abs(aspect / image_aspect - 1) > ASPECT_TOLERANCE:
+            problem = f"{label} mask is {width} x {height} px, the image {geometry.width_px} x {geometry.height_px} px"
+            raise RecordError(study.image_path, problem, "Download image and mask again; this record is set aside.")
+        moved = Geometry(width, height, geometry.size_px, geometry.fit).mask(mask)
+        united[kind, label] = united.get((kind, label), False) | moved
+    return [(kind, label, np.packbits(mask).tobytes()) for (kind, label), mask in united.items() if mask.any()]
+
+
+def _truth(folder: Path, study: Study) -> "Truth":
+    """The phantom's truth, which has to know the study."""
+    truth = _open_truth(folder)
+    if study.study_id not in truth.row_of:
+        raise RecordError(folder, f"no study {study.study_id!r}", "Name the truth folder that belongs to this dataset.")
+    return truth
+
+
+@lru_cache(maxsize=1)
+def _open_truth(folder: Path) -> "Truth":
+    from data_prep.phantom.truth import Truth
+
+    return Truth.open(folder)
+
+
+def _relative(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
