@@ -137,6 +137,22 @@ def augment(images: Tensor, views: Views, image_size: int) -> Tensor:
     return grey.clamp_(0, 1).squeeze(1)
 
 
+def augment_masks(masks: Tensor, views: Views, mask_size: int) -> Tensor:
+    """Masks moved as `augment` moves their images.
+
+    Args:
+        masks: [B, S, S] bool, on the training device.
+        views: one per mask.
+        mask_size: side of the result, pixels.
+
+    Returns:
+        [B, mask_size, mask_size] bool; nothing outside the image.
+    """
+    size = (len(masks), 1, mask_size, mask_size)
+    grid = F.affine_grid(views.affine.to(masks.device), size, align_corners=False)
+    return F.grid_sample(masks[:, None].float(), grid, align_corners=False).squeeze(1) >= 0.5
+
+
 def flip_matrix(matrix: Tensor, flipped: Tensor) -> Tensor:
     """Swap the rows of every left/right pair of anatomies in the matrices whose image was flipped.
 

@@ -70,6 +70,27 @@ class Trunk(nn.Module):
         """Features [B, C, h, w] of images [B, 3, S, S], h = w = S / stride."""
         return self.network.forward_intermediates(pixel_values, indices=[self.stage], intermediates_only=True)[0]
 
+    def stages(self, pixel_values: Tensor) -> list[Tensor]:
+        """Features of the last stage of every stride, shallow to deep, the last as `forward` gives it: [B, C, h, w]."""
+        return self.network.forward_intermediates(pixel_values, indices=self._pyramid(), intermediates_only=True)
+
+    def stage_channels(self) -> list[int]:
+        """Channels of what `stages` gives."""
+        return [self.network.feature_info[stage]["num_chs"] for stage in self._pyramid()]
+
+    def _pyramid(self) -> list[int]:
+        """Numbers of the last stage of every stride up to the chosen one.
+
+        Raises:
+            ValueError: all stages have one stride, so there is no pyramid (vision transformers).
+        """
+        of_stride = {self.network.feature_info[stage]["reduction"]: stage for stage in range(self.stage + 1)}
+        if len(of_stride) == 1:
+            raise ValueError(
+                f"{self.name} has stages of stride {self.stride} only: a U-Net needs a convolutional trunk"
+            )
+        return list(of_stride.values())
+
     def load_imagenet(self, weights: TrunkWeights) -> None:
         """Replace the weights by ImageNet weights.
 

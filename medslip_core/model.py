@@ -244,7 +244,7 @@ class MedslipModel(PreTrainedModel):
                 training; None uses the stored books (only these have a learned residual).
             output_attentions: also return where each query looked.
         """
-        pathology_memory, anatomy_memory, grid = self._memories(pixel_values)
+        pathology_memory, anatomy_memory, grid = self.memories(pixel_values)
         pathology_features, pathology_attention = self.pathology_decoder(
             self._queries("pathology", pathology_book, len(pixel_values)), pathology_memory, output_attentions
         )
@@ -267,7 +267,7 @@ class MedslipModel(PreTrainedModel):
             grid=grid,
         )
 
-    def _memories(self, pixel_values: Tensor) -> tuple[Tensor, Tensor, tuple[int, int]]:
+    def memories(self, pixel_values: Tensor) -> tuple[Tensor, Tensor, tuple[int, int]]:
         """The image seen by each stream, [B, N, d] twice, and the grid (h, w) of its N patches."""
         feature_map = self.trunk(pixel_values)  # [B, C, h, w]
         height, width = feature_map.shape[-2:]

@@ -1,0 +1,340 @@
+"""The grid of fine-tuning runs: tasks x protocols x label fractions x initial weights x seeds, cell by cell.
+
+    python -m medslip_core.finetune.grid --params FILE [--share 2/4]
+
+A cell is one training run with its evaluation, in a folder of its own below `<folder>/cells`. A finished cell whose
+identity (parameters, corpus, split, initial weights) is still the same is not run again; a killed one goes on from its
+last checkpoint. Several machines divide a grid by shares, each writing into the same or its own copy of the folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import logging
+import os
+import shutil
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import safetensors.torch
+import torch
+from tqdm import tqdm
+
+from medslip_core.corpus import PreparedCorpus
+from medslip_core.finetune import fractions, initial, results
+from medslip_core.finetune.classifier import PooledFeatures
+from medslip_core.finetune.learners import FeatureClassifier, ImageClassifier, ImageSegmenter, Learner
+from medslip_core.finetune.params import GridParams, TaskParams
+from medslip_core.finetune.results import COLUMNS, Run
+from medslip_core.finetune.scores import best_threshold, evaluate_masks, score_masks
+from medslip_core.finetune.segmenter import Masks
+from medslip_core.finetune.training import fit
+from medslip_core.inference import batches
+from medslip_core.model import MedslipModel
+from medslip_core.parameters import ParameterError
+from medslip_core.vocabulary import DATASET_CLASSES
+from medslip_core.zero_shot import ClassPredictions, evaluate
+
+logger = logging.getLogger(__name__)
+
+VERSION = 1
+"""Of what a cell does: a change of it runs all cells again."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a grid."""
+
+    task: str
+    protocol: str
+    fraction: float
+    weights: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.task}-{self.protocol}-{self.fraction:g}-{self.weights}-seed{self.seed}"
+
+
+def cells(params: GridParams) -> list[Cell]:
+    """All cells; those that start from the same weights beside each other."""
+    return [
+        Cell(task, protocol, float(fraction), weights, seed)
+        for task in params.tasks
+        for protocol in params.protocols.get(params.task(task).kind, ())
+        for weights in params.weights
+        for seed in params.seeds
+        for fraction in params.fractions
+    ]
+
+
+class Grid:
+    """A grid and the folder of its results.
+
+    Args:
+        params: of the grid.
+        folder: where splits, features, cells and tables are written.
+
+    Raises:
+        ParameterError, SplitError, CorpusError, ValueError, FileNotFoundError: whatever is wrong with tasks, splits or
+            weights, all found before anything is trained.
+    """
+
+    def __init__(self, params: GridParams, folder: str | Path) -> None:
+        self.params, self.folder = params, Path(folder)
+        self.cells = cells(params)
+        self.corpora = {name: PreparedCorpus.open(path) for name, path in params.corpora.items()}
+        self.tasks = {name: _Task(params.task(name), self.corpora) for name in params.tasks}
+        self.config = initial.architecture(params.weights, params.model)
+        self.device = torch.device("cuda" if params.device == "auto" and torch.cuda.is_available() else "cpu")
+        self._sha256: dict[tuple[str, int], str] = {}
+        for name in params.weights:
+            self.model(name, params.seeds[0])
+        for cell in self.cells:
+            self.split(cell)
+
+    def model(self, weights: str, seed: int) -> MedslipModel:
+        """The model that a cell starts from, freshly made."""
+        model = initial.starting_model(weights, self.params.weights[weights], self.config, seed)
+        self._sha256.setdefault((weights, seed), initial.fingerprint(model))
+        return model.eval()
+
+    def weights_sha256(self, weights: str, seed: int) -> str:
+        """Of all weights of that model."""
+        if (weights, seed) not in self._sha256:
+            self.model(weights, seed)
+        return self._sha256[weights, seed]
+
+    def split(self, cell: Cell) -> fractions.Split:
+        """The split of a cell: all of validation and test, and its fraction of the training patients."""
+        task = self.tasks[cell.task]
+        try:
+            return task.split(cell.fraction, cell.seed)
+        except fractions.SplitError as error:
+            raise fractions.SplitError(f"{cell.task}: {error}") from error
+
+    def identity(self, cell: Cell) -> dict[str, object]:
+        """All that must be the same for a cell's result to stand."""
+        task = self.tasks[cell.task]
+        identity = {
+            "version": VERSION,
+            **vars(cell),
+            "of_task": {**task.params.to_dict(), "classes": task.classes},
+            "training": self.params.run(task.params.kind, cell.protocol).to_dict(),
+            "resamples": self.params.resamples,
+            "image_size": self.config.image_size,
+            "corpus_sha256": task.corpus.header["sha256"],
+            "split_sha256": self.split(cell).sha256,
+            "weights_sha256": self.weights_sha256(cell.weights, cell.seed),
+        }
+        return json.loads(json.dumps(identity))
+
+    def finished(self) -> list[Run]:
+        """The finished cells, in the grid's order; results of other parameters, data or weights do not count."""
+        found = ((cell, results.read_run(self.folder / "cells" / cell.name)) for cell in self.cells)
+        return [run for cell, run in found if run and run.identity == self.identity(cell)]
+
+    def run(self, chosen: list[Cell] | None = None) -> list[Run]:
+        """Run those of some cells (all if None) that are not finished; returns all of the grid that are.
+
+        Interrupted, it goes on where it stood when it is called again.
+        """
+        chosen = self.cells if chosen is None else chosen
+        for cell in tqdm(chosen, desc="fine-tuning", unit="cell"):
+            done = results.read_run(self.folder / "cells" / cell.name)
+            if not (done and done.identity == self.identity(cell)):
+                self.run_cell(cell)
+        finished = self.finished()
+        table = self.folder / "results.csv"
+        partial = table.with_name(f".{table.name}.{os.getpid()}")
+        results.collect(finished).to_csv(partial, index=False)
+        partial.replace(table)
+        return finished
+
+    def run_cell(self, cell: Cell) -> None:
+        """Train and evaluate one cell."""
+        task, split, identity = self.tasks[cell.task], self.split(cell), self.identity(cell)
+        folder = self.folder / "cells" / cell.name
+        folder.mkdir(parents=True, exist_ok=True)
+        split.write(self.folder / "splits" / f"{cell.task}-{cell.fraction:g}-seed{cell.seed}.csv")
+        learner = self.learner(cell, task, split)
+        params = self.params.run(task.params.kind, cell.protocol)
+        done = fit(learner, split.rows("train"), params, cell.seed, folder / "checkpoints", identity)
+        if task.params.kind == "classification":
+            table, predictions = self._evaluate_classes(learner, task, split)
+        else:
+            table, predictions = self._evaluate_masks(learner, task, split)
+        if self.params.keep_weights:
+            state = {name: tensor.contiguous() for name, tensor in learner.network.state_dict().items()}
+            safetensors.torch.save_file(state, folder / "network.safetensors")
+        train = split.table[split.table["split"] == "train"]
+        facts = {
+            **vars(cell), "dataset": task.corpus.header["dataset"], "kind": task.params.kind,
+            "features": task.params.features if task.params.kind == "classification" else "trunk",
+            "train_patients": train["patient_id"].nunique(), "train_images": len(train),
+            "split": split.sha256, "weights_sha256": identity["weights_sha256"],
+        }  # fmt: skip
+        table = table.drop(columns="protocol", errors="ignore").assign(**facts)[COLUMNS]
+        results.write_run(folder, identity, table, done.history, predictions)
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        logger.info("%s: best after %d of %d steps", cell.name, done.best_step, done.steps)
+
+    def learner(self, cell: Cell, task: _Task, split: fractions.Split) -> Learner:
+        """What a cell trains."""
+        model = self.model(cell.weights, cell.seed)
+        params, validation = self.params.run(task.params.kind, cell.protocol), split.rows("validate")
+        rest = (params, cell.seed, validation, self.device)
+        with torch.random.fork_rng():
+            torch.manual_seed(cell.seed)
+            if task.params.kind == "segmentation":
+                return ImageSegmenter(task.corpus, model, task.masks, cell.protocol == "frozen", *rest)
+            if cell.protocol == "full":
+                return ImageClassifier(task.corpus, model, task.labels, task.params.features, *rest)
+            features = self.features(cell, task, model)
+            return FeatureClassifier(features, task.labels, params, validation, self.device)
+
+    def features(self, cell: Cell, task: _Task, model: MedslipModel) -> np.ndarray:
+        """Pooled features [N, F] float32 of all images of a task's corpus, computed once per weights."""
+        known = (task.corpus.header["sha256"], self.weights_sha256(cell.weights, cell.seed), task.params.features,
+                 str(self.config.image_size))  # fmt: skip
+        path = self.folder / "features" / f"{hashlib.sha256(' '.join(known).encode()).hexdigest()[:16]}.npy"
+        if not path.is_file():
+            pooled = PooledFeatures(model.to(self.device), task.params.features).eval()
+            rows = np.arange(len(task.corpus))
+            with torch.inference_mode():
+                parts = [
+                    pooled(pixels).float().cpu().numpy()
+                    for pixels in batches(model, task.corpus, rows, 64, f"features, {cell.weights}")
+                ]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_name(f".{path.name}.{os.getpid()}")
+            with partial.open("wb") as file:
+                np.save(file, np.concatenate(parts))
+            partial.replace(path)
+        return np.load(path)
+
+    def _evaluate_classes(
+        self, learner: ImageClassifier, task: _Task, split: fractions.Split
+    ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+        def predict(part: str) -> ClassPredictions:
+            rows = split.rows(part)
+            return ClassPredictions(
+                dataset=task.corpus.header["dataset"], classes=tuple(task.classes), rows=rows,
+                patients=task.patients[rows], labels=task.labels[rows], probabilities=learner.probabilities(rows),
+            )  # fmt: skip
+
+        test, validation = predict("test"), predict("validate")
+        table = evaluate(test, validation, resamples=self.params.resamples)
+        empty = fractions.empty_classes(task.labels[split.rows("train")], task.classes)
+        unseen = table["class"].isin(empty)
+        table.loc[unseen, "note"] = (table.loc[unseen, "note"] + "; one label only in training").str.removeprefix("; ")
+        return table, results.packed_classes(test, validation)
+
+    def _evaluate_masks(
+        self, learner: ImageSegmenter, task: _Task, split: fractions.Split
+    ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+        threshold = best_threshold(learner.predictions(split.rows("validate")))
+        scores = score_masks(learner.predictions(split.rows("test")), task.patients, threshold)
+        table = evaluate_masks(scores, self.params.resamples, seed=0)
+        shown = bool(task.masks.positive[split.rows("train")].any())
+        table["class"], table["note"] = task.params.label, "" if shown else "no mask in training"
+        return table, results.packed_masks(scores)
+
+
+class _Task:
+    """A task with its corpus and truth."""
+
+    def __init__(self, params: TaskParams, corpora: dict[str, PreparedCorpus]) -> None:
+        self.params, self.corpus = params, corpora[params.corpus]
+        self._splits: dict[tuple[float, int], fractions.Split] = {}
+        self.patients = self.corpus.manifest["patient_id"].astype(str).to_numpy()
+        if params.kind == "classification":
+            dataset = self.corpus.header["dataset"]
+            self.classes = params.classes or list(DATASET_CLASSES.get(dataset, self.corpus.classes))
+            self.labels = self.corpus.labels(self.classes)
+            self.positives = self.labels == 1
+            self.usable = np.flatnonzero(~np.isnan(self.labels).all(axis=1))
+        else:
+            self.classes = [params.label]
+            self.masks = Masks(self.corpus, params.truth, params.label)
+            self.positives, self.usable = self.masks.positive[:, None], self.masks.rows
+
+    @cached_property
+    def whole(self) -> fractions.Split:
+        """The split with all training labels."""
+        whole = (
+            fractions.read_split(self.params.split, self.corpus)
+            if self.params.split
+            else fractions.corpus_split(self.corpus)
+        )
+        return whole.only(self.usable)
+
+    def split(self, fraction: float, seed: int) -> fractions.Split:
+        """The split with a fraction of the training patients."""
+        if (fraction, seed) not in self._splits:
+            self._splits[fraction, seed] = fractions.take_fraction(self.whole, self.positives, fraction, seed)
+        return self._splits[fraction, seed]
+
+
+def empty_cells(grid: Grid) -> pd.DataFrame:
+    """What each fraction holds: columns task, fraction, seed, patients, images, empty (classes with one label only)."""
+    rows = []
+    for cell in dict.fromkeys(replace(cell, protocol="", weights="") for cell in grid.cells):
+        task, split = grid.tasks[cell.task], grid.split(cell)
+        train = split.table[split.table["split"] == "train"]
+        truth = task.labels if task.params.kind == "classification" else task.positives.astype(float)
+        empty = fractions.empty_classes(truth[split.rows("train")], task.classes)
+        rows.append(
+            {"task": cell.task, "fraction": cell.fraction, "seed": cell.seed, "patients": train["patient_id"].nunique(),
+             "images": len(train), "empty": ", ".join(empty)}
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def share_of(cells: list[Cell], share: str) -> list[Cell]:
+    """The cells of one machine among several, e.g. "2/4".
+
+    Raises:
+        ParameterError: not a share.
+    """
+    part, slash, parts = share.partition("/")
+    if not (slash and part.isdigit() and parts.isdigit() and 1 <= int(part) <= int(parts)):
+        raise ParameterError(f"share: {share!r} is not k/n with 1 <= k <= n, e.g. 2/4")
+    return cells[int(part) - 1 :: int(parts)]
+
+
+def main(arguments: list[str] | None = None) -> list[Run]:
+    """Run a grid, or a share of it, from a YAML or JSON file of GridParams."""
+    import yaml
+
+    parser = argparse.ArgumentParser(prog="python -m medslip_core.finetune.grid", description=main.__doc__)
+    parser.add_argument("--params", required=True, type=Path, help="names of GridParams; paths relative to the file")
+    parser.add_argument("--folder", type=Path, help="of the results (default: the folder of the file)")
+    parser.add_argument("--share", default="1/1", help="this machine's part of the cells, e.g. 2/4")
+    given = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logger.setLevel(logging.INFO)
+    base = given.params.parent
+    values = yaml.safe_load(given.params.read_text()) or {}
+    try:
+        values["corpora"] = {name: str(base / path) for name, path in values.get("corpora", {}).items()}
+        values["weights"] = {
+            name: str(base / source) if initial.is_folder(source) else source
+            for name, source in values.get("weights", {}).items()
+        }
+        for task in values.get("tasks", {}).values():
+            task |= {"split": str(base / task["split"])} if task.get("split") else {}
+        params = GridParams.from_dict(values)
+        grid = Grid(params, given.folder or base)
+        return grid.run(share_of(grid.cells, given.share))
+    except (ParameterError, fractions.SplitError, FileNotFoundError) as error:
+        parser.error(f"{given.params}: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""Parameters of fine-tuning: of one training run, and of a whole grid of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from medslip_core.augment import AugmentParams
+from medslip_core.parameters import ParameterError, Parameters, parameter
+
+PROTOCOLS = {
+    "classification": {"linear": "frozen trunk", "full": "all weights learn"},
+    "segmentation": {"frozen": "frozen encoder", "full": "all weights learn"},
+}
+"""Protocols by kind of task, and what they mean."""
+
+
+@dataclass(frozen=True)
+class FinetuneParams(Parameters):
+    """Budget and optimiser of one run. The names are those of `pretrain_params.PretrainParams` where both have them."""
+
+    epochs: int = parameter(50, "passes over the labelled images, within min_steps and max_steps", low=1)
+    min_steps: int = parameter(0, "optimiser steps at least, so that few labels get a budget too", low=0)
+    max_steps: int = parameter(0, "optimiser steps at most; 0 sets no limit", low=0)
+    batch_size: int = parameter(64, "images per optimiser step", low=1)
+    learning_rate: float = parameter(1e-4, "highest, per step", low=0, high=1)
+    warmup_learning_rate: float = parameter(1e-6, "at the first step", low=0, high=1)
+    final_learning_rate: float = parameter(1e-6, "at the last step", low=0, high=1)
+    warmup_epochs: float = parameter(0.0, "of `epochs`, linear warm-up", low=0)
+    trunk_learning_rate_scale: float = parameter(1.0, "factor of the learning rate for what was pre-trained", low=0)
+    weight_decay: float = parameter(0.02, "on matrices; none on biases and 1-d weights", low=0)
+    frozen_batch_norm: bool = parameter(False, "keep the trunk's batch-norm statistics as they are")
+    validations: int = parameter(10, "looks at the validation part, evenly over the run", low=1)
+    patience: int = parameter(3, "stop after so many validations without a better one; 0 never", low=0)
+    augment: AugmentParams = parameter(AugmentParams, "how far a training view may differ from its image")
+    precision: str = parameter("auto", "auto: bf16 on a GPU that has it, else full", choices=("auto", "no", "bf16"))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.warmup_epochs >= self.epochs:
+            raise ParameterError(f"warmup_epochs: {self.warmup_epochs} must be less than epochs ({self.epochs})")
+        if self.max_steps and self.max_steps < self.min_steps:
+            raise ParameterError(f"max_steps: {self.max_steps} is less than min_steps ({self.min_steps})")
+
+    def steps(self, per_epoch: int) -> int:
+        """Optimiser steps of a run whose epoch has `per_epoch` steps: the same for every kind of initial weights."""
+        steps = max(self.epochs * per_epoch, self.min_steps)
+        return min(steps, self.max_steps) if self.max_steps else steps
+
+
+@dataclass(frozen=True)
+class TaskParams(Parameters):
+    """What is learned on one corpus."""
+
+    kind: str = parameter("classification", "kind of task", choices=tuple(PROTOCOLS))
+    corpus: str = parameter("", "name of the corpus")
+    classes: list = parameter(list, "classification: classes of the dataset; none names all it has")
+    features: str = parameter(
+        "trunk", "classification: mean of the trunk's features, or of both streams'", choices=("trunk", "streams")
+    )
+    truth: str = parameter("masks", "segmentation: where the truth comes from", choices=("masks", "boxes"))
+    label: str = parameter("", "segmentation: a pathology (masks) or a class of the dataset (boxes)")
+    split: str = parameter("", "CSV with image_id and split; none takes the corpus's own split")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.corpus:
+            raise ParameterError("corpus: a task needs the name of its corpus")
+        if self.kind == "segmentation" and not self.label:
+            raise ParameterError("label: a segmentation needs the label whose masks or boxes are learned")
+
+
+@dataclass(frozen=True)
+class GridParams(Parameters):
+    """A grid of runs: every task x protocol x fraction x initial weights x seed."""
+
+    corpora: dict = parameter({}, "corpus -> folder of the prepared corpus")
+    weights: dict = parameter({}, "name -> random, imagenet:<source>, or the folder of a MedslipModel")
+    model: dict = parameter({}, "options of MedslipConfig; none takes those of the first folder in `weights`")
+    tasks: dict = parameter({}, "name -> TaskParams")
+    protocols: dict = parameter(
+        lambda: {kind: list(protocols) for kind, protocols in PROTOCOLS.items()}, "kind of task -> protocols"
+    )
+    fractions: list = parameter(lambda: [0.01, 0.1, 1.0], "of the training patients whose labels are used")
+    seeds: list = parameter(lambda: [0, 1, 2], "of label fraction, initial weights, order and views")
+    training: dict = parameter({}, "kind of task -> protocol -> FinetuneParams")
+    resamples: int = parameter(1000, "bootstrap resamples over test patients", low=2)
+    device: str = parameter("auto", "auto: a GPU if there is one", choices=("auto", "cpu"))
+    keep_weights: bool = parameter(False, "keep the fine-tuned weights of each run")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        problems = []
+        for name, task in self.tasks.items():
+            try:
+                TaskParams.from_dict(task)
+            except ParameterError as error:
+                problems.append(f"tasks.{name}: {error}")
+            if isinstance(task, dict) and task.get("corpus") not in self.corpora:
+                problems.append(f"tasks.{name}: corpus {task.get('corpus')!r} is none of {sorted(self.corpora)}")
+        for option in ("protocols", "training"):
+            for kind, given in getattr(self, option).items():
+                unknown = set(given) - set(PROTOCOLS.get(kind, ()))
+                if kind not in PROTOCOLS:
+                    problems.append(f"{option}: {kind!r} is no kind of task; choose from {list(PROTOCOLS)}")
+                elif unknown:
+                    problems.append(f"{option}.{kind}: no {sorted(unknown)}; choose from {list(PROTOCOLS[kind])}")
+        for kind, by_protocol in self.training.items():
+            for protocol, given in by_protocol.items():
+                try:
+                    FinetuneParams.from_dict(given)
+                except ParameterError as error:
+                    problems.append(f"training.{kind}.{protocol}: {error}")
+        if not all(isinstance(f, int | float) and 0 < f <= 1 for f in self.fractions):
+            problems.append(f"fractions: {self.fractions!r} are not all in (0, 1]")
+        if not all(type(seed) is int and seed >= 0 for seed in self.seeds):
+            problems.append(f"seeds: {self.seeds!r} are not all whole numbers from 0 upwards")
+        if problems:
+            raise ParameterError("; ".join(problems))
+
+    def task(self, name: str) -> TaskParams:
+        """The parameters of a task."""
+        return TaskParams.from_dict(self.tasks[name])
+
+    def run(self, kind: str, protocol: str) -> FinetuneParams:
+        """The parameters of a run of this kind and protocol."""
+        return FinetuneParams.from_dict(self.training.get(kind, {}).get(protocol, {}))
