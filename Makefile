@@ -81,7 +81,7 @@ lock: $(ENV)  ## Pin every dependency of pyproject.toml anew in requirements.loc
 	$(PY) -m pip install --quiet pip-tools==7.6.2
 	$(PY) -m piptools compile --quiet --upgrade --allow-unsafe --strip-extras --no-header --no-emit-options \
 	    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
-	    --extra data --extra book --extra demo --extra dev --output-file requirements.lock pyproject.toml
+	    --extra data --extra cluster --extra book --extra demo --extra dev --output-file requirements.lock pyproject.toml
 
 clean:  ## Remove the runs, data and book of PROFILE
 	rm -rf $(RUNS) data/$(PROFILE) _build/$(PROFILE)
