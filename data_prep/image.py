@@ -1,8 +1,8 @@
 """Any image file to 8-bit grey levels, air dark and bone bright: the one path for every dataset.
 
-1. The file is recognised by its content. Empty files, Git LFS pointers, and images whose header announces more than
-   MAX_PIXELS are refused before decoding; a truncated one is refused, never filled up.
-2. DICOM: bits above BitsStored are dropped (with sign), the modality LUT or rescale is applied, then the first VOI LUT
+1. The file is recognised by its content. Empty files, Git LFS pointers, files above MAX_BYTES, and images whose header
+   announces more than MAX_PIXELS are refused before decoding; a truncated one is refused, never filled up.
+2. DICOM: bits outside BitsStored are dropped (with sign), the modality LUT or rescale is applied, then the first VOI LUT
    or window; MONOCHROME1 is inverted; pixel padding becomes black. Several frames are refused.
 3. PNG, JPEG and the like: 1-bit becomes 0 and 255, palette and colour become luma, transparency is laid on black, the
    EXIF orientation is applied.
@@ -31,11 +31,30 @@ if TYPE_CHECKING:
 MAX_PIXELS = 64 * 1024 * 1024
 """Largest image that is decoded: several times the largest chest radiograph, far below a decompression bomb."""
 
+MAX_BYTES = 4 * MAX_PIXELS
+"""Largest file that is opened, and largest image in stored bytes: 32 bits a pixel, or 16-bit colour of half the size."""
+
+FORMATS = ("PNG", "JPEG", "JPEG2000", "TIFF", "BMP", "GIF", "WEBP")
+"""What Pillow may take a file for. It knows others, and for some of them starts other programs."""
+
 DEFLATED = ("1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.8.1")
 """Transfer syntaxes whose whole data set is compressed: its size is not known before it is unpacked."""
 
+PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
+"""TIFF's tag of the photometric interpretation, and its value for images that are stored inverted."""
+
+RLE_LOSSLESS = "1.2.840.10008.1.2.5"
+COMPRESSED = (RLE_LOSSLESS, "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
+"""Transfer syntaxes whose frame has a size of its own: RLE, JPEG baseline, JPEG 2000 lossless and not."""
+
 LFS_POINTER = b"version https://git-lfs"
 AGAIN = "Download the file again."
+SMALLER = "Resize it first if it is a radiograph."
+
+VIEWS = frozenset(
+    "AP PA LL RL LLD RLD LLO RLO LPO RPO LAO RAO LAT LATERAL AXIAL LORDOTIC OBLIQUE SUPINE ERECT XTABLE SWIMMERS".split()
+)
+"""Words that a DICOM ViewPosition may consist of; other text, which may be anything, does not leave this file."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +78,10 @@ def read_grey(path: Path) -> GreyImage:
         UnreadableImage: with path, reason and remedy, whatever is wrong with the file.
     """
     try:
+        if not path.is_file() and path.exists():
+            raise UnreadableImage(path, "is a folder or a device, not a file", "Put the image itself there.")
+        if path.stat().st_size > MAX_BYTES:
+            raise UnreadableImage(path, f"{path.stat().st_size} bytes long, over the limit of {MAX_BYTES}", SMALLER)
         content = path.read_bytes()
     except OSError as error:
         raise UnreadableImage(path, f"cannot be opened ({error.strerror})", "Check the path and its rights.") from error
@@ -69,21 +92,21 @@ def read_grey(path: Path) -> GreyImage:
     is_dicom = content[128:132] == b"DICM" or path.suffix.lower() in (".dcm", ".dicom")
     decode = _decode_dicom if is_dicom else _decode_picture
     try:
-        return decode(content, path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # decoders warn of each value that breaks a standard, quoting it
+            return decode(content, path)
     except UnreadableImage:
         raise
     except Exception as error:  # decoders raise a dozen types, RecursionError and MemoryError among them
-        reason = f"truncated or damaged ({type(error).__name__}: {str(error)[:120]})"
-        raise UnreadableImage(path, reason, AGAIN) from error
+        said = "" if is_dicom else f": {str(error)[:120]}"  # a DICOM error may quote the header, names in it
+        raise UnreadableImage(path, f"truncated or damaged ({type(error).__name__}{said})", AGAIN) from error
 
 
 def _decode_picture(content: bytes, path: Path) -> GreyImage:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit follows
-        try:
-            image = Image.open(io.BytesIO(content))
-        except Image.DecompressionBombError as error:
-            raise UnreadableImage(path, f"too large ({error})", "Resize it first if it is a radiograph.") from error
+    try:
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
+    except Image.DecompressionBombError as error:
+        raise UnreadableImage(path, f"too large ({error})", SMALLER) from error
     _check_size(image.width, image.height, path)
     if getattr(image, "n_frames", 1) > 1:
         raise UnreadableImage(path, f"holds {image.n_frames} frames", "Save the radiograph as one frame.")
@@ -97,6 +120,8 @@ def _decode_picture(content: bytes, path: Path) -> GreyImage:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
     if image.mode.startswith("I") or image.mode == "F":
         pixels = _spread(np.asarray(image))
+        if image.format == "TIFF" and image.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO:
+            pixels = 255 - pixels  # Pillow does so for 8 bits only
     else:
         pixels = np.asarray(image if image.mode == "L" else image.convert("L"))
     return GreyImage(np.ascontiguousarray(_upright(pixels, orientation)))
@@ -116,21 +141,22 @@ def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
 def _decode_dicom(content: bytes, path: Path) -> GreyImage:
     import pydicom  # only where DICOM is read: it is slow to import
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # on values that break the standard, each time they are read
-        has_preamble = content[128:132] == b"DICM"
-        if has_preamble and pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID") in DEFLATED:
-            raise UnreadableImage(path, "deflated DICOM", "Rewrite it uncompressed, for example with `dcmconv +te`.")
-        dataset = pydicom.dcmread(io.BytesIO(content), force=True)
-        _check_dicom(dataset, path)
-        pixels = _window(dataset, path)
-        return GreyImage(
-            pixels,
-            view=str(dataset.get("ViewPosition", "") or "").strip() or None,
-            age_years=parse_age(str(dataset.get("PatientAge", "") or "")),
-            sex=sex if (sex := str(dataset.get("PatientSex", "") or "").strip().upper()) in ("M", "F") else None,
-            patient_digest=_digest(str(dataset.get("PatientID", "") or "").strip()),
-        )
+    syntax = pydicom.filereader.read_partial(io.BytesIO(content), lambda tag, *_: True, force=True).file_meta.get(
+        "TransferSyntaxUID"
+    )
+    if syntax in DEFLATED:
+        raise UnreadableImage(path, "deflated DICOM", "Rewrite it uncompressed, for example with `dcmconv +te`.")
+    dataset = pydicom.dcmread(io.BytesIO(content), force=True)
+    _check_dicom(dataset, path)
+    pixels = _window(dataset, path)
+    view = str(dataset.get("ViewPosition", "") or "").strip()
+    return GreyImage(
+        pixels,
+        view=view if view and VIEWS.issuperset(view.upper().split()) else None,
+        age_years=parse_age(str(dataset.get("PatientAge", "") or "")),
+        sex=sex if (sex := str(dataset.get("PatientSex", "") or "").strip().upper()) in ("M", "F") else None,
+        patient_digest=_digest(str(dataset.get("PatientID", "") or "").strip()),
+    )
 
 
 def _check_dicom(dataset: "pydicom.Dataset", path: Path) -> None:
@@ -142,7 +168,28 @@ def _check_dicom(dataset: "pydicom.Dataset", path: Path) -> None:
     frames = int(dataset.get("NumberOfFrames") or 1)
     if frames > 1:
         raise UnreadableImage(path, f"holds {frames} frames", "Save the radiograph as one frame.")
-    _check_size(int(dataset.Columns), int(dataset.Rows), path)
+    width, height = int(dataset.Columns), int(dataset.Rows)
+    _check_size(width, height, path)
+    size = width * height * int(dataset.get("SamplesPerPixel") or 1) * math.ceil(int(dataset.BitsAllocated) / 8)
+    if size > MAX_BYTES:
+        raise UnreadableImage(path, f"its header says {size} bytes of pixels, over the limit of {MAX_BYTES}", SMALLER)
+    if dataset.file_meta.get("TransferSyntaxUID") in COMPRESSED:
+        _check_frame(dataset, size, path)
+
+
+def _check_frame(dataset: "pydicom.Dataset", size: int, path: Path) -> None:
+    """Compares a compressed frame with the DICOM header, which its own size need not follow."""
+    from pydicom.encaps import get_frame
+
+    frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
+    if dataset.file_meta.TransferSyntaxUID == RLE_LOSSLESS:
+        if len(frame) > 2 * size + 64:  # at worst RLE adds a byte to 128, and 64 of header
+            raise UnreadableImage(path, f"RLE of {len(frame)} bytes for {size} bytes of pixels", AGAIN)
+        return
+    width, height = Image.open(io.BytesIO(frame), formats=("JPEG", "JPEG2000")).size
+    if (width, height) != (dataset.Columns, dataset.Rows):
+        said = f"its header says {dataset.Columns} x {dataset.Rows} pixels, the image in it {width} x {height}"
+        raise UnreadableImage(path, said, AGAIN)
 
 
 def _check_size(width_px: int, height_px: int, path: Path) -> None:
@@ -150,7 +197,7 @@ def _check_size(width_px: int, height_px: int, path: Path) -> None:
         raise UnreadableImage(path, f"its header says {width_px} x {height_px} pixels", AGAIN)
     if width_px * height_px > MAX_PIXELS:
         reason = f"its header says {width_px} x {height_px} pixels, over the limit of {MAX_PIXELS}"
-        raise UnreadableImage(path, reason, "Resize it first if it is a radiograph.")
+        raise UnreadableImage(path, reason, SMALLER)
 
 
 def _window(dataset: "pydicom.Dataset", path: Path) -> np.ndarray:
@@ -158,6 +205,7 @@ def _window(dataset: "pydicom.Dataset", path: Path) -> np.ndarray:
     from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi
 
     photometric = str(dataset.get("PhotometricInterpretation", "MONOCHROME2"))
+    dataset.pixel_array_options(correct_unused_bits=False)  # pydicom takes HighBit for BitsStored - 1
     stored = dataset.pixel_array
     if photometric == "PALETTE COLOR":
         colour = apply_color_lut(stored, dataset)
@@ -167,11 +215,14 @@ def _window(dataset: "pydicom.Dataset", path: Path) -> np.ndarray:
     if not photometric.startswith("MONOCHROME"):
         raise UnreadableImage(path, f"photometric interpretation {photometric!r}", "Save it as MONOCHROME2.")
 
-    unused_bits = stored.dtype.itemsize * 8 - int(dataset.get("BitsStored") or dataset.BitsAllocated)
+    bits = stored.dtype.itemsize * 8
+    bits_stored = int(dataset.get("BitsStored") or dataset.BitsAllocated)
+    unused_bits = bits - bits_stored
     if unused_bits > 0:
-        stored = (stored << unused_bits) >> unused_bits  # the dtype's sign decides what comes in from the left
+        above = min(bits - 1 - int(dataset.get("HighBit") or bits_stored - 1), unused_bits)
+        stored = (stored << above) >> unused_bits  # the dtype's sign decides what comes in from the left
     padding = dataset.get("PixelPaddingValue")
-    padded = None if padding is None else stored == padding
+    padded = None if padding is None else _between(stored, padding, dataset.get("PixelPaddingRangeLimit", padding))
     values = apply_modality_lut(stored, dataset)
     window = _first_window(dataset)
     if dataset.get("VOILUTSequence"):
@@ -179,7 +230,7 @@ def _window(dataset: "pydicom.Dataset", path: Path) -> np.ndarray:
         pixels = _to_uint8(apply_voi(values.astype(np.int64), dataset) / (2**bits - 1))
     elif window is not None:
         pixels = _to_uint8(_through_window(values.astype(np.float32), *window))
-    elif values is stored and stored.dtype == np.uint8:
+    elif values is stored and stored.dtype == np.uint8 and bits_stored == 8:
         pixels = stored
     else:
         pixels = _spread(values, ignore=padded)
@@ -188,6 +239,10 @@ def _window(dataset: "pydicom.Dataset", path: Path) -> np.ndarray:
     if padded is not None:
         pixels = np.where(padded, np.uint8(0), pixels)
     return np.ascontiguousarray(pixels)
+
+
+def _between(stored: np.ndarray, one: int, other: int) -> np.ndarray:
+    return stored == one if one == other else (stored >= min(one, other)) & (stored <= max(one, other))
 
 
 def _first_window(dataset: "pydicom.Dataset") -> tuple[float, float, str] | None:
@@ -216,10 +271,15 @@ def _to_uint8(share: np.ndarray) -> np.ndarray:
 
 def _spread(values: np.ndarray, ignore: np.ndarray | None = None) -> np.ndarray:
     """Minimum … maximum -> 0..255, leaving out the pixels of `ignore`; a constant image becomes black."""
-    values = values.astype(np.float64)
     counted = values if ignore is None or ignore.all() else values[~ignore]
-    lowest, highest = counted.min(), counted.max()
-    return _to_uint8((values - lowest) / (highest - lowest)) if highest > lowest else np.zeros(values.shape, np.uint8)
+    lowest, highest = float(counted.min()), float(counted.max())
+    if not math.isfinite(highest - lowest):
+        raise ValueError("pixel values that are not finite")
+    if highest <= lowest:
+        return np.zeros(values.shape, np.uint8)
+    levels = np.subtract(values, lowest, dtype=np.float32 if values.dtype.itemsize <= 2 else np.float64)
+    levels *= 255 / (highest - lowest)  # in place: the largest images would need gigabytes otherwise
+    return np.rint(np.clip(levels, 0, 255, out=levels), out=levels).astype(np.uint8)
 
 
 def _luma(colour: np.ndarray) -> np.ndarray:
