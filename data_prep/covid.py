@@ -61,7 +61,7 @@ def read(root: Path, frontal_only: bool = True) -> Studies:
     classes = sorted({name for text in table["finding"] for name in _findings(text)})
     masks = _masks(find_table(root, "masks.csv", required=False), root / "masks")
     there = table["filename"].map(lambda name: (root / "images" / name).is_file())
-    report_absent(int((~there).sum()), len(table), path, root / "images")
+    report_absent(table.loc[~there, "filename"].tolist(), len(table), path, root / "images")
     table = table[there]
 
     def studies() -> Iterator[Study]:

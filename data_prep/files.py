@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from data_prep.errors import DataError
@@ -35,14 +36,15 @@ def index_images(root: Path) -> dict[str, Path]:
     return found
 
 
-def report_absent(absent: int, total: int, table: Path, root: Path) -> None:
-    """Logs how many images a table names that are not below root.
+def report_absent(absent: Sequence[str], total: int, table: Path, root: Path) -> None:
+    """Logs how many images a table names that are not below root; the record's attribute `absent` names them.
 
     Raises:
         DataError: none of them is there.
     """
-    if absent and absent == total:
+    if absent and len(absent) == total:
         problem = f"none of its {total} images lies below {root}"
         raise DataError(table, problem, "Point root at the folder that holds the images.")
     if absent:
-        logger.warning("%s: %d of its %d images are not below %s and are left out", table.name, absent, total, root)
+        message = "%s: %d of its %d images are not below %s and are left out"
+        logger.warning(message, table.name, len(absent), total, root, extra={"absent": absent})

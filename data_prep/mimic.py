@@ -72,7 +72,7 @@ def read(
         raise DataError(metadata_path, f"no image with view {views}", "Name the views to read: views=….")
     paths = {row.dicom_id: _study_folder(row, root / "files") / f"{row.dicom_id}.jpg" for row in images.itertuples()}
     there = images["dicom_id"].map(lambda dicom_id: paths[dicom_id].is_file())
-    report_absent(int((~there).sum()), len(images), metadata_path, root / "files")
+    report_absent(images.loc[~there, "dicom_id"].tolist(), len(images), metadata_path, root / "files")
     images = images[there]
     reports = Path(reports) if reports is not None else _find_reports(root, images)
 

@@ -44,7 +44,7 @@ def read(root: Path, tables: str | Path | None = None) -> Studies:
     patients = _patients(find_table(folder, "nih_image_index.csv", required=False))
     files = index_images(root)
     there = [image for image in targets if image in files]
-    report_absent(len(targets) - len(there), len(targets), path, root)
+    report_absent([image for image in targets if image not in files], len(targets), path, root)
 
     def studies() -> Iterator[Study]:
         for image in there:

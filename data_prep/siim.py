@@ -42,7 +42,7 @@ def read(root: Path, tables: str | Path | None = None) -> Studies:
         annotations.setdefault(image, []).append((text.strip() if isinstance(text, str) else "", row))
     files = index_images(root)
     there = [image for image in annotations if image in files]
-    report_absent(len(annotations) - len(there), len(annotations), path, root)
+    report_absent([image for image in annotations if image not in files], len(annotations), path, root)
 
     def studies() -> Iterator[Study]:
         for image in there:
