@@ -110,8 +110,8 @@ def _prepare_study(study: Study, recipe: Recipe) -> Prepared:
         pixels=geometry.image(grey.pixels).tobytes(),
         report=study.report,
         triplets=_triplets(study, recipe),
-        boxes=[_box(box, study, geometry) for box in study.boxes],
-        masks=_masks(study, geometry, recipe) if recipe.masks else [],
+        boxes=[move_box(box, study, geometry) for box in study.boxes],
+        masks=unite_masks(study, geometry, recipe) if recipe.masks else [],
     )
 
 
@@ -131,7 +131,12 @@ def _triplets(study: Study, recipe: Recipe) -> list[tuple[int, int, int, str, in
     return [(ANATOMY_INDEX[anatomy], PATHOLOGY_INDEX[pathology], *rest) for anatomy, pathology, *rest in triplets]
 
 
-def _box(box: Box, study: Study, geometry: Geometry) -> tuple[str, float, float, float, float]:
+def move_box(box: Box, study: Study, geometry: Geometry) -> tuple[str, float, float, float, float]:
+    """A box in the corpus's frame: label, x, y, width, height.
+
+    Raises:
+        RecordError: not a box, or one that lies outside its image.
+    """
     frame_width, frame_height = study.box_frame_px or (geometry.width_px, geometry.height_px)
     numbers = (box.x, box.y, box.width, box.height)
     right, bottom = box.x + box.width, box.y + box.height
@@ -148,8 +153,12 @@ def _box(box: Box, study: Study, geometry: Geometry) -> tuple[str, float, float,
     return box.label, *moved
 
 
-def _masks(study: Study, geometry: Geometry, recipe: Recipe) -> list[tuple[str, str, bytes]]:
-    """Every mask in the corpus's frame, those of one kind and name united."""
+def unite_masks(study: Study, geometry: Geometry, recipe: Recipe) -> list[tuple[str, str, bytes]]:
+    """Every mask in the corpus's frame, those of one kind and name united: kind, label, packed bits.
+
+    Raises:
+        RecordError: a mask that cannot be read, or that has another shape than its image.
+    """
     united: dict[tuple[str, str], np.ndarray] = {}
     given = [(source.kind, source.label, source.load()) for source in study.masks]
     if recipe.truth is not None:
