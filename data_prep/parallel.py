@@ -5,7 +5,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor, wait
 from typing import TypeVar
 
 import cv2
@@ -73,6 +73,7 @@ def _first(waiting: deque, work: Callable, lost: Callable, workers: "_Cores | _C
         return future.result()
     except workers.deaths:
         workers.restart()
+    wait([future for _, future in waiting])  # so that no other work takes down the worker of an innocent item
     results = []
     for item in chunk:
         try:

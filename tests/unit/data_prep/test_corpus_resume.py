@@ -1,0 +1,169 @@
+"""A preparation that was stopped anywhere is taken up there: nothing twice, nothing half, nothing of what changed."""
+
+import hashlib
+import os
+import shutil
+
+import pytest
+
+from data_prep import corpus, record, writer
+from data_prep.corpus import prepare
+from data_prep.errors import DataError
+from medslip_core.corpus import PreparedCorpus
+
+SIZE_PX = 32
+
+
+def digests(folder):
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch):
+    for module in (corpus, writer):
+        monkeypatch.setattr(module, "CHUNK", 2)
+
+
+class Stop(Exception):
+    """Not an error of the data: as good as a kill, but in this process."""
+
+
+@pytest.fixture
+def seen(monkeypatch) -> list[str]:
+    """The images that are read from here on."""
+    images: list[str] = []
+    read_grey = record.read_grey
+
+    def noting(path):
+        images.append(path.stem)
+        return read_grey(path)
+
+    monkeypatch.setattr(record, "read_grey", noting)
+    return images
+
+
+@pytest.fixture
+def stopped(nih_layout, tmp_path, monkeypatch):
+    """A work folder with two of four chunks, and the corpus that an undisturbed run gives."""
+    clean = digests(prepare("nih", nih_layout, tmp_path / "clean", SIZE_PX, processes=1))
+    finish = writer.CorpusWriter.add
+
+    def add(self, chunk, results):
+        if self.count == 4:
+            raise Stop
+        finish(self, chunk, results)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writer.CorpusWriter, "add", add)
+        with pytest.raises(Stop):
+            prepare("nih", nih_layout, tmp_path / "out", SIZE_PX, processes=1)
+    assert not (tmp_path / "out").exists()
+    return tmp_path / ".out.partial", clean
+
+
+def finished(root, tmp_path, **options):
+    out = prepare("nih", root, tmp_path / "out", SIZE_PX, processes=1, **options)
+    assert not (tmp_path / ".out.partial").exists()
+    return digests(out)
+
+
+def test_only_what_is_left_is_prepared(nih_layout, tmp_path, stopped, seen):
+    assert finished(nih_layout, tmp_path) == stopped[1]
+    assert seen == ["00000004_000", "00000005_000", "00000006_000"]
+
+
+@pytest.mark.parametrize("name", ["journal.jsonl", "corpus/images.u8", "corpus/masks.bits"])
+@pytest.mark.parametrize("fault", ["more", "less", "flipped", "empty"])
+def test_whatever_became_of_the_work_folder(nih_layout, tmp_path, stopped, name, fault):
+    folder, clean = stopped
+    content = bytearray((folder / name).read_bytes())
+    if fault == "more":
+        content += b"half a rec"
+    elif fault == "less":
+        del content[-10:]
+    elif fault == "empty":
+        content.clear()
+    elif content:
+        content[len(content) * 2 // 3] ^= 4
+    (folder / name).write_bytes(content)
+    assert finished(nih_layout, tmp_path) == clean
+
+
+def test_every_length_of_the_journal(nih_layout, tmp_path, stopped):
+    folder, clean = stopped
+    kept = tmp_path / "kept"
+    shutil.move(folder, kept)
+    length = (kept / "journal.jsonl").stat().st_size
+    for end in range(0, length, length // 20):
+        shutil.copytree(kept, folder)
+        os.truncate(folder / "journal.jsonl", end)
+        assert finished(nih_layout, tmp_path) == clean
+
+
+def test_an_image_that_changed_is_read_again(nih_layout, tmp_path, stopped, seen):
+    path = nih_layout / "images_001" / "images" / "00000002_000.png"  # of the second chunk
+    shutil.copy(nih_layout / "images_002" / "images" / "00000003_000.png", path)
+    changed = finished(nih_layout, tmp_path)
+    assert seen[:2] == ["00000002_000", "00000003_000"] and len(seen) == 5
+    shutil.rmtree(tmp_path / "out")
+    assert changed == finished(nih_layout, tmp_path) != stopped[1]
+
+
+def test_a_label_that_changed_is_written(nih_layout, tmp_path, stopped, seen):
+    table = nih_layout / "Data_Entry_2017_v2020.csv"
+    table.write_text(table.read_text().replace("Effusion|Infiltration", "Edema"))
+    finished(nih_layout, tmp_path)
+    assert len(seen) == 7
+    labels = PreparedCorpus.open(tmp_path / "out").labels(["Edema", "Effusion"])
+    assert labels[0].tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("options", [{"fit": "squash"}, {"seed": 1}, {"limit": 6}, {"shares": (0.5, 0.2, 0.3)}])
+def test_another_question_starts_afresh(nih_layout, tmp_path, stopped, seen, options):
+    finished(nih_layout, tmp_path, **options)
+    assert len(seen) == options.get("limit", 7)
+
+
+def test_other_code_starts_afresh(nih_layout, tmp_path, stopped, seen, monkeypatch):
+    monkeypatch.setattr(corpus, "_code", lambda: "another")
+    assert finished(nih_layout, tmp_path) == stopped[1] and len(seen) == 7
+
+
+def test_records_set_aside_before_the_stop_still_count(nih_layout, tmp_path, monkeypatch):
+    for name in ("001/images/00000001_000", "002/images/00000005_000"):
+        (nih_layout / f"images_{name}.png").write_bytes(b"")
+    with pytest.raises(DataError, match="1 of 7 records cannot be used, more than the share of 0.1"):
+        prepare("nih", nih_layout, tmp_path / "out", SIZE_PX, max_set_aside=0.1, processes=1)
+    with pytest.raises(DataError, match="2 of 7 records .* share of 0.2.*00000001_000.*00000005_000"):
+        prepare("nih", nih_layout, tmp_path / "out", SIZE_PX, max_set_aside=0.2, processes=1)
+    out = prepare("nih", nih_layout, tmp_path / "out", SIZE_PX, max_set_aside=0.3, processes=1)
+    assert PreparedCorpus.open(out).header["set_aside"] == 2
+    assert len((out / "set_aside.csv").read_text().splitlines()) == 3
+
+
+def test_two_runs_do_not_write_at_once(nih_layout, tmp_path):
+    asked = {}
+    with writer.CorpusWriter(tmp_path / ".out.partial", asked, 0, (1, 0, 0)):
+        with pytest.raises(DataError, match="another run is writing here. Wait for it"):
+            prepare("nih", nih_layout, tmp_path / "out", SIZE_PX)
+
+
+def test_an_error_nobody_thought_of_sets_its_record_aside_without_quoting_it(nih_layout, tmp_path, monkeypatch):
+    read_grey = record.read_grey
+
+    def breaking(path):
+        if path.stem == "00000003_000":
+            raise KeyError("SECRET^PATIENT")
+        return read_grey(path)
+
+    monkeypatch.setattr(record, "read_grey", breaking)
+    out = prepare("nih", nih_layout, tmp_path / "out", SIZE_PX, max_set_aside=0.2, processes=1)
+    said = (out / "set_aside.csv").read_text()
+    assert "00000003_000.png: KeyError in test_corpus_resume.py line" in said and "SECRET" not in said
+
+
+def test_many_row_groups_are_one_table(nih_layout, tmp_path, monkeypatch):
+    whole = PreparedCorpus.open(prepare("nih", nih_layout, tmp_path / "whole", SIZE_PX, processes=1))
+    monkeypatch.setattr(writer, "ROWS_PER_GROUP", 3)
+    parts = PreparedCorpus.open(prepare("nih", nih_layout, tmp_path / "parts", SIZE_PX, processes=1))
+    assert parts.manifest.equals(whole.manifest) and parts.boxes(0).equals(whole.boxes(0))

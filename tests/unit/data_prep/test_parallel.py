@@ -1,0 +1,83 @@
+"""Work in other processes: in order, a bounded number ahead, and nothing lost when a worker dies."""
+
+import os
+import signal
+
+import pytest
+
+from data_prep.errors import DataError
+from data_prep.parallel import AHEAD, in_order
+
+
+def double_or_die(chunk: list[int]) -> list[int]:
+    if 13 in chunk:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return [2 * number for number in chunk]
+
+
+def lost(number: int) -> str:
+    return f"lost {number}"
+
+
+def chunks(count: int) -> list[list[int]]:
+    return [[3 * start, 3 * start + 1, 3 * start + 2] for start in range(count)]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_results_come_in_order_and_only_so_many_ahead(processes):
+    taken = []
+
+    def given():
+        for chunk in chunks(20):
+            taken.append(chunk)
+            yield chunk
+
+    for number, results in enumerate(in_order(double, lost, given(), processes)):
+        assert results == [6 * number, 6 * number + 2, 6 * number + 4]
+        assert len(taken) - number <= AHEAD * processes + 1
+    assert number == 19
+
+
+def double(chunk: list[int]) -> list[int]:
+    return [2 * number for number in chunk]
+
+
+def test_only_the_item_that_kills_its_worker_is_lost():
+    results = [result for chunk in in_order(double_or_die, lost, chunks(9), 2) for result in chunk]
+    assert results == [*range(0, 26, 2), "lost 13", *range(28, 54, 2)]
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed")
+    once = {"distributed.scheduler.allowed-failures": 0}  # a chunk that killed a worker is not tried on three more
+    with (
+        pytest.importorskip("dask").config.set(once),
+        distributed.LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None) as local,
+    ):
+        yield local.scheduler_address
+
+
+def test_a_dask_cluster_gives_the_same_corpus(cluster, nih_layout, tmp_path, monkeypatch):
+    from data_prep import corpus, writer
+
+    for module in (corpus, writer):
+        monkeypatch.setattr(module, "CHUNK", 2)
+    (nih_layout / "images_001" / "images" / "00000002_000.png").write_bytes(b"")
+    options = {"image_size_px": 32, "max_set_aside": 0.2}
+    alone = corpus.prepare("nih", nih_layout, tmp_path / "alone", processes=1, **options)
+    together = corpus.prepare("nih", nih_layout, tmp_path / "together", cluster=cluster, **options)
+    assert sorted(path.name for path in together.iterdir()) == sorted(path.name for path in alone.iterdir())
+    assert all((together / path.name).read_bytes() == path.read_bytes() for path in alone.iterdir())
+
+
+def test_only_the_item_that_kills_its_worker_is_lost_on_a_cluster(cluster):
+    results = [result for chunk in in_order(double_or_die, lost, chunks(6), 1, cluster) for result in chunk]
+    assert results == [*range(0, 26, 2), "lost 13", *range(28, 36, 2)]
+
+
+def test_no_cluster_there(nih_layout, tmp_path, monkeypatch):
+    pytest.importorskip("distributed", reason="dask.distributed is not installed")
+    monkeypatch.setattr("data_prep.parallel.CLUSTER_TIMEOUT_S", 1)
+    with pytest.raises(DataError, match="cluster tcp://127.0.0.1:1: no Dask scheduler answers .*. Start it with"):
+        list(in_order(double, lost, chunks(2), 1, "tcp://127.0.0.1:1"))
