@@ -5,6 +5,7 @@ Examples:
     python -m data_prep prepare nih images corpora/nih --image-size-px 224 --option tables=torchxrayvision
     python -m data_prep prepare mimic /mnt/mimic /mnt/corpus --image-size-px 224 --cluster tcp://head:8786
     python -m data_prep verify corpora/nih
+    python -m data_prep check nih data/nih --quick --out findings/nih
 """
 
 import argparse
@@ -14,6 +15,7 @@ import sys
 from pathlib import Path
 
 from data_prep import READERS
+from data_prep.check.command import add_check
 from data_prep.corpus import prepare
 from data_prep.errors import DataError
 from medslip_core.corpus import CorpusError, PreparedCorpus
@@ -37,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True)
     _add_prepare(commands)
     _add_verify(commands)
+    add_check(commands, _option)
     return parser
 
 

@@ -75,7 +75,7 @@ def prepare(
         DataError: the dataset cannot be used, or too many of its records cannot.
     """
     root, out, truth = Path(root), Path(out), Path(truth) if truth is not None else None
-    reader = _reader(dataset, reader_options)
+    reader = find_reader(dataset, reader_options)
     if out.exists() and not (out / HEADER).is_file() and not (out.is_dir() and not any(out.iterdir())):
         raise DataError(out, "is there already and is no prepared corpus", "Name another folder, or remove this one.")
     Geometry(1, 1, image_size_px, fit)  # says at once if size or fit is wrong
@@ -140,8 +140,12 @@ def _lost(study: Study, recipe: Recipe) -> SetAside:
     return set_aside(study, recipe, f"{study.image_path}: {problem}. Convert the file, or give a worker more memory.")
 
 
-def _reader(dataset: str, options: dict[str, object]):
-    """The dataset's reader, its options' names checked."""
+def find_reader(dataset: str, options: dict[str, object]):
+    """The dataset's reader.
+
+    Raises:
+        DataError: no such dataset, or an option that its reader does not know.
+    """
     if dataset not in READERS:
         raise DataError(f"dataset {dataset!r}", "no reader of this name", f"Use one of {', '.join(READERS)}.")
     known = list(inspect.signature(READERS[dataset]).parameters)[1:]

@@ -1,0 +1,78 @@
+"""What lies below a dataset's root, and which of it nothing asks for."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from data_prep.check.columns import lines_of, tables_of
+from data_prep.check.finding import NOTE, WARNING, Finding
+from data_prep.files import IMAGE_SUFFIXES
+
+ARCHIVES = (".tar", ".tgz", ".tar.gz", ".zip", ".7z")
+UNFINISHED = (".part", ".partial", ".crdownload", ".download", ".tmp", ".aria2")
+LISTED_IN = (".csv", ".csv.gz", ".csv.zip", ".xml", ".txt")
+BETWEEN_NAMES = re.compile(r"""\s*[\t\r\n,;|"'<>=/\\]+\s*""")
+
+
+@dataclass
+class Folder:
+    """The files below a root. images: path below the root -> its name without suffix."""
+
+    root: Path
+    suffixes: Counter = field(default_factory=Counter)
+    images: dict[str, str] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    lists: list[Path] = field(default_factory=list)  # tables that may name images
+
+
+def scan(root: Path) -> Folder:
+    """Walks through a folder; no file is opened, links to folders are not followed."""
+    found = Folder(root)
+    for place, folders, names in os.walk(root):
+        folders.sort()
+        for name in sorted(names):
+            path = Path(place, name)
+            below = path.relative_to(root).as_posix()
+            stem, suffix = os.path.splitext(name)
+            found.suffixes[suffix.lower()] += 1
+            if suffix.lower() in IMAGE_SUFFIXES:
+                found.images[below] = stem
+            elif name.lower().endswith(UNFINISHED):
+                problem = "a download that did not end"
+                found.findings.append(Finding(WARNING, "unfinished download", below, problem, "Download it again."))
+            elif name.lower().endswith(LISTED_IN) and (place == str(root) or suffix.lower() == ".xml"):
+                found.lists.append(path)
+            elif name.lower().endswith(ARCHIVES):
+                problem = "an archive, which is not looked into"
+                found.findings.append(Finding(NOTE, "archive", below, problem, "Unpack it, if that is not done yet."))
+    return found
+
+
+def extra_images(folder: Folder, read: Iterable[str], dataset: str, tables: Path) -> list[Finding]:
+    """Image files that no study was made of: those that a table names were left out, the others are strangers.
+
+    Args:
+        folder: what lies there.
+        read: paths below the root of the images that studies were made of.
+        dataset: a name in `READERS`.
+        tables: folder of the dataset's tables, if not the root.
+    """
+    left = {path: folder.images[path] for path in folder.images.keys() - set(read)}
+    names = {name for path, stem in left.items() for name in (stem, Path(path).name)}
+    lists = dict.fromkeys([*folder.lists, *(path for path, _ in tables_of(dataset, tables))])
+    named: set[str] = set()
+    for path in lists if names else ():
+        for line in lines_of(path):
+            named.update(names.intersection(BETWEEN_NAMES.split(line)))
+    findings = []
+    for path, stem in sorted(left.items()):
+        if stem in named or Path(path).name in named:
+            problem = "named by a table, and left out by the reader or its options"
+            findings.append(Finding(NOTE, "image left out", path, problem))
+        else:
+            problem = "no table names this image"
+            findings.append(Finding(WARNING, "extra image", path, problem, "It is not used; complete the table."))
+    return findings
