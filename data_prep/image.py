@@ -2,8 +2,8 @@
 
 1. The file is recognised by its content. Empty files, Git LFS pointers, files above MAX_BYTES, and images whose header
    announces more than MAX_PIXELS are refused before decoding; a truncated one is refused, never filled up.
-2. DICOM: bits outside BitsStored are dropped (with sign), the modality LUT or rescale is applied, then the first VOI LUT
-   or window; MONOCHROME1 is inverted; pixel padding becomes black. Several frames are refused.
+2. DICOM: bits outside BitsStored are dropped (with sign), the modality LUT or rescale is applied, then the first VOI
+   LUT or window; MONOCHROME1 is inverted; pixel padding becomes black. Several frames are refused.
 3. PNG, JPEG and the like: 1-bit becomes 0 and 255, palette and colour become luma, transparency is laid on black, the
    EXIF orientation is applied.
 4. 8-bit levels without a window stay as they are. Deeper ones without a window are spread over 0..255 from the image's
@@ -15,10 +15,12 @@ Source: DICOM PS3.3 C.7.6.3 (image pixel), C.11.1 (modality LUT), C.11.2 (VOI LU
 import hashlib
 import io
 import math
+import struct
 import warnings
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image, ImageFile
@@ -32,7 +34,7 @@ MAX_PIXELS = 64 * 1024 * 1024
 """Largest image that is decoded: several times the largest chest radiograph, far below a decompression bomb."""
 
 MAX_BYTES = 4 * MAX_PIXELS
-"""Largest file that is opened, and largest image in stored bytes: 32 bits a pixel, or 16-bit colour of half the size."""
+"""Largest file that is opened, and largest image in stored bytes: MAX_PIXELS of 32 bits."""
 
 FORMATS = ("PNG", "JPEG", "JPEG2000", "TIFF", "BMP", "GIF", "WEBP")
 """What Pillow may take a file for. It knows others, and for some of them starts other programs."""
@@ -52,7 +54,7 @@ AGAIN = "Download the file again."
 SMALLER = "Resize it first if it is a radiograph."
 
 VIEWS = frozenset(
-    "AP PA LL RL LLD RLD LLO RLO LPO RPO LAO RAO LAT LATERAL AXIAL LORDOTIC OBLIQUE SUPINE ERECT XTABLE SWIMMERS".split()
+    "AP PA LL RL LLD RLD LLO RLO LPO RPO LAO RAO LAT LATERAL AXIAL LORDOTIC OBLIQUE SUPINE XTABLE SWIMMERS".split()
 )
 """Words that a DICOM ViewPosition may consist of; other text, which may be anything, does not leave this file."""
 
@@ -102,6 +104,39 @@ def read_grey(path: Path) -> GreyImage:
         raise UnreadableImage(path, f"truncated or damaged ({type(error).__name__}{said})", AGAIN) from error
 
 
+@dataclass(frozen=True)
+class DicomHeader:
+    """What can be known of a DICOM file without decoding it."""
+
+    width_px: int
+    height_px: int
+    view: str | None
+
+
+def read_header(path: Path) -> DicomHeader:
+    """Reads size and view of a DICOM file; its pixels are not touched.
+
+    Raises:
+        UnreadableImage: with path, reason and remedy.
+    """
+    import pydicom
+
+    tags = ["Rows", "Columns", "ViewPosition"]
+    try:
+        with warnings.catch_warnings(), path.open("rb") as stream:
+            warnings.simplefilter("ignore")
+            _transfer_syntax(stream, path)
+            stream.seek(0)
+            dataset = pydicom.dcmread(stream, specific_tags=tags, stop_before_pixels=True, force=True)
+        if dataset.get("Rows") is None or dataset.get("Columns") is None:
+            raise UnreadableImage(path, "DICOM header lacks Rows or Columns", AGAIN)
+        return DicomHeader(int(dataset.Columns), int(dataset.Rows), _view(dataset))
+    except UnreadableImage:
+        raise
+    except Exception as error:
+        raise UnreadableImage(path, f"truncated or damaged ({type(error).__name__})", AGAIN) from error
+
+
 def _decode_picture(content: bytes, path: Path) -> GreyImage:
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
@@ -114,6 +149,8 @@ def _decode_picture(content: bytes, path: Path) -> GreyImage:
         reason = "Pillow is set to fill truncated images with grey"
         raise UnreadableImage(path, reason, "Leave PIL.ImageFile.LOAD_TRUNCATED_IMAGES False.")
     image.load()
+    if image.format == "PNG" and not np.asarray(image.crop((0, image.height - 1, image.width, image.height))).any():
+        _check_png_end(content)
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
@@ -125,6 +162,25 @@ def _decode_picture(content: bytes, path: Path) -> GreyImage:
     else:
         pixels = np.asarray(image if image.mode == "L" else image.convert("L"))
     return GreyImage(np.ascontiguousarray(_upright(pixels, orientation)))
+
+
+def _check_png_end(content: bytes) -> None:
+    """Raises ValueError if the compressed stream of a PNG ends before its last row, which Pillow leaves black."""
+    width, height, depth, colour, *_, interlaced = struct.unpack_from(">IIBBBBB", content, 16)
+    if interlaced:
+        return
+    samples = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
+    missing = height * (1 + math.ceil(width * depth * samples / 8))
+    inflate, position = zlib.decompressobj(), 8
+    while position + 8 <= len(content) and missing > 0:
+        length, name = struct.unpack_from(">I4s", content, position)
+        waiting = content[position + 8 : position + 8 + length] if name == b"IDAT" else b""
+        while waiting and not inflate.eof:
+            missing -= len(inflate.decompress(waiting, 1 << 20))
+            waiting = inflate.unconsumed_tail
+        position += 12 + length
+    if missing - len(inflate.flush()) > 0:
+        raise ValueError("pixels missing at the end")
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
@@ -141,22 +197,36 @@ def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
 def _decode_dicom(content: bytes, path: Path) -> GreyImage:
     import pydicom  # only where DICOM is read: it is slow to import
 
-    syntax = pydicom.filereader.read_partial(io.BytesIO(content), lambda tag, *_: True, force=True).file_meta.get(
-        "TransferSyntaxUID"
-    )
-    if syntax in DEFLATED:
-        raise UnreadableImage(path, "deflated DICOM", "Rewrite it uncompressed, for example with `dcmconv +te`.")
+    syntax = _transfer_syntax(io.BytesIO(content), path)
     dataset = pydicom.dcmread(io.BytesIO(content), force=True)
+    if syntax is None:  # no file meta information, as in old files; pydicom has found out how the rest is coded
+        implicit, little = dataset.original_encoding
+        plain = pydicom.uid.ExplicitVRLittleEndian if little else pydicom.uid.ExplicitVRBigEndian
+        dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian if implicit else plain
     _check_dicom(dataset, path)
     pixels = _window(dataset, path)
-    view = str(dataset.get("ViewPosition", "") or "").strip()
     return GreyImage(
         pixels,
-        view=view if view and VIEWS.issuperset(view.upper().split()) else None,
+        view=_view(dataset),
         age_years=parse_age(str(dataset.get("PatientAge", "") or "")),
         sex=sex if (sex := str(dataset.get("PatientSex", "") or "").strip().upper()) in ("M", "F") else None,
         patient_digest=_digest(str(dataset.get("PatientID", "") or "").strip()),
     )
+
+
+def _transfer_syntax(stream: BinaryIO, path: Path) -> str | None:
+    import pydicom
+
+    meta = pydicom.filereader.read_partial(stream, lambda tag, *_: True, force=True).file_meta
+    syntax = meta.get("TransferSyntaxUID")
+    if syntax in DEFLATED:
+        raise UnreadableImage(path, "deflated DICOM", "Rewrite it uncompressed, for example with `dcmconv +te`.")
+    return syntax
+
+
+def _view(dataset: "pydicom.Dataset") -> str | None:
+    view = str(dataset.get("ViewPosition", "") or "").strip()
+    return view if view and VIEWS.issuperset(view.upper().split()) else None
 
 
 def _check_dicom(dataset: "pydicom.Dataset", path: Path) -> None:
@@ -173,8 +243,23 @@ def _check_dicom(dataset: "pydicom.Dataset", path: Path) -> None:
     size = width * height * int(dataset.get("SamplesPerPixel") or 1) * math.ceil(int(dataset.BitsAllocated) / 8)
     if size > MAX_BYTES:
         raise UnreadableImage(path, f"its header says {size} bytes of pixels, over the limit of {MAX_BYTES}", SMALLER)
-    if dataset.file_meta.get("TransferSyntaxUID") in COMPRESSED:
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if not syntax.is_transfer_syntax or syntax.is_compressed and not _has_decoder(syntax):
+        problem = (
+            f"compressed as {syntax.name if syntax.is_transfer_syntax else 'unknown'}, which cannot be decoded here"
+        )
+        raise UnreadableImage(path, problem, "Rewrite it uncompressed, for example with `dcmdjpeg` or `gdcmconv -w`.")
+    if syntax in COMPRESSED:
         _check_frame(dataset, size, path)
+
+
+def _has_decoder(syntax: "pydicom.uid.UID") -> bool:
+    from pydicom.pixels import get_decoder
+
+    try:
+        return get_decoder(syntax).is_available
+    except NotImplementedError:
+        return False
 
 
 def _check_frame(dataset: "pydicom.Dataset", size: int, path: Path) -> None:

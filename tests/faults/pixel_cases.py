@@ -24,6 +24,7 @@ FULL = np.linspace(0, 255, 24 * 32).reshape(24, 32)  # grey levels 0 … 255, fo
 DEEP = np.rint(FULL / 255 * 65535).astype(np.uint16)
 TWELVE = np.rint(FULL / 255 * 4095).astype(np.uint16)
 COLOUR = np.stack([RAMP, RAMP[::-1], RAMP[:, ::-1]], axis=2)
+PLANES = np.moveaxis(COLOUR, 2, 0)
 LUMA = COLOUR @ [0.299, 0.587, 0.114]
 CHESS = np.indices((24, 32)).sum(axis=0) % 2 == 1
 TURNED = {  # EXIF orientation -> how the upright picture is stored
@@ -57,6 +58,10 @@ def _lut(name: str, values: list[int], bits: int, first: int = 0) -> dict[str, l
     return {name: [table]}
 
 
+def _bare(file: bytes) -> bytes:
+    return file[file.index(b"\x08\x00\x16\x00") :]  # from the data set's first tag, SOPClassUID
+
+
 def _colour_table(levels: list[int]) -> dict[str, object]:
     tags: dict[str, object] = {"PhotometricInterpretation": "PALETTE COLOR"}
     for colour in ("Red", "Green", "Blue"):
@@ -82,6 +87,11 @@ def _pictures() -> dict[str, Case]:
         "PNG 12 bit in 16": (picture(TWELVE), FULL),
         "PNG 16 bit, dark": (picture((TWELVE // 4).astype(np.uint16)), TWELVE // 4 / 1023 * 255),
         "PNG 16 bit, constant": (picture(DEEP * 0 + 700), RAMP * 0),
+        "PNG with black rows at the end": (
+            picture(RAMP * (np.arange(24) < 20)[:, None]),
+            RAMP * (np.arange(24) < 20)[:, None],
+        ),
+        "PNG all black": (picture(COLOUR * 0), RAMP * 0),
         "PNG of one pixel": (picture(RAMP[2:3, 3:4]), RAMP[2:3, 3:4]),
         "BMP": (picture(RAMP, "BMP"), RAMP),
         "GIF": (picture(RAMP, "GIF"), RAMP),
@@ -125,7 +135,7 @@ def _dicoms() -> dict[str, Case]:
         "DICOM 8 bit": (dicom(RAMP), RAMP),
         "DICOM 8 bit, odd number of pixels": (dicom(RAMP[:3, :5]), RAMP[:3, :5]),
         "DICOM MONOCHROME1": (dicom(RAMP, PhotometricInterpretation="MONOCHROME1"), 255 - RAMP),
-        "DICOM MONOCHROME1, 12 bit": (dicom(TWELVE, BitsStored=12, PhotometricInterpretation="MONOCHROME1"), 255 - FULL),
+        "DICOM MONOCHROME1, 12 bit": (dicom(TWELVE, PhotometricInterpretation="MONOCHROME1"), 255 - FULL),
         "DICOM MONOCHROME1, window": (dicom(TWELVE, PhotometricInterpretation="MONOCHROME1", **linear), 255 - window),
         "DICOM 10 bit": (dicom(np.rint(FULL / 255 * 1023).astype(np.uint16), BitsStored=10), FULL),
         "DICOM 12 bit": (dicom(TWELVE, BitsStored=12), FULL),
@@ -166,7 +176,7 @@ def _dicoms() -> dict[str, Case]:
         "DICOM padding": (dicom(padded, PixelPaddingValue=4095), spread),
         "DICOM range of padding": (dicom(range_padded, PixelPaddingValue=4000, PixelPaddingRangeLimit=4095), spread),
         "DICOM colour": (dicom(COLOUR), LUMA),
-        "DICOM colour by planes": (dicom(COLOUR, PlanarConfiguration=1, data=COLOUR.transpose(2, 0, 1).tobytes()), LUMA),
+        "DICOM planes of colour": (dicom(COLOUR, PlanarConfiguration=1, data=PLANES.tobytes()), LUMA),
         "DICOM YBR": (dicom(ybr, PhotometricInterpretation="YBR_FULL"), RAMP),
         "DICOM palette": (
             dicom(RAMP, **_colour_table([257 * (255 - level) for level in range(256)])), 255 - RAMP * (255 / RAMP.max())
@@ -174,6 +184,7 @@ def _dicoms() -> dict[str, Case]:
         "DICOM implicit VR": (dicom(TWELVE, ImplicitVRLittleEndian, BitsStored=12), FULL),
         "DICOM big endian": (dicom(TWELVE.astype(">u2"), ExplicitVRBigEndian, BitsStored=12), FULL),
         "DICOM without preamble": (dicom(RAMP, preamble=False), RAMP),
+        "DICOM without file meta information": (_bare(dicom(RAMP, ImplicitVRLittleEndian)), RAMP),
         "DICOM of one frame": (dicom(RAMP, NumberOfFrames=1), RAMP),
         "DICOM JPEG": (dicom(RAMP, JPEGBaseline8Bit, picture(RAMP, "JPEG", quality=100)), RAMP),
         "DICOM JPEG 2000": (dicom(RAMP, JPEG2000Lossless, picture(RAMP, "JPEG2000", no_jp2=True)), RAMP),
