@@ -10,11 +10,13 @@ last checkpoint. Several machines divide a grid by shares, each writing into the
 from __future__ import annotations
 
 import argparse
+import copy
 import hashlib
 import json
 import logging
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -31,7 +33,7 @@ from medslip_core.finetune.classifier import PooledFeatures
 from medslip_core.finetune.learners import FeatureClassifier, ImageClassifier, ImageSegmenter, Learner
 from medslip_core.finetune.params import GridParams, TaskParams
 from medslip_core.finetune.results import COLUMNS, Run
-from medslip_core.finetune.scores import best_threshold, evaluate_masks, score_masks
+from medslip_core.finetune.scores import best_thresholds, evaluate_masks, score_masks
 from medslip_core.finetune.segmenter import Masks
 from medslip_core.finetune.training import fit
 from medslip_core.inference import batches
@@ -92,6 +94,7 @@ class Grid:
         self.tasks = {name: _Task(params.task(name), self.corpora) for name in params.tasks}
         self.config = initial.architecture(params.weights, params.model)
         self.device = torch.device("cuda" if params.device == "auto" and torch.cuda.is_available() else "cpu")
+        self._models: dict[tuple[str, int], MedslipModel] = {}
         self._sha256: dict[tuple[str, int], str] = {}
         for name in params.weights:
             self.model(name, params.seeds[0])
@@ -100,9 +103,13 @@ class Grid:
 
     def model(self, weights: str, seed: int) -> MedslipModel:
         """The model that a cell starts from, freshly made."""
-        model = initial.starting_model(weights, self.params.weights[weights], self.config, seed)
+        source = self.params.weights[weights]
+        of_seed = (weights, -1 if initial.is_folder(source) else seed)  # a saved model is read once
+        if of_seed not in self._models:
+            self._models = {of_seed: initial.starting_model(weights, source, self.config, seed).eval()}
+        model = copy.deepcopy(self._models[of_seed])
         self._sha256.setdefault((weights, seed), initial.fingerprint(model))
-        return model.eval()
+        return model
 
     def weights_sha256(self, weights: str, seed: int) -> str:
         """Of all weights of that model."""
@@ -238,8 +245,8 @@ class Grid:
     def _evaluate_masks(
         self, learner: ImageSegmenter, task: _Task, split: fractions.Split
     ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-        threshold = best_threshold(learner.predictions(split.rows("validate")))
-        scores = score_masks(learner.predictions(split.rows("test")), task.patients, threshold)
+        thresholds = best_thresholds(learner.predictions(split.rows("validate")))
+        scores = score_masks(learner.predictions(split.rows("test")), task.patients, thresholds)
         table = evaluate_masks(scores, self.params.resamples, seed=0)
         shown = bool(task.masks.positive[split.rows("train")].any())
         table["class"], table["note"] = task.params.label, "" if shown else "no mask in training"
@@ -308,10 +315,46 @@ def share_of(cells: list[Cell], share: str) -> list[Cell]:
     return cells[int(part) - 1 :: int(parts)]
 
 
-def main(arguments: list[str] | None = None) -> list[Run]:
-    """Run a grid, or a share of it, from a YAML or JSON file of GridParams."""
+def write_params(params: GridParams, path: Path) -> None:
+    """Write a grid's parameters as JSON, paths relative to the file, so that the folder can move to another machine."""
+    values = _with_paths(params.to_dict(), lambda place: os.path.relpath(place, path.parent))
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(json.dumps(values, indent=1))
+    partial.replace(path)
+
+
+def read_params(path: Path) -> GridParams:
+    """A grid's parameters from YAML or JSON, paths relative to the file.
+
+    Raises:
+        ParameterError: not named values, or see `GridParams`.
+    """
     import yaml
 
+    values = yaml.safe_load(path.read_text())
+    if not isinstance(values, dict):
+        raise ParameterError("holds no named values")
+    return GridParams.from_dict(_with_paths(values, lambda place: str(path.parent / place)))
+
+
+def _with_paths(values: dict, change: Callable[[str], str]) -> dict:
+    """The same parameters, with every path in them changed."""
+    return {
+        **values,
+        "corpora": {name: change(place) for name, place in values.get("corpora", {}).items()},
+        "weights": {
+            name: change(source) if initial.is_folder(source) else source
+            for name, source in values.get("weights", {}).items()
+        },
+        "tasks": {
+            name: {**task, "split": change(task["split"])} if task.get("split") else task
+            for name, task in values.get("tasks", {}).items()
+        },
+    }
+
+
+def main(arguments: list[str] | None = None) -> list[Run]:
+    """Run a grid, or a share of it, from a YAML or JSON file of GridParams."""
     parser = argparse.ArgumentParser(prog="python -m medslip_core.finetune.grid", description=main.__doc__)
     parser.add_argument("--params", required=True, type=Path, help="names of GridParams; paths relative to the file")
     parser.add_argument("--folder", type=Path, help="of the results (default: the folder of the file)")
@@ -319,21 +362,12 @@ def main(arguments: list[str] | None = None) -> list[Run]:
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logger.setLevel(logging.INFO)
-    base = given.params.parent
-    values = yaml.safe_load(given.params.read_text()) or {}
     try:
-        values["corpora"] = {name: str(base / path) for name, path in values.get("corpora", {}).items()}
-        values["weights"] = {
-            name: str(base / source) if initial.is_folder(source) else source
-            for name, source in values.get("weights", {}).items()
-        }
-        for task in values.get("tasks", {}).values():
-            task |= {"split": str(base / task["split"])} if task.get("split") else {}
-        params = GridParams.from_dict(values)
-        grid = Grid(params, given.folder or base)
-        return grid.run(share_of(grid.cells, given.share))
-    except (ParameterError, fractions.SplitError, FileNotFoundError) as error:
+        grid = Grid(read_params(given.params), given.folder or given.params.parent)
+        chosen = share_of(grid.cells, given.share)
+    except (ValueError, FileNotFoundError) as error:
         parser.error(f"{given.params}: {error}")
+    return grid.run(chosen)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from medslip_core.finetune.scores import MASK_METRICS, MaskScores, mask_values
+from medslip_core.finetune.scores import MASK_METRICS, MaskScores, Thresholds, mask_values
 from medslip_core.metrics import METRICS, best_f1_threshold, class_metrics, mean_over_classes, patient_bootstrap
+from medslip_core.reporting import interval_text
 from medslip_core.zero_shot import ClassPredictions
 
 RESULT, PREDICTIONS = "result.json", "predictions.npz"
@@ -84,14 +85,15 @@ def packed_classes(test: ClassPredictions, validation: ClassPredictions) -> dict
 def mask_scores(run: Run) -> MaskScores:
     """What a segmentation run predicted on the test images."""
     with np.load(run.folder / PREDICTIONS) as file:
-        table = pd.DataFrame({name: file[name] for name in ("row", "patient", "positive", "dice", "iou")})
-        return MaskScores(table, file["masks"], float(file["threshold"]))
+        table = pd.DataFrame({name: file[name] for name in ("row", "patient", "positive", *MASK_METRICS)})
+        return MaskScores(table, file["masks"], Thresholds(*file["thresholds"].tolist()))
 
 
 def packed_masks(scores: MaskScores) -> dict[str, np.ndarray]:
     """As arrays for `write_run`."""
     arrays = {name: column.to_numpy() for name, column in scores.table.items()}
-    return {**arrays, "patient": arrays["patient"].astype(str), "masks": scores.masks, "threshold": scores.threshold}
+    thresholds = np.array([scores.thresholds.all_images, scores.thresholds.positives])
+    return {**arrays, "patient": arrays["patient"].astype(str), "masks": scores.masks, "thresholds": thresholds}
 
 
 def collect(runs: Sequence[Run]) -> pd.DataFrame:
@@ -123,6 +125,33 @@ def over_seeds(runs: Sequence[Run], resamples: int = 1000, seed: int = 0) -> pd.
             for m, name in enumerate(names)
         ]  # fmt: skip
     columns = [*CASE, "metric", "value", "low", "high", "seeds", "least", "most", "train_patients"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def compare(summary: pd.DataFrame, ours: str, other: str, metrics: Sequence[str]) -> pd.DataFrame:
+    """Two kinds of initial weights side by side, and whether their intervals are apart.
+
+    Args:
+        summary: as `over_seeds` returns it; ours, other: names of weights; metrics: which ones.
+
+    Returns:
+        columns task, protocol, fraction, metric, seeds, `ours`, `other`, difference, apart ("above", "below" or "no").
+    """
+    keys = ["task", "kind", "features", "protocol", "fraction", "metric"]
+    chosen = summary[summary["metric"].isin(metrics)]
+    pairs = chosen[chosen["weights"] == ours].merge(
+        chosen[chosen["weights"] == other], on=keys, suffixes=("", "_other")
+    )
+    rows = []
+    for one in pairs.itertuples():
+        apart = "above" if one.low > one.high_other else "below" if one.high < one.low_other else "no"
+        rows.append(
+            {"task": one.task, "protocol": one.protocol, "fraction": one.fraction, "metric": one.metric,
+             "seeds": min(one.seeds, one.seeds_other), ours: interval_text(one.value, one.low, one.high, 3),
+             other: interval_text(one.value_other, one.low_other, one.high_other, 3),
+             "difference": one.value - one.value_other, "apart": apart}
+        )  # fmt: skip
+    columns = ["task", "protocol", "fraction", "metric", "seeds", ours, other, "difference", "apart"]
     return pd.DataFrame(rows, columns=columns)
 
 

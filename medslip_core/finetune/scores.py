@@ -1,7 +1,8 @@
 """How well masks are predicted: Dice and IoU per image, over all images and over those that show something.
 
 Without truth and without prediction an image scores 1, with only one of both 0. Papers differ in whether they average
-over all images or over positives only; both are reported, by name. The threshold comes from validation images.
+over all images or over positives only; both are reported, by name, each at the threshold that is best for it on
+validation images: a model that marks nothing has a high Dice over all images where most show nothing.
 """
 
 from __future__ import annotations
@@ -37,63 +38,77 @@ def dice_and_iou(predicted: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, 
     return 2 * iou / (1 + iou), iou
 
 
-def best_threshold(validation: Predictions) -> float:
-    """The threshold in `grounding.THRESHOLDS` with the highest mean Dice over all *validation* images."""
-    dice = [
-        np.stack([dice_and_iou(prob >= threshold, truth)[0] for threshold in THRESHOLDS], axis=1)
-        for _, prob, truth in validation
-    ]
-    return float(THRESHOLDS[np.argmax(np.concatenate(dice).mean(axis=0))])
+@dataclass(frozen=True)
+class Thresholds:
+    """Of probability: `all_images` for the scores over all images, `positives` for those over positives only."""
+
+    all_images: float
+    positives: float
+
+
+def best_thresholds(validation: Predictions) -> Thresholds:
+    """The thresholds in `grounding.THRESHOLDS` with the highest mean Dice, over all *validation* images and over
+    those that show something (where none does, the same for both).
+    """
+    dice, positive = [], []
+    for _, prob, truth in validation:
+        dice.append(np.stack([dice_and_iou(prob >= threshold, truth)[0] for threshold in THRESHOLDS], axis=1))
+        positive.append(truth.any(axis=(-2, -1)))
+    dice, positive = np.concatenate(dice), np.concatenate(positive)  # [n, thresholds], [n]
+    of_all = float(THRESHOLDS[np.argmax(dice.mean(axis=0))])
+    of_positives = float(THRESHOLDS[np.argmax(dice[positive].mean(axis=0))]) if positive.any() else of_all
+    return Thresholds(of_all, of_positives)
 
 
 @dataclass(frozen=True)
 class MaskScores:
-    """Scores of each test image at a threshold.
+    """Scores of each test image.
 
-    table: columns row, patient, positive (bool: the truth shows something), dice, iou; masks: [n, S, S / 8] uint8, the
-    predicted masks, packed along their last axis.
+    table: columns row, patient, positive (bool: the truth shows something) and `MASK_METRICS` (those over positives are
+    NaN elsewhere); masks: [n, S, S / 8] uint8, predicted at the threshold for positives, packed along the last axis.
     """
 
     table: pd.DataFrame
     masks: np.ndarray
-    threshold: float
+    thresholds: Thresholds
 
 
-def score_masks(test: Predictions, patients: np.ndarray, threshold: float) -> MaskScores:
-    """Dice and IoU of every image.
+def score_masks(test: Predictions, patients: np.ndarray, thresholds: Thresholds) -> MaskScores:
+    """Dice and IoU of every image; `prob >= threshold` is inside.
 
     Args:
         test: predictions on test rows.
         patients: [N] patient of every row of the corpus.
-        threshold: `prob >= threshold` is inside.
+        thresholds: from validation images.
     """
     tables, masks = [], []
     for rows, prob, truth in test:
-        dice, iou = dice_and_iou(prob >= threshold, truth)
         positive = truth.any(axis=(-2, -1))
-        tables.append(
-            pd.DataFrame({"row": rows, "patient": patients[rows], "positive": positive, "dice": dice, "iou": iou})
-        )
-        masks.append(np.packbits(prob >= threshold, axis=-1))
-    return MaskScores(pd.concat(tables, ignore_index=True), np.concatenate(masks), threshold)
+        table = {"row": rows, "patient": patients[rows], "positive": positive}
+        table["dice_all"], table["iou_all"] = dice_and_iou(prob >= thresholds.all_images, truth)
+        of_positives = dice_and_iou(prob >= thresholds.positives, truth)
+        for name, values in zip(("dice_positives", "iou_positives"), of_positives, strict=True):
+            table[name] = np.where(positive, values, np.nan)
+        tables.append(pd.DataFrame(table))
+        masks.append(np.packbits(prob >= thresholds.positives, axis=-1))
+    return MaskScores(pd.concat(tables, ignore_index=True), np.concatenate(masks), thresholds)
 
 
 def mask_values(table: pd.DataFrame, weight: np.ndarray) -> np.ndarray:
     """`MASK_METRICS` of images under weights [R, n] -> [R, 4]."""
-    of_positives = table[["dice", "iou"]].where(table["positive"])
-    columns = [table["dice"], of_positives["dice"], table["iou"], of_positives["iou"]]
-    return np.stack([weighted_mean(column.to_numpy(float), weight) for column in columns], axis=1)
+    return np.stack([weighted_mean(table[name].to_numpy(float), weight) for name in MASK_METRICS], axis=1)
 
 
 def evaluate_masks(scores: MaskScores, resamples: int, seed: int) -> pd.DataFrame:
     """Columns metric, value, low, high (95 % over patients), n, positives, threshold."""
-    table = scores.table
+    table, thresholds = scores.table, scores.thresholds
     estimate = patient_bootstrap(lambda weight: mask_values(table, weight), table["patient"], resamples, seed)
     positives = int(table["positive"].sum())
-    counts = [len(table), positives, len(table), positives]
+    of_all, of_positives = (len(table), thresholds.all_images), (positives, thresholds.positives)
+    images, used = zip(*(of_all if name.endswith("_all") else of_positives for name in MASK_METRICS), strict=True)
     return pd.DataFrame(
         {
             "metric": MASK_METRICS, "value": estimate.value, "low": estimate.low, "high": estimate.high,
-            "n": counts, "positives": positives, "threshold": scores.threshold,
+            "n": images, "positives": positives, "threshold": used,
         }
     )  # fmt: skip
