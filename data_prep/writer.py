@@ -32,7 +32,7 @@ from data_prep.splits import assign_split, check_no_leak
 from data_prep.study import Study
 from medslip_core.corpus import FORMAT, HEADER, LABEL_PREFIX, VERSION, block_digests, header_digest
 
-ROWS_PER_GROUP = 8192
+ROWS_PER_GROUP = 2048
 """Rows of the manifest after which a Parquet row group ends, in all tables: what is held in memory at the end."""
 
 TRIPLETS = pa.schema(

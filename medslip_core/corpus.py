@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from tqdm.auto import tqdm
 
 from medslip_core.vocabulary import (
@@ -248,13 +249,31 @@ def read_header(folder: Path) -> dict:
             found = f"{header['format']} version {header['version']}"
             raise CorpusError(f"{path}: {found}, this code reads {FORMAT} version {VERSION}. Prepare the corpus again.")
         intact = header["sha256"] == header_digest(header)
+        if intact and not _is_complete(header):
+            raise CorpusError(f"{path}: not what this code writes. Prepare the corpus again.")
     except FileNotFoundError as error:
         raise CorpusError(f"{path}: no such file, so no prepared corpus. Run `python -m data_prep prepare`.") from error
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+    except CorpusError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CorpusError(f"{path}: damaged ({error}). Prepare the corpus again.") from error
     if not intact:
         raise CorpusError(f"{path}: damaged (its SHA-256 differs). Prepare the corpus again.")
     return header
+
+
+def _is_complete(header: dict) -> bool:
+    """Whether a header names files of its own folder only, and says of each what opening relies on."""
+    numbers = [header["count"], header["image_size_px"], *(entry["bytes"] for entry in header["files"].values())]
+    return (
+        all(type(number) is int and 0 <= number < 2**50 for number in numbers)
+        and all(Path(name).name == name for name in header["files"])
+        and {"images.u8", "masks.bits", "manifest.parquet"} <= set(header["files"])
+        and all(
+            isinstance(entry["sha256"], list) and len(entry["sha256"]) == -(-entry["bytes"] // BLOCK_BYTES)
+            for entry in header["files"].values()
+        )
+    )
 
 
 def block_digests(path: Path) -> list[str]:
@@ -266,9 +285,13 @@ def block_digests(path: Path) -> list[str]:
 
 
 def _block_digest(path: Path, start: int) -> str:
+    digest, left = hashlib.sha256(), BLOCK_BYTES
     with path.open("rb") as file:
         file.seek(start)
-        return hashlib.sha256(file.read(BLOCK_BYTES)).hexdigest()
+        while left and (piece := file.read(min(left, 1 << 18))):
+            digest.update(piece)
+            left -= len(piece)
+    return digest.hexdigest()
 
 
 def _compare(folder: Path, header: dict) -> None:
@@ -289,7 +312,7 @@ def header_digest(header: dict) -> str:
 def _read_parquet(path: Path) -> pd.DataFrame:
     try:
         return pd.read_parquet(path)
-    except (OSError, ValueError) as error:  # pyarrow's own errors are both
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise CorpusError(f"{path}: damaged ({error}). Prepare the corpus again.") from error
 
 
