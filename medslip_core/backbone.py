@@ -4,6 +4,7 @@ Source: paper section "Image encoder" (ResNet-50 through stage 3, from scratch).
 option: from timm's own downloads, or from a PyPI package that needs no network once installed.
 """
 
+import functools
 import hashlib
 import logging
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Literal, get_args
 
 import timm
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 logger = logging.getLogger(__name__)
 
@@ -30,16 +33,20 @@ class Trunk(nn.Module):
         name: timm model name.
         stage: index of the feature stage; None takes the last one of stride 16.
         image_size_px: side of the input; only networks of fixed input size (vision transformers) look at it.
+        detail_stage: an earlier stage, of smaller stride, whose features stand beside the others on its own finer grid;
+            None for the chosen stage alone (published).
 
     Attributes:
-        channels: channels C of the features.
+        channels: channels C of the features, of both stages together.
         stride: pixels per feature cell.
 
     Raises:
         ValueError: the name is unknown to timm, or the network has no such stage.
     """
 
-    def __init__(self, name: str, stage: int | None = None, image_size_px: int = 224) -> None:
+    def __init__(
+        self, name: str, stage: int | None = None, image_size_px: int = 224, detail_stage: int | None = None
+    ) -> None:
         super().__init__()
         if not timm.is_model(name):
             raise ValueError(f"backbone={name!r} is not a timm model; timm.list_models() lists them")
@@ -60,19 +67,54 @@ class Trunk(nn.Module):
                 f"backbone_stage={stage} does not exist in {name!r}; choose 0 to {len(strides) - 1}, "
                 f"of strides {strides}"
             )
-        self.stage = stage
-        self.channels: int = self.network.feature_info[stage]["num_chs"]
-        self.stride: int = strides[stage]
+        if detail_stage is not None and not 0 <= detail_stage < stage:
+            raise ValueError(f"detail_stage={detail_stage} must come before the stage {stage}: choose 0 to {stage - 1}")
+        self.stage, self.memory_stages = stage, [stage] if detail_stage is None else [detail_stage, stage]
+        self.channels: int = sum(self.network.feature_info[one]["num_chs"] for one in self.memory_stages)
+        self.stride: int = strides[self.memory_stages[0]]
         # Layers that never see a gradient would cost time, and make distributed training fail.
         self.network.prune_intermediate_layers(indices=[stage], prune_norm=True, prune_head=True)
+        self._computing = False
 
     def forward(self, pixel_values: Tensor) -> Tensor:
         """Features [B, C, h, w] of images [B, 3, S, S], h = w = S / stride."""
-        return self.network.forward_intermediates(pixel_values, indices=[self.stage], intermediates_only=True)[0]
+        finest, *coarser = self._features(pixel_values, self.memory_stages)
+        upsampled = [F.interpolate(one, finest.shape[-2:], mode="bilinear") for one in coarser]
+        return torch.cat([finest, *upsampled], dim=1)
 
     def stages(self, pixel_values: Tensor) -> list[Tensor]:
-        """Features of the last stage of every stride, shallow to deep, the last as `forward` gives it: [B, C, h, w]."""
-        return self.network.forward_intermediates(pixel_values, indices=self._pyramid(), intermediates_only=True)
+        """Features of the last stage of every stride, shallow to deep, up to the chosen stage: [B, C, h, w] each."""
+        return self._features(pixel_values, self._pyramid())
+
+    def _features(self, pixel_values: Tensor, stages: list[int]) -> list[Tensor]:
+        self._computing = True
+        try:
+            return self.network.forward_intermediates(pixel_values, indices=stages, intermediates_only=True)
+        finally:
+            self._computing = False
+
+    def checkpoint_gradients(self) -> None:
+        """Keep only what enters each block of the trunk, and compute the rest again in the backward pass.
+
+        Costs about a third more time in the trunk for a fraction of its memory; results and batch-norm statistics stay
+        the same.
+
+        Raises:
+            ValueError: timm offers no gradient checkpointing for this network.
+        """
+        try:
+            self.network.set_grad_checkpointing()
+        except (AttributeError, AssertionError) as error:
+            raise ValueError(f"backbone={self.name!r} has no gradient checkpointing; leave it off") from error
+        for module in self.network.modules():
+            if isinstance(module, _BatchNorm):
+                module.register_forward_pre_hook(functools.partial(self._count_once, module.momentum))
+
+    def _count_once(self, momentum: float, module: _BatchNorm, _: object) -> None:
+        """Keep what the backward pass computes again out of the running statistics, which have it already."""
+        module.momentum = momentum if self._computing else 0.0
+        if module.training and not self._computing:
+            module.num_batches_tracked -= 1  # the module is about to add 1
 
     def stage_channels(self) -> list[int]:
         """Channels of what `stages` gives."""

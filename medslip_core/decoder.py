@@ -24,6 +24,13 @@ class Attention(nn.Module):
         self.value = nn.Linear(width, width)
         self.output = nn.Linear(width, width)
 
+    def draw_weights(self) -> None:
+        """Query, key and value as `torch.nn.MultiheadAttention` draws them: wide enough that attention is not flat."""
+        bound = math.sqrt(6 / (4 * self.query.in_features))
+        for projection in (self.query, self.key, self.value):
+            nn.init.uniform_(projection.weight, -bound, bound)
+            nn.init.zeros_(projection.bias)
+
     def forward(self, x: Tensor, memory: Tensor, return_weights: bool = False) -> tuple[Tensor, Tensor | None]:
         """Attend from x [B, Q, d] to memory [B, N, d].
 

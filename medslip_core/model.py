@@ -17,7 +17,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput
 
 from medslip_core.backbone import Trunk
-from medslip_core.decoder import QueryDecoder, sincos_positions
+from medslip_core.decoder import Attention, QueryDecoder, sincos_positions
 from medslip_core.vocabulary import ANATOMIES, PATHOLOGIES
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -29,6 +29,7 @@ class MedslipConfig(PreTrainedConfig):
     Args:
         backbone: timm name of the image trunk.
         backbone_stage: feature stage of the trunk; None takes the last one of stride 16.
+        detail_stage: an earlier stage whose features join those of the chosen one, on its finer grid (see `Trunk`).
         image_size: side S of the input, px.
         image_mean, image_std: normalisation per channel of images in 0..1.
         anatomies, pathologies: names of the queries, in order; None takes the vocabulary of MeDSLIP (51 and 75).
@@ -51,6 +52,7 @@ class MedslipConfig(PreTrainedConfig):
 
     backbone: str = "resnet50"
     backbone_stage: int | None = None
+    detail_stage: int | None = None
     image_size: int = 224
     image_mean: tuple[float, ...] | list[float] = IMAGENET_MEAN
     image_std: tuple[float, ...] | list[float] = IMAGENET_STD
@@ -137,7 +139,7 @@ class MedslipModel(PreTrainedModel):
         super().__init__(config)
         width, text_dim = config.hidden_dim, config.text_dim
         anatomies, pathologies = len(config.anatomies), len(config.pathologies)
-        self.trunk = Trunk(config.backbone, config.backbone_stage, config.image_size)
+        self.trunk = Trunk(config.backbone, config.backbone_stage, config.image_size, config.detail_stage)
         self.gate = nn.Linear(self.trunk.channels, self.trunk.channels)
         self.pathology_projection = StreamProjection(self.trunk.channels, width, config.memory_norm)
         self.anatomy_projection = StreamProjection(self.trunk.channels, width, config.memory_norm)
@@ -310,6 +312,11 @@ class MedslipModel(PreTrainedModel):
 
 
 def _draw_linear(module: nn.Module) -> None:
-    """Published initialisation: linear weights from N(0, 0.02); other parameters keep torch's defaults."""
+    """Published initialisation: linear weights from N(0, 0.02); attention and other parameters keep torch's defaults.
+
+    `apply` reaches a module after its parts, so the linear layers inside an attention are drawn again by it.
+    """
     if isinstance(module, nn.Linear):
         nn.init.normal_(module.weight, std=0.02)
+    elif isinstance(module, Attention):
+        module.draw_weights()

@@ -33,6 +33,7 @@ class PretrainParams(Parameters):
     unmentioned_as: str = parameter(
         "unknown", "what a pathology that a report nowhere mentions counts as", choices=("unknown", "absent")
     )
+    parts_imply_wholes: bool = parameter(False, "what is present in a lobe is present in the lung, and so on")
     healthy_is_absent: bool = parameter(False, "an anatomy that is only normal or clear counts as absent, not present")
 
     model: dict = parameter({}, "options of MedslipConfig (when the model is built from these parameters)")
@@ -64,6 +65,10 @@ class PretrainParams(Parameters):
         "auto", "auto: bf16 (or fp16) on a GPU, full on a CPU", choices=("auto", "no", "bf16", "fp16")
     )
     device: str = parameter("auto", "auto: a GPU if there is one", choices=("auto", "cpu"), may_change=True)
+    compile: bool = parameter(False, "run the network through torch.compile (the first steps take minutes)")
+    gradient_checkpointing: bool = parameter(
+        False, "compute the trunk's activations twice instead of keeping them: less memory, more time", may_change=True
+    )
     deterministic: bool = parameter(False, "bit-exact on a GPU too, at some cost in speed")
 
     validation_images: int = parameter(0, "images of the split 'validate' to use; 0 uses all", low=0)

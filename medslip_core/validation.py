@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from medslip_core.anatomy_tree import with_wholes
 from medslip_core.corpus import PreparedCorpus
 from medslip_core.losses.existence import stream_labels
 from medslip_core.metrics import auroc
@@ -18,7 +19,8 @@ STATES = {"unknown": UNCERTAIN, "present": PRESENT, "absent": ABSENT}
 def label_matrix(params: PretrainParams, corpus: PreparedCorpus, rows: np.ndarray) -> np.ndarray:
     """Label matrices [B, A, P] int8 as the parameters ask for them (source, meaning of what is not stated)."""
     uncertain, unmentioned = STATES[params.uncertain_as], STATES[params.unmentioned_as]
-    return corpus.matrix(rows, uncertain, params.label_source, unmentioned)
+    matrix = corpus.matrix(rows, uncertain, params.label_source, unmentioned)
+    return with_wholes(torch.from_numpy(matrix)).numpy() if params.parts_imply_wholes else matrix
 
 
 def macro_auroc(labels: np.ndarray, prob: np.ndarray, min_count: int) -> float:

@@ -40,10 +40,10 @@ def aortic_calcification(thorax: Thorax, finding: Finding, rng: np.random.Genera
     (x, y), radius = thorax.knob, 1.05 * thorax.patient.knob_mm * thorax.pose.knob_scale
     turn = np.linspace(-1.4, 1.1, 14) + rng.normal(0, 0.15)
     plaques = [np.stack([x + radius * np.cos(turn), y + radius * np.sin(turn)], 1)]
-    for _ in range(int(1 + 3 * finding.severity)):
-        top = y + rng.uniform(25, 90)
+    for _ in range(int(2 + 3 * finding.severity)):
+        top = y + rng.uniform(25, 110)
         plaques.append(np.array([(x + 8, top), (x + 9, top + rng.uniform(8, 18))]))
-    thorax.metal += (0.3 + 0.35 * finding.severity) * thorax.canvas.strokes(plaques, 2.6)
+    thorax.metal += (0.4 + 0.4 * finding.severity) * thorax.canvas.strokes(plaques, 3.0)
     return thorax.canvas.strokes(plaques, 8) > 0.1
 
 
@@ -51,9 +51,9 @@ def fat_pad(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.nd
     """Fat that fills the angle between heart and diaphragm."""
     side = str(finding.attributes["side"])
     edge = thorax.heart_x[side == "left"]
-    size = 15 + 11 * finding.severity
+    size = 18 + 13 * finding.severity
     pad = thorax.canvas.ellipsoid((edge + SIDES[side] * 0.3 * size, thorax.floor - 4), (size, 0.9 * size), 70)
-    thorax.solid += 0.55 * np.minimum(pad, thorax.lungs) * (1 - thorax.patient.lung_density)
+    thorax.solid += 0.8 * np.minimum(pad, thorax.lungs) * (1 - thorax.patient.lung_density)
     return pad > 22
 
 
@@ -126,5 +126,5 @@ def superior_cava_stent(thorax: Thorax, finding: Finding, rng: np.random.Generat
     zigzag = np.where(np.arange(9) % 2, 6.0, -6.0)
     wires = [np.stack([x + sign * zigzag, rows], 1) for sign in (-1, 1)]
     wires += [np.array([(x + edge, rows[0]), (x + edge, rows[-1])]) for edge in (-6, 6)]
-    thorax.metal += (0.4 + 0.4 * finding.severity) * thorax.canvas.strokes(wires, 1.6)
+    thorax.metal += (0.6 + 0.5 * finding.severity) * thorax.canvas.strokes(wires, 1.8)
     return thorax.canvas.strokes([spline([(x, rows[0]), (x, rows[-1])])], 16) > 0.3

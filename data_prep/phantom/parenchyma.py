@@ -212,4 +212,5 @@ def hernia(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.nda
     inner = canvas.ellipsoid((x, y), (1.15 * half - 3.5, half - 3.5), 2 * half - 6)
     gas = inner * smoothstep((y + rng.uniform(-0.1, 0.45) * half - canvas.y) / 1.5)
     thorax.solid += (0.65 + 0.35 * finding.severity) * (pouch - 1.5 * gas)
+    thorax.stomach |= pouch > 0.3 * half
     return pouch > 0.3 * half

@@ -52,7 +52,8 @@ def anatomy_places(thorax: Thorax, outlines: dict[str, np.ndarray]) -> dict[str,
     mediastinum = ((thorax.organ["mediastinum"] > 12) | (thorax.organ["aorta"] > 6)) & (y < thorax.floor)
     mediastinum &= y > p.apex_mm
     cy = thorax.carina[1]
-    edge = heart & ~_shrunk(heart, max(1, round(5 / canvas.mm_per_px)))
+    margin = max(1, round(5 / canvas.mm_per_px))
+    edge = ~_shrunk(heart, margin) & ~_shrunk(~heart, margin) & (y < thorax.floor)
     atrium = (thorax.organ["atrium"] > 10) & (x < thorax.turn)
     places |= {
         "hilar_unspec": both("hilar"), "pleural_unspec": both("pleural"), "diaphragm_unspec": both("diaphragm"),
@@ -64,7 +65,7 @@ def anatomy_places(thorax: Thorax, outlines: dict[str, np.ndarray]) -> dict[str,
         "mediastinal": mediastinum | heart, "aorta": thorax.organ["aorta"] > 6, "svc": thorax.organ["svc"] > 5,
         "right_atrium": atrium,
         "right_ventricle": heart & (np.abs(x - thorax.turn - 12) < 34) & (y > thorax.floor - 50),
-        "trachea": (np.abs(x - thorax.trachea_x) < 9) & (y < cy), "stomach": _disc(thorax, (70, thorax.stomach_y), 42, 32),
+        "trachea": (np.abs(x - thorax.trachea_x) < 9) & (y < cy), "stomach": _disc(thorax, (70, thorax.stomach_y), 42, 32) | thorax.stomach,
         "cardiophrenic_sulcus": sum(
             _disc(thorax, (edge_x, thorax.floor - 2), 16, 16) for edge_x in thorax.heart_x
         ) > 0,

@@ -132,7 +132,7 @@ def _pose(
     turn, lift, shift = rng.normal(0, 7 if bedside else 4), [0.0, 0.0], 0.0
     magnified = rng.uniform(1.06, 1.14) if bedside else 1.0
     heart, vessels, upper, knob, swing, flat = magnified, 1.0, 1.0, 1.0, 0.0, 1.0
-    atrium, bend, spine, wide, stomach = 1.0, 0.0, patient.scoliosis_mm, patient.mediastinum_mm, patient.stomach_mm
+    air, atrium, bend, spine, wide, stomach = patient.lung_density, 1.0, 0.0, patient.scoliosis_mm, patient.mediastinum_mm, patient.stomach_mm
     ratio = patient.cardiothoracic_ratio
     for f in findings:
         s, side = f.severity, f.attributes["side"]
@@ -146,6 +146,7 @@ def _pose(
             vessels *= 0.85 - 0.25 * s
         elif f.kind == "low volumes":
             breath *= 0.88 - 0.1 * s
+            air *= 1.15 + 0.25 * s
         elif f.kind == "edema":
             vessels, upper = vessels * (1.08 + 0.3 * s), 1.2 + 0.4 * s
         elif f.kind == "plate atelectasis":
@@ -157,7 +158,7 @@ def _pose(
         elif f.kind in ("effusion", "pneumothorax"):
             shift -= toward * 16 * max(0.0, s - 0.55)
         elif f.kind == "tortuous aorta":
-            knob, swing = 1.15 + 0.25 * s, 5 + 9 * s
+            knob, swing = 1.2 + 0.4 * s, 7 + 12 * s
         elif f.kind == "wide atrium":
             atrium = 1.3 + 0.3 * s
         elif f.kind == "wide mediastinum":
@@ -174,7 +175,8 @@ def _pose(
     breath = float(np.clip(breath, 0.7, 1.2))
     posed = replace(
         patient, lung_height_mm=patient.lung_height_mm * breath, cardiothoracic_ratio=ratio,
-        dome_mm=patient.dome_mm * flat, scoliosis_mm=spine, mediastinum_mm=wide, stomach_mm=stomach,
+        dome_mm=patient.dome_mm * flat, scoliosis_mm=spine, lung_density=min(air, 0.5),
+        mediastinum_mm=wide, stomach_mm=stomach,
     )  # fmt: skip
     pose = Pose(view, turn, heart, (lift[0], lift[1]), shift, vessels, knob, swing, atrium, bend)
     return posed, pose, upper
@@ -189,13 +191,14 @@ def _gas(thorax: Thorax, rng: np.random.Generator) -> None:
     bronchi = [np.array([(cx, cy - 4), (thorax.hilum[side][0], cy + 24)]) for side in thorax.hilum]
     thorax.solid -= 9 * canvas.blur(canvas.strokes(bronchi, 10), 1.5)
     thorax.stomach_y = float(thorax.dome_y["left"].min()) + 24
-    thorax.stomach_gas = canvas.zeros()
+    thorax.stomach_gas, thorax.stomach = canvas.zeros(), np.zeros(thorax.lungs.shape, bool)
     if p.stomach_mm > 6:
         at = (70 + rng.normal(0, 9), thorax.stomach_y + 2)
         bubble = canvas.ellipsoid(at, (p.stomach_mm * 1.25, 0.75 * p.stomach_mm), 1.4 * p.stomach_mm)
         under_dome = smoothstep((y - thorax.dome_y["left"] - 1) / 3)
         thorax.stomach_gas = bubble * under_dome * smoothstep((at[1] + 0.3 * p.stomach_mm - y) / 2)
         thorax.solid -= thorax.stomach_gas
+        thorax.stomach = bubble * under_dome > 4
     for _ in range(int(rng.integers(0, 4))):
         at, size = (rng.uniform(-90, 110), thorax.floor + rng.uniform(45, 95)), rng.uniform(8, 20)
         thorax.solid -= canvas.ellipsoid(at, (size * 1.3, size), size)

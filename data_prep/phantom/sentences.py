@@ -121,6 +121,9 @@ FINDINGS: dict[str, Wording] = {
             "{Degree} pulmonary [edema|edema@pulmonary] is present.",
             "There is evidence of {degree} pulmonary [edema|edema@pulmonary].",
             "{Degree} pulmonary [edema|edema@pulmonary] has increased compared to the prior study.",
+            "There is {degree} interstitial [edema|edema@interstitium].",
+            "{Degree} pulmonary [edema|edema@pulmonary] is present. There are increased interstitial "
+            "[markings|marking@interstitium].",
         ),
         hedged=("Possible {degree} pulmonary [edema|?edema@pulmonary].",),
         short=("{Degree} pulmonary [edema|edema@pulmonary].",),
@@ -178,6 +181,8 @@ FINDINGS: dict[str, Wording] = {
             "There is {degree} [fibrosis|tail_abnorm_obs] in the {in}.",
             "{At} [fibrosis|tail_abnorm_obs] is present.",
             "There are {degree} [fibrotic changes|tail_abnorm_obs] in the {in}.",
+            "There is {degree} interstitial [fibrosis|tail_abnorm_obs@interstitium].",
+            "There are increased interstitial [markings|marking@interstitium]. There is {at} [fibrosis|tail_abnorm_obs].",
         ),
         hedged=("Possible {at} [fibrosis|?tail_abnorm_obs].",),
         short=("{At} [fibrosis|tail_abnorm_obs].",),
@@ -207,6 +212,7 @@ FINDINGS: dict[str, Wording] = {
         plain=(
             "The aorta is [tortuous|tortuous@aorta].",
             "There is a [tortuous|tortuous@aorta] thoracic aorta.",
+            "The aorta is [dilated|dilation@aorta] and [tortuous|tortuous@aorta].",
         ),
     ),
     "aortic calcification": Wording(

@@ -22,6 +22,8 @@ IMPLIED: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
     "picc": (("catheter", ()), ("line", ()), ("tip", ())),
     "dialysis catheter": (("tip", ()),),
     "hilar enlargement": (("prominence", ()),),
+    "fibrosis": (("marking", ("interstitium",)),),
+    "tortuous aorta": (("dilation", ()),),
     "nodule": (("lesion", ()),),
     "mass": (("lesion", ()),),
 }

@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import timm
 import torch
@@ -22,10 +24,48 @@ def test_stage(name: str, stage: int | None, channels: int, stride: int) -> None
         assert trunk(torch.randn(1, 3, 64, 64)).shape == (1, channels, 64 // stride, 64 // stride)
 
 
-def test_every_parameter_learns() -> None:
-    trunk = Trunk(LITE0_BACKBONE)
+def test_a_detail_stage_gives_its_finer_grid() -> None:
+    alone, both = Trunk("resnet18", 3).eval(), Trunk("resnet18", 3, detail_stage=2).eval()
+    both.load_state_dict(alone.state_dict())
+    assert (both.channels, both.stride) == (128 + 256, 8)
+    image = torch.randn(1, 3, 64, 64)
+    features = both(image)
+    assert features.shape == (1, 384, 8, 8)
+    coarse = torch.nn.functional.interpolate(alone(image), (8, 8), mode="bilinear")
+    assert torch.equal(features[:, 128:], coarse)
+    with pytest.raises(ValueError, match="detail_stage=3 must come before the stage 3"):
+        Trunk("resnet18", 3, detail_stage=3)
+
+
+@pytest.mark.parametrize("detail_stage", [None, 2])
+def test_every_parameter_learns(detail_stage: int | None) -> None:
+    trunk = Trunk(LITE0_BACKBONE, detail_stage=detail_stage)
     trunk(torch.randn(2, 3, 32, 32)).square().mean().backward()
     assert all(parameter.grad is not None for parameter in trunk.parameters())
+
+
+@pytest.mark.parametrize("name", ["resnet18", LITE0_BACKBONE, "vit_tiny_patch16_224"])
+def test_checkpointed_gradients_change_nothing_but_what_is_kept(name: str) -> None:
+    torch.manual_seed(0)
+    plain = Trunk(name, image_size_px=32)
+    checkpointed = copy.deepcopy(plain)
+    checkpointed.checkpoint_gradients()
+    images, kept = torch.randn(4, 3, 32, 32), []
+    for trunk in (plain, checkpointed):
+        for _ in range(2):
+            trunk.zero_grad()
+            kept.append(0)
+            with torch.autograd.graph.saved_tensors_hooks(
+                lambda t: kept.append(kept.pop() + t.numel()) or t, lambda t: t
+            ):
+                features = trunk(images)
+            features.square().mean().backward()
+    assert kept[-1] < kept[0]
+    state = checkpointed.state_dict()  # batch-norm statistics among them
+    assert all(torch.equal(tensor, state[entry]) for entry, tensor in plain.state_dict().items())
+    gradients = {entry: parameter.grad for entry, parameter in checkpointed.named_parameters()}
+    assert all(torch.equal(parameter.grad, gradients[entry]) for entry, parameter in plain.named_parameters())
+    assert torch.equal(plain.eval()(images), checkpointed.eval()(images))
 
 
 def test_vision_transformer_takes_the_image_size() -> None:

@@ -105,7 +105,8 @@ def test_every_option_of_the_forward_pass_does_something(
         assert missing
         with torch.no_grad():
             for name in missing:
-                changed.get_parameter(name).add_(0.1)
+                weight = changed.get_parameter(name)
+                weight.add_(0.1 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(0)))
     with torch.no_grad():
         assert not torch.allclose(changed(images).icl_logits, model(images).icl_logits)
 
@@ -179,3 +180,12 @@ def test_pixel_values(model: MedslipModel) -> None:
 def test_config_rejects_unknown_choices(option: str, value: str) -> None:
     with pytest.raises(ValueError, match=f"{option}='{value}' is unknown"):
         MedslipConfig(**{option: value})
+
+
+def test_compiles_as_one_graph(images: torch.Tensor) -> None:
+    model = tiny(**OPTIONS)
+    with torch.no_grad():
+        expected = model(images)
+        model.compile(backend="eager", fullgraph=True)
+        torch.testing.assert_close(model(images).icl_logits, expected.icl_logits)
+    assert all(not name.startswith("_orig_mod") for name in model.state_dict())
