@@ -152,8 +152,10 @@ class _Tally:
     def count(self, study: Study) -> None:
         """Takes up what the tables say of a study."""
         self.studies += 1
-        if study.image_path.is_relative_to(self.root):
-            self.paths.add(study.image_path.relative_to(self.root).as_posix())
+        masks = [part for mask in study.masks for part in getattr(mask.load, "args", ()) if isinstance(part, Path)]
+        for path in (study.image_path, *masks):
+            if path.is_relative_to(self.root):
+                self.paths.add(path.relative_to(self.root).as_posix())
         self._splits[study.split or "not given"] += 1
         self._given.update(
             patient=study.patient_id is not None, age=study.age_years is not None, sex=study.sex is not None,

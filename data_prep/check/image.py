@@ -75,7 +75,7 @@ def inspect(study: Study, root: Path) -> Inspection:
             "view": study.view or grey.view,
             "width_px": width,
             "height_px": height,
-            "content": None if constant else hashlib.sha256(repr(grey.pixels.shape).encode() + grey.pixels).hexdigest(),
+            "content": None if constant else _digest(grey.pixels),
             "thumbnail": Geometry(width, height, THUMBNAIL_PX).image(grey.pixels),
         }
     except UnreadableImage as error:
@@ -155,6 +155,12 @@ def chest_likeness(pixels: np.ndarray) -> float:
     small = cv2.resize(pixels, expected.shape, interpolation=cv2.INTER_AREA)
     ranks = small.ravel().argsort(kind="stable").argsort(kind="stable")
     return float(np.corrcoef(ranks, expected.ravel())[0, 1])
+
+
+def _digest(pixels: np.ndarray) -> str:
+    digest = hashlib.sha256(repr(pixels.shape).encode())
+    digest.update(np.ascontiguousarray(pixels))
+    return digest.hexdigest()
 
 
 def _is_pointer(path: Path) -> bool:
