@@ -15,6 +15,7 @@ Source: DICOM PS3.3 C.7.6.3 (image pixel), C.11.1 (modality LUT), C.11.2 (VOI LU
 import hashlib
 import io
 import math
+import re
 import struct
 import warnings
 import zlib
@@ -100,7 +101,8 @@ def read_grey(path: Path) -> GreyImage:
     except UnreadableImage:
         raise
     except Exception as error:  # decoders raise a dozen types, RecursionError and MemoryError among them
-        said = "" if is_dicom else f": {str(error)[:120]}"  # a DICOM error may quote the header, names in it
+        # A DICOM error may quote the header, names in it; another may name an object's address, new in each run.
+        said = "" if is_dicom else f": {re.sub(' <.* at 0x.*>', '', str(error))[:120]}"
         raise UnreadableImage(path, f"truncated or damaged ({type(error).__name__}{said})", AGAIN) from error
 
 
