@@ -207,11 +207,11 @@ class Grid:
 
     def features(self, cell: Cell, task: _Task, model: MedslipModel) -> np.ndarray:
         """Pooled features [N, F] float32 of all images of a task's corpus, computed once per weights."""
-        known = (task.corpus.header["sha256"], self.weights_sha256(cell.weights, cell.seed), task.params.features,
-                 str(self.config.image_size))  # fmt: skip
+        pooled = PooledFeatures(model, task.params.features).eval()
+        known = (task.corpus.header["sha256"], initial.fingerprint(pooled), str(self.config.image_size))
         path = self.folder / "features" / f"{hashlib.sha256(' '.join(known).encode()).hexdigest()[:16]}.npy"
         if not path.is_file():
-            pooled = PooledFeatures(model.to(self.device), task.params.features).eval()
+            model.to(self.device)
             rows = np.arange(len(task.corpus))
             with torch.inference_mode():
                 parts = [
