@@ -43,8 +43,9 @@ def worn_spine(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np
         y = p.apex_mm + pitch * level
         middle, half = float(spine_x(thorax, y)), 16.5 + 0.018 * y
         plates.append(np.array([(middle - half, y), (middle + half, y)]))
-        spurs += [np.array([(middle + s * (half - 1), y - 5), (middle + s * (half + 5), y), (middle + s * (half - 1), y + 5)])
-                  for s in (-1, 1)]  # fmt: skip
+        for sign in (-1, 1):
+            rim, beak = middle + sign * (half - 1), middle + sign * (half + 5)
+            spurs.append(np.array([(rim, y - 5), (beak, y), (rim, y + 5)]))
     drawn = canvas.strokes(spurs, 3.5) + 0.7 * canvas.strokes(plates, 4.0)
     thorax.metal += (0.2 + 0.3 * finding.severity) * canvas.blur(drawn, 0.6)
     return canvas.strokes(plates, 14) + canvas.strokes(spurs, 8) > 0.1

@@ -65,7 +65,8 @@ def anatomy_places(thorax: Thorax, outlines: dict[str, np.ndarray]) -> dict[str,
         "mediastinal": mediastinum | heart, "aorta": thorax.organ["aorta"] > 6, "svc": thorax.organ["svc"] > 5,
         "right_atrium": atrium,
         "right_ventricle": heart & (np.abs(x - thorax.turn - 12) < 34) & (y > thorax.floor - 50),
-        "trachea": (np.abs(x - thorax.trachea_x) < 9) & (y < cy), "stomach": _disc(thorax, (70, thorax.stomach_y), 42, 32) | thorax.stomach,
+        "trachea": (np.abs(x - thorax.trachea_x) < 9) & (y < cy),
+        "stomach": _disc(thorax, (70, thorax.stomach_y), 42, 32) | thorax.stomach,
         "cardiophrenic_sulcus": sum(
             _disc(thorax, (edge_x, thorax.floor - 2), 16, 16) for edge_x in thorax.heart_x
         ) > 0,

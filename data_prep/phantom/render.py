@@ -132,7 +132,8 @@ def _pose(
     turn, lift, shift = rng.normal(0, 7 if bedside else 4), [0.0, 0.0], 0.0
     magnified = rng.uniform(1.06, 1.14) if bedside else 1.0
     heart, vessels, upper, knob, swing, flat = magnified, 1.0, 1.0, 1.0, 0.0, 1.0
-    air, atrium, bend, spine, wide, stomach = patient.lung_density, 1.0, 0.0, patient.scoliosis_mm, patient.mediastinum_mm, patient.stomach_mm
+    atrium, bend, spine = 1.0, 0.0, patient.scoliosis_mm
+    air, wide, stomach = patient.lung_density, patient.mediastinum_mm, patient.stomach_mm
     ratio = patient.cardiothoracic_ratio
     for f in findings:
         s, side = f.severity, f.attributes["side"]

@@ -182,7 +182,8 @@ FINDINGS: dict[str, Wording] = {
             "{At} [fibrosis|tail_abnorm_obs] is present.",
             "There are {degree} [fibrotic changes|tail_abnorm_obs] in the {in}.",
             "There is {degree} interstitial [fibrosis|tail_abnorm_obs@interstitium].",
-            "There are increased interstitial [markings|marking@interstitium]. There is {at} [fibrosis|tail_abnorm_obs].",
+            "There are increased interstitial [markings|marking@interstitium]. "
+            "There is {at} [fibrosis|tail_abnorm_obs].",
         ),
         hedged=("Possible {at} [fibrosis|?tail_abnorm_obs].",),
         short=("{At} [fibrosis|tail_abnorm_obs].",),
@@ -241,7 +242,10 @@ FINDINGS: dict[str, Wording] = {
     ),
     "tracheal deviation": Wording(
         "mediastinum",
-        plain=("There is {side}ward [deviation|shift] of the trachea.", "The trachea is [deviated|shift] to the {side}."),
+        plain=(
+            "There is {side}ward [deviation|shift] of the trachea.",
+            "The trachea is [deviated|shift] to the {side}.",
+        ),
     ),
     "fat pad": Wording(
         "mediastinum",
@@ -385,7 +389,8 @@ FINDINGS: dict[str, Wording] = {
     ),
     "leadless pacemaker": Wording("devices", plain=("A leadless [pacemaker] projects over the {in}.",)),
     "vena cava stent": Wording(
-        "devices", plain=("A [stent] is seen in the SVC.", "An SVC [stent] is in place.", "An SVC [stent] is again seen.")
+        "devices",
+        plain=("A [stent] is seen in the SVC.", "An SVC [stent] is in place.", "An SVC [stent] is again seen."),
     ),
     "dialysis catheter": Wording(
         "devices",

@@ -30,7 +30,8 @@ def test_nothing_goes_from_a_whole_to_its_parts_or_to_the_other_side():
 
 
 def test_health_absence_and_doubt_stay_where_they_were_said():
-    before = matrix_of(("left_lung_unspec", "clear", 1), ("left_pleural", "effusion", 0), ("left_pleural", "thicken", -1))
+    said = ("left_lung_unspec", "clear", 1), ("left_pleural", "effusion", 0), ("left_pleural", "thicken", -1)
+    before = matrix_of(*said)
     copy = before.clone()
     assert torch.equal(with_wholes(before), before) and torch.equal(before, copy)
 

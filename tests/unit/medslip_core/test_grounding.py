@@ -142,9 +142,17 @@ def test_pointing_game_by_hand():
     assert grounding.pointing_game(heat, mask) == 0.5
     heat[10, 10] = 0  # 5 rows and 5 columns beyond the last pixel (15, 15)
     assert grounding.pointing_game(heat, mask) == 0
-    assert grounding.pointing_game(heat, mask, tolerance_px=7) == 0
-    assert grounding.pointing_game(heat, mask, tolerance_px=7.1) == 1
+    assert grounding.pointing_game(heat, grounding.widened(mask[None], 7)[0]) == 0
+    assert grounding.pointing_game(heat, grounding.widened(mask[None], 7.1)[0]) == 1
     assert grounding.pointing_game(np.zeros_like(heat), mask) == mask.mean()
+
+
+def test_widened_masks_hold_all_that_is_near():
+    masks = np.random.default_rng(0).random((3, 12, 12)) > 0.97
+    rows, columns = np.mgrid[:12, :12]
+    for mask, wide in zip(masks, grounding.widened(masks, 2.5), strict=True):
+        distances = [np.hypot(rows - y, columns - x) for y, x in np.argwhere(mask)]
+        np.testing.assert_array_equal(wide, np.min(distances, axis=0) <= 2.5)
 
 
 def test_overlap_and_contrast_by_hand():
@@ -267,7 +275,7 @@ def test_label_absent_from_validation_gives_nan_overlap_only():
 def test_summary_means_by_label_and_over_labels():
     scores = pd.DataFrame({
         "label": ["a", "a", "a", "b"], "truth": "masks", "method": "m", "row": range(4), "patient": [1, 1, 2, 3],
-        "pointing_game": [1.0, 1.0, 0.0, 0.0], "iou": 0.5, "dice": 0.6, "cnr": [1.0, np.nan, 2.0, 3.0],
+        "pointing_game": [1.0, 1.0, 0.0, 0.0], "pointing_near": 1.0, "iou": 0.5, "dice": 0.6, "cnr": [1.0, np.nan, 2.0, 3.0],
         "threshold": 0.4,
     })  # fmt: skip
     summary = grounding.summarise(scores, "nih", resamples=200).set_index(["label", "metric"])
