@@ -275,8 +275,8 @@ def test_label_absent_from_validation_gives_nan_overlap_only():
 def test_summary_means_by_label_and_over_labels():
     scores = pd.DataFrame({
         "label": ["a", "a", "a", "b"], "truth": "masks", "method": "m", "row": range(4), "patient": [1, 1, 2, 3],
-        "pointing_game": [1.0, 1.0, 0.0, 0.0], "pointing_near": 1.0, "iou": 0.5, "dice": 0.6, "cnr": [1.0, np.nan, 2.0, 3.0],
-        "threshold": 0.4,
+        "pointing_game": [1.0, 1.0, 0.0, 0.0], "pointing_near": 1.0, "iou": 0.5, "dice": 0.6,
+        "cnr": [1.0, np.nan, 2.0, 3.0], "threshold": 0.4,
     })  # fmt: skip
     summary = grounding.summarise(scores, "nih", resamples=200).set_index(["label", "metric"])
     assert summary.loc[("a", "pointing_game"), "value"] == pytest.approx(2 / 3)
