@@ -288,6 +288,20 @@ class _Task:
         return self._splits[fraction, seed]
 
 
+def part_sizes(grid: Grid) -> pd.DataFrame:
+    """Who there is: columns task, dataset, part, patients, images, positive (images that show any of the classes)."""
+    rows = []
+    for name, task in grid.tasks.items():
+        for part in fractions.PARTS:
+            members = task.whole.rows(part)
+            rows.append(
+                {"task": name, "dataset": task.corpus.header["dataset"], "part": part,
+                 "patients": len(set(task.patients[members])), "images": len(members),
+                 "positive": int(task.positives[members].any(axis=1).sum())}
+            )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
 def empty_cells(grid: Grid) -> pd.DataFrame:
     """What each fraction holds: columns task, fraction, seed, patients, images, empty (classes with one label only)."""
     rows = []

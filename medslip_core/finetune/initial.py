@@ -55,7 +55,7 @@ def starting_model(name: str, source: str, config: MedslipConfig, seed: int) -> 
         saved = _config(source)
         differing = [
             f"{option} is {getattr(saved, option)!r}, not {getattr(config, option)!r}"
-            for option in ("backbone", "backbone_stage")
+            for option in ("backbone", "backbone_stage", "detail_stage")
             if getattr(saved, option) != getattr(config, option)
         ]
         if differing:
