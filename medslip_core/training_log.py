@@ -14,12 +14,18 @@ from tqdm import tqdm
 logger = logging.getLogger(__name__)
 
 TERMS = ("total", "existence_pathology", "existence_anatomy", "protocl_pathology", "protocl_anatomy", "icl")
-COLUMNS = ("step", "epoch", "split", "learning_rate", *TERMS, "gradient_norm", "macro_auroc", "images_per_s")
-"""`step` counts optimiser steps done and `epoch` passes done (a fraction within one); `split` is train or validate."""
+COLUMNS = (
+    "step", "epoch", "split", "learning_rate", *TERMS, "gradient_norm", "macro_auroc", "images_per_s",
+    "gpu_memory_gib", "gpu_utilisation_percent",
+)  # fmt: skip
+"""`step` counts optimiser steps done and `epoch` passes done (a fraction within one); `split` is train or validate; the
+GPU's figures are those of the main process's (see `gpu_use.GpuUse`)."""
 
 
 class TrainingLog:
     """The history of a run: rows of `COLUMNS`, appended to `history.csv` as they come, and to TensorBoard.
+
+    Errors of the disk name the file.
 
     Args:
         run_folder: where history.csv and tensorboard/ lie.
@@ -37,8 +43,11 @@ class TrainingLog:
 
     def add(self, **row: object) -> None:
         """Append one row."""
-        with open(self.path, "a", newline="") as file:
-            csv.DictWriter(file, COLUMNS).writerow(row)
+        try:
+            with open(self.path, "a", newline="") as file:
+                csv.DictWriter(file, COLUMNS).writerow(row)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
         if self._writer:
             for name, value in row.items():
                 if name not in ("step", "epoch", "split"):
@@ -51,12 +60,18 @@ class TrainingLog:
 
 
 def read_history(path: Path) -> pd.DataFrame:
-    """Read a history.csv; empty if there is none. A last line torn by a kill is left out."""
+    """Read a history.csv; empty if there is none. A last line torn by a kill is left out; so are damaged ones, told."""
     if not path.exists():
         return pd.DataFrame(columns=list(COLUMNS))
-    text = path.read_text()
+    text = path.read_text(errors="replace")
     whole = text[: text.rfind("\n") + 1]
-    return pd.DataFrame(csv.DictReader(whole.splitlines())).pipe(_typed)
+    frame = pd.DataFrame(csv.DictReader(whole.splitlines())).reindex(columns=list(COLUMNS))
+    for column in frame.columns.drop("split"):
+        frame[column] = pd.to_numeric(frame[column], errors="coerce")
+    readable = frame["step"].notna() & frame["split"].isin(["train", "validate"])
+    if not readable.all():
+        logger.warning("%s: %d damaged lines are left out", path, (~readable).sum())
+    return frame[readable].astype({"step": int}).reset_index(drop=True)
 
 
 class Progress:
@@ -101,12 +116,6 @@ class Progress:
     def close(self) -> None:
         """End the bar."""
         self._bar.close()
-
-
-def _typed(frame: pd.DataFrame) -> pd.DataFrame:
-    for column in frame.columns.drop("split", errors="ignore"):
-        frame[column] = pd.to_numeric(frame[column], errors="coerce")
-    return frame.astype({"step": int}) if "step" in frame else pd.DataFrame(columns=list(COLUMNS))
 
 
 def _tensorboard_writer(folder: Path, after_step: int):

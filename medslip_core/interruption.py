@@ -1,0 +1,36 @@
+"""Ctrl-C and SIGTERM as a wish to stop at the next good moment; schedulers send the latter before they kill."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+
+class StopOnSignal:
+    """Notes SIGINT and SIGTERM inside a `with` block instead of dying at once; a second one is not held back.
+
+    Attributes:
+        signal: number of the signal that came; 0 as long as none did.
+    """
+
+    def __init__(self) -> None:
+        self.signal = 0
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> StopOnSignal:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _: object) -> None:
+        self.signal = number
+        logger.warning("signal %d: finishing the step, then saving", number)
+        self.__exit__()

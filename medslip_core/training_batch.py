@@ -1,0 +1,123 @@
+"""What a training step sees: rows, views, labels and negatives of its batch, from counters alone.
+
+A batch belongs to the step. Every process draws the numbers of the whole batch (they are small) and reads the images of
+its own part, so nothing of it depends on how many processes, accumulation steps or threads share the work.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from medslip_core.augment import Views, augment, draw_views, flip_matrix
+from medslip_core.corpus import PreparedCorpus
+from medslip_core.losses.existence import stream_labels
+from medslip_core.losses.protocl import Negatives, sample_negatives
+from medslip_core.pretrain_params import PretrainParams
+from medslip_core.randomness import generator
+from medslip_core.sampling import BatchOrder
+from medslip_core.validation import label_matrix
+from medslip_core.vocabulary import ABSENT, ANATOMY_INDEX, PATHOLOGY_INDEX, PRESENT
+
+UNSPECIFIC_ANATOMIES = (ANATOMY_INDEX["unspecified"], ANATOMY_INDEX["other"])
+UNSPECIFIC_PATHOLOGIES = (PATHOLOGY_INDEX["tail_abnorm_obs"], PATHOLOGY_INDEX["excluded_obs"])
+
+
+@dataclass(frozen=True)
+class TrainingBatch:
+    """A step's batch without its pixels.
+
+    Attributes:
+        rows: [B] int64 corpus rows.
+        views: how each image is augmented.
+        matrix: [B, A, P] int8, sides swapped where the view is flipped; on the device.
+        negatives: of ProtoCL; on the device.
+    """
+
+    rows: np.ndarray
+    views: Views
+    matrix: Tensor
+    negatives: Negatives
+
+
+class BatchSource:
+    """Draws batches of a run.
+
+    Args:
+        params: of the run.
+        corpus: prepared images and triplets; training rows are those of the split "train".
+        device: where labels, negatives and images go.
+    """
+
+    def __init__(self, params: PretrainParams, corpus: PreparedCorpus, device: torch.device | str) -> None:
+        self.params, self.corpus, self.device = params, corpus, device
+        self.order = BatchOrder(corpus.rows("train"), params.batch_size, params.seed)
+
+    def batch(self, step: int) -> TrainingBatch:
+        """The whole batch of a step (from 0)."""
+        params, rows = self.params, self.order.batch(step)
+        views = draw_views(params.augment, params.seed, self.order.epoch_of(step), rows)
+        matrix = flip_matrix(self.matrix(rows), views.flipped)
+        return TrainingBatch(rows, views, matrix, self.negatives(matrix, "negatives", step))
+
+    def matrix(self, rows: np.ndarray) -> Tensor:
+        """Label matrices [B, A, P] int8 of corpus rows."""
+        return torch.from_numpy(label_matrix(self.params, self.corpus, rows)).to(self.device)
+
+    def negatives(self, matrix: Tensor, stream: str, counter: int) -> Negatives:
+        """Negative prototypes for label matrices, drawn from (seed, stream, counter)."""
+        return sample_negatives(
+            matrix,
+            self.params.negatives,
+            generator(self.device, self.params.seed, stream, counter),
+            exclude_anatomies=() if self.params.negatives_unspecific else UNSPECIFIC_ANATOMIES,
+            exclude_pathologies=() if self.params.negatives_unspecific else UNSPECIFIC_PATHOLOGIES,
+        )
+
+    def images(self, rows: np.ndarray) -> Tensor:
+        """Images [B, S, S] uint8 of corpus rows."""
+        return torch.from_numpy(np.ascontiguousarray(self.corpus.images[rows])).to(self.device, non_blocking=True)
+
+
+@dataclass(frozen=True)
+class TrainingViews:
+    """What a training step sees.
+
+    Attributes:
+        rows: [B] int64 corpus rows; images: [B, s, s] float32 in [0, 1], augmented; flipped: [B] bool.
+        matrix: [B, A, P] int8, sides swapped where the image was flipped.
+    """
+
+    rows: np.ndarray
+    images: Tensor
+    flipped: Tensor
+    matrix: Tensor
+
+
+def training_views(params: PretrainParams, corpus: PreparedCorpus, step: int, image_size: int) -> TrainingViews:
+    """The augmented batch of a step (from 0), exactly as `pretrain` feeds it to the model.
+
+    Args:
+        params, corpus: as for `pretrain`.
+        step: optimiser step, from 0.
+        image_size: side of the model's input, px.
+    """
+    source = BatchSource(params, corpus, "cpu")
+    batch = source.batch(step)
+    images = augment(source.images(batch.rows), batch.views, image_size)
+    return TrainingViews(batch.rows, images, batch.views.flipped, batch.matrix)
+
+
+def label_counts(matrix: Tensor, healthy_is_absent: bool = False) -> Tensor:
+    """How many labels each loss term of `training_log.TERMS[1:]` averages over, [5] float32.
+
+    Args:
+        matrix: [B, A, P] int8, 1 / 0 / -1.
+        healthy_is_absent: see `stream_labels`.
+    """
+    pathology, anatomy = stream_labels(matrix, healthy_is_absent)
+    counted = (pathology >= ABSENT, anatomy >= ABSENT, pathology == PRESENT, anatomy == PRESENT, matrix >= ABSENT)
+    return torch.stack([labels.sum() for labels in counted]).float()

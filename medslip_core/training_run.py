@@ -1,0 +1,363 @@
+"""A pre-training run: its steps, validations, rows of the history and checkpoints, on one process or several.
+
+All randomness comes from counters (see `medslip_core.randomness`), so the state of a run is its weights, its optimiser
+and the number of its step; a run that was killed and resumed ends, on a CPU, with the same bits as one that was not.
+
+Every process takes part of each step's batch. ProtoCL contrasts a query of an image with text prototypes and ICL pairs
+the queries of one image: no negative comes from another image, so nothing is gathered across processes but figures.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator, PartialState
+from accelerate.state import AcceleratorState
+from accelerate.utils import gather_object
+from torch import Tensor
+
+from medslip_core.augment import augment
+from medslip_core.checkpoint import CheckpointError
+from medslip_core.corpus import PreparedCorpus
+from medslip_core.gpu_use import GpuUse
+from medslip_core.interruption import StopOnSignal
+from medslip_core.losses.objective import medslip_objective
+from medslip_core.losses.protocl import Negatives
+from medslip_core.model import MedslipModel, MedslipOutput
+from medslip_core.non_finite import error_of, save_batch
+from medslip_core.optimisation import (
+    WeightAverage,
+    freeze_stages,
+    learning_rate,
+    make_optimizer,
+    set_learning_rate,
+    training_mode,
+)
+from medslip_core.pretrain_params import MODEL_NAMES, PretrainParams
+from medslip_core.randomness import torch_seed
+from medslip_core.run_checkpoints import Best, RunCheckpoints
+from medslip_core.sampling import part_of_batch
+from medslip_core.training_batch import BatchSource, label_counts
+from medslip_core.training_log import TERMS, Progress, TrainingLog
+from medslip_core.validation import macro_auroc, pathology_labels, validation_rows
+
+logger = logging.getLogger(__name__)
+
+VALIDATION_BATCH = 64  # fixed, as the negatives are drawn per batch
+FIGURES = (*TERMS, "gradient_norm")
+
+
+class TrainingRun:
+    """State of a run, and one method per thing that happens in it.
+
+    Args:
+        params: of the run.
+        corpus: prepared images and triplets.
+        folder: of the run; several processes share it.
+        model: to train, in place.
+    """
+
+    def __init__(self, params: PretrainParams, corpus: PreparedCorpus, folder: Path, model: MedslipModel) -> None:
+        self.params, self.corpus, self.folder, self.model = params, corpus, folder, model
+        self.accelerator = Accelerator(mixed_precision=_precision(params), cpu=params.device == "cpu")
+        self.device = self.accelerator.device
+        self.source = BatchSource(params, corpus, self.device)
+        self.steps_per_epoch = self.source.order.steps_per_epoch
+        self.total_steps = params.epochs * self.steps_per_epoch
+        self.validation_rows = validation_rows(params, corpus)
+
+        self.frozen = freeze_stages(model.trunk.network, params.frozen_stages)
+        model.to(self.device, memory_format=torch.channels_last)
+        if params.gradient_checkpointing:
+            model.trunk.checkpoint_gradients()
+        if params.compile:
+            model.compile()
+        self.optimizer = make_optimizer(model, params)
+        self.network, self.prepared_optimizer = self.accelerator.prepare(model, self.optimizer)
+        self.average = WeightAverage(model, params.average_decay) if params.average_decay else None
+        self.checkpoints = RunCheckpoints(
+            folder, self.identity(), params.keep_checkpoints, model, self.optimizer, self.average,
+            self.accelerator.scaler,
+        )  # fmt: skip
+
+        existence, protocl, icl = params.existence_weight, params.protocl_weight, params.icl_weight
+        self.weights = torch.tensor([existence, existence, protocl, protocl, icl], device=self.device)
+
+        self.step = 0  # optimiser steps done
+        self.best: Best | None = None
+        self.pending: list[Tensor] = []  # figures of recent steps, still on the device
+        self.interval: list[list[float]] = []  # figures of the steps since the last row of the history
+
+    # -- a step -------------------------------------------------------------------------------------------------------
+
+    def train_step(self) -> int:
+        """One optimiser step; returns the number of images."""
+        params, accelerator = self.params, self.accelerator
+        batch = self.source.batch(self.step)
+        set_learning_rate(self.optimizer, self.rate(self.step))
+        parts = accelerator.num_processes * params.accumulation_steps
+        counts, figures = self.label_counts(batch.matrix), torch.zeros(len(TERMS), device=self.device)
+        for passage in range(params.accumulation_steps):
+            number = passage * accelerator.num_processes + accelerator.process_index
+            part = part_of_batch(len(batch.rows), number, parts)
+            share = self.label_counts(batch.matrix[part]) / counts.clamp(min=1)
+            if part.start == part.stop:  # a small last batch: every process still takes part in the backward pass
+                part = slice(0, 1)
+            grey = augment(self.source.images(batch.rows[part]), batch.views[part], self.model.config.image_size)
+            last = passage == params.accumulation_steps - 1
+            with contextlib.nullcontext() if last else accelerator.no_sync(self.network):
+                torch.manual_seed(torch_seed(params.seed, "dropout", self.step, number))
+                output = self.network(self.input(grey))
+                negatives = Negatives(pathology=batch.negatives.pathology[part], anatomy=batch.negatives.anatomy[part])
+                losses = self.losses(output, batch.matrix[part], negatives, share)
+                accelerator.backward(losses[0] * accelerator.num_processes)  # whose gradients are averaged
+            figures += losses.detach()
+        trained = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        norm = accelerator.clip_grad_norm_(trained, params.clip_norm or float("inf"))
+        self.prepared_optimizer.step()
+        self.prepared_optimizer.zero_grad()
+        if self.average:
+            self.average.update(self.model)
+        self.pending.append(torch.cat([figures, norm.reshape(1)]))
+        self.step += 1
+        return len(batch.rows)
+
+    def input(self, grey: Tensor) -> Tensor:
+        return self.model.pixel_values(grey).contiguous(memory_format=torch.channels_last)
+
+    def losses(self, output: MedslipOutput, matrix: Tensor, negatives: Negatives, share: Tensor) -> Tensor:
+        """`TERMS` [6] of a part of a batch, each term times the part's share [5] of the batch's labels.
+
+        Summed over the parts they are the losses of the whole batch, however it was divided. (Batch-norm statistics are
+        those of a part, unless `frozen_batch_norm` keeps the stored ones.)
+        """
+        temperature = self.model.config.protocl_temperature
+        losses = medslip_objective(
+            output, matrix, *self.model.text_books(), negatives,
+            temperature=temperature, healthy_is_absent=self.params.healthy_is_absent,
+        )  # fmt: skip
+        terms = torch.stack([getattr(losses, term) for term in TERMS[1:]]) * share
+        return torch.cat([(self.weights * terms).sum().reshape(1), terms])
+
+    def label_counts(self, matrix: Tensor) -> Tensor:
+        return label_counts(matrix, self.params.healthy_is_absent)
+
+    def rate(self, step: int) -> float:
+        return learning_rate(self.params, step / self.steps_per_epoch)
+
+    # -- the run ------------------------------------------------------------------------------------------------------
+
+    def train(self) -> None:
+        """Steps, rows of the history, validations and checkpoints, until the last epoch, an early stop or a signal."""
+        params, gpu = self.params, GpuUse(self.device)
+        progress = Progress(self.total_steps, self.step, shown=self.accelerator.is_main_process)
+        log = None
+        if self.accelerator.is_main_process:
+            log = TrainingLog(self.folder, self.step, params.tensorboard)
+        images, seconds = 0, 0.0
+        training_mode(self.model, self.frozen, params.frozen_batch_norm)
+        try:
+            with StopOnSignal() as stop:
+                while self.step < self.total_steps and not self.stopped_early():
+                    started = time.perf_counter()
+                    images += self.train_step()
+                    progress.step()
+                    epoch_ends = self.step % self.steps_per_epoch == 0
+                    row_due = self.step % params.log_every_steps == 0 or epoch_ends
+                    if row_due:
+                        self.fetch()
+                    seconds += time.perf_counter() - started
+                    if row_due:
+                        figures = dict(zip(FIGURES, np.mean(self.interval, axis=0), strict=True))
+                        self.interval.clear()
+                        speed = images / seconds
+                        self.record(log, "train", learning_rate=self.rate(self.step - 1), **figures,
+                                    images_per_s=speed, **gpu.figures())  # fmt: skip
+                        progress.report({**{name: figures[name] for name in TERMS}, "images/s": speed})
+                        images, seconds = 0, 0.0
+                    if epoch_ends:
+                        figures = self.validate()
+                        if figures:
+                            self.record(log, "validate", **figures)
+                            progress.note(self.judged(figures))
+                    asked = self.agreed(stop.signal)
+                    if epoch_ends or asked or _is_multiple(self.step, params.checkpoint_every_steps):
+                        self.save()
+                    if asked:
+                        self.leave(asked)
+                if self.step < self.total_steps:
+                    progress.note(f"stopped early: no better validation since epoch {self.best_epoch()}")
+        finally:
+            progress.close()
+            if log:
+                log.close()
+
+    def record(self, log: TrainingLog | None, split: str, **figures: float) -> None:
+        if log:
+            log.add(step=self.step, epoch=self.step / self.steps_per_epoch, split=split, **figures)
+
+    def fetch(self) -> None:
+        """Bring the recent steps' figures to the host (the only wait for the device), and watch for NaN."""
+        if not self.pending:
+            return
+        figures = torch.stack(self.pending)  # [steps, terms + 1]
+        self.pending.clear()
+        terms = self.accelerator.reduce(figures[:, :-1], "sum")
+        rows = torch.cat([terms, figures[:, -1:]], dim=1).tolist()
+        watched = slice(0, len(TERMS)) if self.accelerator.scaler else slice(None)  # float16 overflows are skipped
+        for number, row in enumerate(rows):
+            if not np.isfinite(row[watched]).all():
+                self.stop_non_finite(self.step - len(rows) + number, row)
+        self.interval.extend(rows)
+
+    def stop_non_finite(self, step: int, row: list[float]) -> None:
+        """Save the batch of a step (drawn again from its counters) and raise."""
+        folder, figures = self.folder / "non_finite", dict(zip(FIGURES, row, strict=True))
+        if self.accelerator.is_main_process:
+            batch = self.source.batch(step)
+            grey = augment(self.source.images(batch.rows), batch.views, self.model.config.image_size)
+            tensors = dict(pixel_values=self.input(grey), matrix=batch.matrix, rows=torch.from_numpy(batch.rows))
+            save_batch(folder, tensors, step, figures)
+        self.accelerator.wait_for_everyone()  # a launcher ends all processes at the first error
+        raise error_of(folder, step, figures)
+
+    def agreed(self, signal_number: int) -> int:
+        """The signal that any process received (0: none); several processes ask only now and then, as it costs."""
+        if self.accelerator.num_processes == 1:
+            return signal_number
+        if self.step % self.params.log_every_steps and self.step % self.steps_per_epoch:
+            return 0
+        return max(gather_object([signal_number]))
+
+    def leave(self, signal_number: int) -> None:
+        """Stop after a signal; the state is saved."""
+        self.accelerator.wait_for_everyone()
+        told = f"stopped after step {self.step} of {self.total_steps}; saved; resume=True goes on from here"
+        logger.warning(told)
+        if signal_number == signal.SIGINT:
+            raise KeyboardInterrupt(told)
+        raise SystemExit(128 + signal_number)
+
+    # -- validation ---------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """Loss terms and macro AUROC on the validation rows: whole images, no augmentation, fixed negatives."""
+        if len(self.validation_rows) == 0:
+            return {}
+        self.fetch()
+        source = self.source
+        counts, results = self.label_counts(source.matrix(self.validation_rows)), []
+        with self.average.in_place_of(self.model) if self.average else contextlib.nullcontext():
+            self.model.eval()
+            starts = range(0, len(self.validation_rows), VALIDATION_BATCH)
+            for number, start in enumerate(starts):
+                if number % self.accelerator.num_processes != self.accelerator.process_index:
+                    continue
+                rows = self.validation_rows[start : start + VALIDATION_BATCH]
+                matrix = source.matrix(rows)
+                output = self.model(self.input(source.images(rows)))  # unwrapped: one process may have a batch more
+                share = self.label_counts(matrix) / counts.clamp(min=1)
+                losses = self.losses(output, matrix, source.negatives(matrix, "validation negatives", number), share)
+                prob = output.pathology_logits.float().softmax(dim=-1)[..., 1]  # [B, P]
+                results.append((number, losses.cpu().numpy(), prob.cpu().numpy()))
+        training_mode(self.model, self.frozen, self.params.frozen_batch_norm)
+        results = sorted(gather_object(results), key=lambda result: result[0])
+        terms = sum(result[1] for result in results)
+        labels = pathology_labels(self.params, self.corpus, self.validation_rows)
+        score = macro_auroc(labels, np.concatenate([result[2] for result in results]), self.params.validation_min_count)
+        return {**dict(zip(TERMS, terms.tolist(), strict=True)), "macro_auroc": score}
+
+    def judged(self, figures: dict[str, float]) -> str:
+        """Keep the weights if this validation is the best so far; returns a line about it."""
+        score = figures["macro_auroc"] if self.params.best_by == "macro_auroc" else -figures["total"]
+        epoch = self.step // self.steps_per_epoch
+        line = f"epoch {epoch}: validation total {figures['total']:.4g}, macro AUROC {figures['macro_auroc']:.3f}"
+        if not score > (self.best.score if self.best else -float("inf")):
+            return line
+        weights = self.average.tensors if self.average else self.model.state_dict()
+        weights = {name: tensor.detach().to("cpu", copy=True) for name, tensor in weights.items()}
+        self.best = Best(self.step, epoch, score, weights)
+        return f"{line} (best so far)"
+
+    def best_epoch(self) -> int:
+        return self.best.epoch if self.best else 0
+
+    def stopped_early(self) -> bool:
+        patience = self.params.early_stopping_epochs
+        return bool(patience) and self.step // self.steps_per_epoch - self.best_epoch() >= patience
+
+    # -- state --------------------------------------------------------------------------------------------------------
+
+    def identity(self) -> dict[str, Any]:
+        """All that must be the same for a resumed run to be the same run (not: processes, threads, device)."""
+        config = self.model.config.to_dict()
+        model = {f"model.{name}": config[name] for name in MODEL_NAMES}
+        corpus = dict(corpus_sha256=self.corpus.header["sha256"], train_rows=len(self.source.order.rows))
+        return {**self.params.fixed(), **model, **corpus}
+
+    def save(self) -> None:
+        """Write a checkpoint of this step."""
+        self.fetch()
+        if self.accelerator.is_main_process:
+            self.checkpoints.save(self.step, self.interval, self.best)
+
+    def restore(self, resume: bool) -> None:
+        """Take up the state of the last checkpoint that verifies, or make the folder ready for a new run.
+
+        Raises:
+            CheckpointError: the processes do not see the same checkpoints.
+        """
+        if not resume and self.accelerator.is_main_process:
+            self.checkpoints.clear()
+        self.accelerator.wait_for_everyone()
+        self.checkpoints.root.mkdir(parents=True, exist_ok=True)
+        restored = self.checkpoints.restore()
+        if restored:
+            self.step, self.interval, self.best = restored.step, restored.interval, restored.best
+        steps = gather_object([self.step])
+        if len(set(steps)) > 1:
+            raise CheckpointError(
+                f"{self.checkpoints.root}: the processes found states after steps {steps}, in order of their rank; "
+                "the run folder must be on a disk that all of them share"
+            )
+        if self.accelerator.is_main_process:
+            self.checkpoints.tell(self.step)
+
+
+@contextlib.contextmanager
+def global_state(params: PretrainParams) -> Iterator[None]:
+    """Accelerate's and torch's global state as a run needs it; torch's is put back afterwards."""
+    if PartialState(cpu=params.device == "cpu").num_processes == 1:
+        # A notebook may train twice in one process, with another precision or device.
+        AcceleratorState._reset_state(reset_partial_state=True)
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    if params.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        torch.use_deterministic_algorithms(deterministic)
+
+
+def _precision(params: PretrainParams) -> str:
+    if params.precision != "auto":
+        return params.precision
+    if params.device == "cpu" or not torch.cuda.is_available():
+        return "no"
+    return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+
+
+def _is_multiple(step: int, every: int) -> bool:
+    return every > 0 and step % every == 0

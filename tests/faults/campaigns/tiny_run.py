@@ -1,0 +1,156 @@
+"""A pre-training run of a second: a model of 32 px on a corpus in memory, in a process that can be killed."""
+
+import hashlib
+import multiprocessing
+import os
+import socket
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from medslip_core.augment import AugmentParams
+from medslip_core.checkpoint import list_checkpoints
+from medslip_core.model import MedslipConfig, MedslipModel
+from medslip_core.pretrain import pretrain
+from medslip_core.pretrain_params import PretrainParams
+from medslip_core.training_run import TrainingRun
+from medslip_core.vocabulary import ANATOMIES, PATHOLOGIES
+
+PROCESSES = multiprocessing.get_context("forkserver")  # imports once, then forks without threads
+PROCESSES.set_forkserver_preload(["medslip_core.pretrain"])
+PARAMS = PretrainParams(
+    seed=3, epochs=3, batch_size=4, learning_rate=1e-3, warmup_epochs=0.5, negatives=3, validation_min_count=1,
+    checkpoint_every_steps=1, log_every_steps=2, tensorboard=False, average_decay=0.9, device="cpu",
+    augment=AugmentParams(crop_scale=(0.6, 1.0), noise=0.05, gamma=0.2),
+)  # fmt: skip
+STEPS = 9  # 10 training images in batches of 4, 4 and 2, three times
+SEEN = "seen.txt"
+TRAIN_STEP = TrainingRun.train_step
+
+
+class TinyCorpus:
+    """In memory, with what `PreparedCorpus` offers to training: 10 images to train on and 6 to validate on."""
+
+    def __init__(self) -> None:
+        random = np.random.default_rng(0)
+        self.header = {"sha256": "of a tiny corpus"}
+        self.images = random.integers(0, 256, (16, 40, 40), dtype=np.uint8)
+        self._matrix = random.choice(np.array([-1, 0, 1], np.int8), (16, 51, 75), p=[0.8, 0.1, 0.1])
+
+    def rows(self, split: str) -> np.ndarray:
+        return {"train": np.arange(10), "validate": np.arange(10, 16)}[split]
+
+    def matrix(self, rows: np.ndarray, *meanings: object) -> np.ndarray:
+        return self._matrix[rows]
+
+
+def tiny_model(dropout: float = 0.1) -> MedslipModel:
+    """Drawn anew, always the same."""
+    torch.manual_seed(0)
+    model = MedslipModel(MedslipConfig(
+        backbone="test_resnet", image_size=32, hidden_dim=16, decoder_layers=1, decoder_heads=2, feed_forward_dim=16,
+        text_dim=8, dropout=dropout,
+    ))  # fmt: skip
+    model.set_books(torch.randn(len(ANATOMIES), 8), torch.randn(len(PATHOLOGIES), 8), "random")
+    return model
+
+
+def session(
+    folder: Path,
+    params: PretrainParams = PARAMS,
+    threads: int = 1,
+    rank: int = 0,
+    port: int = 0,
+    notes: Path | None = None,
+) -> None:
+    """Train from wherever the run in `folder` stands to its end; body of a process.
+
+    Args:
+        folder: of the run.
+        params: of the run.
+        threads: that compute.
+        rank, port: of two processes, where port is not 0.
+        notes: folder (None: that of the run) that gets `seen.txt`, a line "step rows" for each step that begins, and
+            `stderr.txt`.
+    """
+    notes = notes or folder
+    os.dup2(os.open(notes / "stderr.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
+    torch.set_num_threads(threads)
+    if port:
+        os.environ.update(WORLD_SIZE="2", RANK=str(rank), LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1",
+                          MASTER_PORT=str(port), ACCELERATE_USE_CPU="true")  # fmt: skip
+
+    def train_step(run: TrainingRun) -> int:
+        if rank == 0:
+            rows = " ".join(map(str, run.source.order.batch(run.step)))
+            with open(notes / SEEN, "a") as file:
+                file.write(f"{run.step} {rows}\n")
+        return TRAIN_STEP(run)
+
+    TrainingRun.train_step = train_step
+    pretrain(params, TinyCorpus(), folder, model=tiny_model())
+
+
+def start(folder: Path, params: PretrainParams = PARAMS, threads: int = 1, processes: int = 1) -> list:
+    """Start a session in one process or two; returns them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port = free_port() if processes > 1 else 0
+    started = [
+        PROCESSES.Process(target=session, args=(folder, params, threads, rank, port)) for rank in range(processes)
+    ]
+    for process in started:
+        process.start()
+    return started
+
+
+def warm_up() -> None:
+    """Let the server of processes import what they need, so that a session's time is its own."""
+    process = PROCESSES.Process(target=int)
+    process.start()
+    process.join()
+
+
+def free_port() -> int:
+    """A port on which nobody listens now."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def digests(folder: Path, notes: Path | None = None) -> dict[str, str]:
+    """SHA-256 of the last checkpoint's tensors, of the resulting weights, and of the rows seen, step by step.
+
+    Raises:
+        ValueError: as in `rows_seen`.
+    """
+    last = list_checkpoints(folder / "checkpoints")[0]
+    files = [*sorted(last.glob("*.safetensors")), folder / "model" / "model.safetensors"]
+    named = {f"{file.parent.name}/{file.name}": hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    named["rows seen"] = hashlib.sha256(repr(sorted(rows_seen(notes or folder).items())).encode()).hexdigest()
+    return named
+
+
+def difference(folder: Path, expected: dict[str, str], notes: Path | None = None) -> str:
+    """What of a finished run is not as expected, in words; empty if nothing."""
+    try:
+        found = digests(folder, notes)
+    except (OSError, ValueError, IndexError) as error:
+        return repr(error)
+    return ", ".join(name for name in expected if found.get(name) != expected[name])
+
+
+def rows_seen(folder: Path) -> dict[int, str]:
+    """Step -> rows of its batch, as trained on; `folder` is that of the notes.
+
+    Raises:
+        ValueError: a step that was done twice had other rows the second time.
+    """
+    seen: dict[int, str] = {}
+    if not (folder / SEEN).exists():
+        return seen
+    for line in (folder / SEEN).read_text().splitlines():
+        step, _, rows = line.partition(" ")
+        if seen.setdefault(int(step), rows) != rows:
+            raise ValueError(f"step {step} had rows {seen[int(step)]}, then {rows}")
+    return seen
