@@ -18,6 +18,8 @@ from itertools import islice
 from operator import length_hint
 from pathlib import Path
 
+import cv2
+import PIL
 from tqdm.auto import tqdm
 
 from data_prep import READERS
@@ -99,11 +101,11 @@ def prepare(
         if done:
             logger.info("%s: %d of %d records are there from a run that was stopped", out, done, total)
         with tqdm(total=total, initial=done, desc=f"preparing {dataset}", unit="image") as bar:
+            _check_share(root, writer, total, max_set_aside)
             for chunk, results in _prepared(chunks, recipe, processes, cluster):
                 writer.add(chunk, results)
                 bar.update(len(results))
-                if writer.set_aside > max_set_aside * total:
-                    raise _too_many(root, writer, total, max_set_aside)
+                _check_share(root, writer, total, max_set_aside)
         try:
             put_in_place(writer.finish(facts), out)
         except DataError:
@@ -162,16 +164,15 @@ def _plain(value: object) -> object:
 
 def _code() -> str:
     """Digest of this package's source and of the decoders' versions: with others, records may come out otherwise."""
-    digest = hashlib.sha256(" ".join(map(version, ("numpy", "opencv-python-headless", "pillow", "pydicom"))).encode())
+    digest = hashlib.sha256(" ".join((cv2.__version__, PIL.__version__, version("pydicom"))).encode())
     for path in sorted(Path(__file__).parent.rglob("*")):
         if path.suffix in (".py", ".toml"):
             digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
-def _too_many(root: Path, writer: CorpusWriter, total: int, share: float) -> DataError:
-    reasons = "; ".join(writer.first_reasons)
-    problem = f"{writer.set_aside} of {total} records cannot be used, more than the share of {share:g}"
-    return DataError(
-        root, f"{problem}. First: {reasons}", "Mend them, or allow more by max_set_aside; what is done is kept."
-    )
+def _check_share(root: Path, writer: CorpusWriter, total: int, share: float) -> None:
+    if writer.set_aside > share * total:
+        problem = f"{writer.set_aside} of {total} records cannot be used, more than the share of {share:g}"
+        remedy = "Mend them, or allow more by max_set_aside; what is done is kept."
+        raise DataError(root, f"{problem}. First: {'; '.join(writer.first_reasons)}", remedy)

@@ -4,7 +4,7 @@ import json
 import math
 import os
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,6 +37,7 @@ class Recipe:
     fit: str
     masks: bool
     truth: Path | None
+    percentiles: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -81,15 +82,15 @@ def prepare_study(study: Study, recipe: Recipe) -> Prepared | SetAside:
 def set_aside(study: Study, recipe: Recipe, reason: str) -> SetAside:
     """The entry of a study that cannot be used, without this machine's path to the dataset."""
     reason = reason.replace(f"{recipe.root}{os.sep}", "")
-    return SetAside(_relative(study.image_path, recipe.root), study.study_id, reason)
+    return SetAside(_relative(study.image_path, recipe.root), study.study_id, _printable(reason))
 
 
 def _prepare_study(study: Study, recipe: Recipe) -> Prepared:
     if study.fault is not None:
         raise RecordError(study.image_path, study.fault.rstrip("."), "This record is set aside.")
-    grey = read_grey(study.image_path)
+    grey = read_grey(study.image_path, recipe.percentiles)
     height, width = grey.pixels.shape
-    geometry = Geometry(width, height, recipe.image_size_px, recipe.fit)
+    geometry = Geometry(width, height, recipe.image_size_px, recipe.fit, study.mirrored)
     manifest = {
         "study_id": study.study_id,
         "image_id": study.image_id,
@@ -110,7 +111,7 @@ def _prepare_study(study: Study, recipe: Recipe) -> Prepared:
         pixels=geometry.image(grey.pixels).tobytes(),
         report=study.report,
         triplets=_triplets(study, recipe),
-        boxes=[move_box(box, study, geometry) for box in study.boxes],
+        boxes=[moved for box in study.boxes if (moved := move_box(box, study, geometry)) is not None],
         masks=unite_masks(study, geometry, recipe) if recipe.masks else [],
     )
 
@@ -131,8 +132,8 @@ def _triplets(study: Study, recipe: Recipe) -> list[tuple[int, int, int, str, in
     return [(ANATOMY_INDEX[anatomy], PATHOLOGY_INDEX[pathology], *rest) for anatomy, pathology, *rest in triplets]
 
 
-def move_box(box: Box, study: Study, geometry: Geometry) -> tuple[str, float, float, float, float]:
-    """A box in the corpus's frame: label, x, y, width, height.
+def move_box(box: Box, study: Study, geometry: Geometry) -> tuple[str, float, float, float, float] | None:
+    """A box in the corpus's frame: label, x, y, width, height; None where a crop leaves nothing of it.
 
     Raises:
         RecordError: not a box, or one that lies outside its image.
@@ -150,7 +151,7 @@ def move_box(box: Box, study: Study, geometry: Geometry) -> tuple[str, float, fl
     right, bottom = min(right, frame_width), min(bottom, frame_height)
     scale_x, scale_y = geometry.width_px / frame_width, geometry.height_px / frame_height
     moved = geometry.box(left * scale_x, top * scale_y, (right - left) * scale_x, (bottom - top) * scale_y)
-    return box.label, *moved
+    return (box.label, *moved) if moved is not None else None
 
 
 def unite_masks(study: Study, geometry: Geometry, recipe: Recipe) -> list[tuple[str, str, bytes]]:
@@ -170,7 +171,7 @@ def unite_masks(study: Study, geometry: Geometry, recipe: Recipe) -> list[tuple[
         if abs(aspect / image_aspect - 1) > ASPECT_TOLERANCE:
             problem = f"{label} mask is {width} x {height} px, the image {geometry.width_px} x {geometry.height_px} px"
             raise RecordError(study.image_path, problem, "Download image and mask again; this record is set aside.")
-        moved = Geometry(width, height, geometry.size_px, geometry.fit).mask(mask)
+        moved = replace(geometry, width_px=width, height_px=height).mask(mask)
         united[kind, label] = united.get((kind, label), False) | moved
     return [(kind, label, np.packbits(mask).tobytes()) for (kind, label), mask in united.items() if mask.any()]
 
@@ -187,8 +188,16 @@ def _truth(folder: Path, study: Study) -> "Truth":
 def _open_truth(folder: Path) -> "Truth":
     from data_prep.phantom.truth import Truth
 
-    return Truth.open(folder)
+    try:
+        return Truth.open(folder)
+    except FileNotFoundError as error:
+        raise DataError(folder, "no truth table", "Name the folder that the phantom wrote, or leave it out.") from error
 
 
 def _relative(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+    return _printable(path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name)
+
+
+def _printable(text: str) -> str:
+    """Text that can be written as UTF-8 even if it names a file whose name is not."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -190,6 +190,8 @@ class CorpusWriter:
         if not self.count:
             raise DataError(self.corpus, "every record was set aside", "See the reasons; raise max_set_aside to write.")
         self._write_tables()
+        if pq.read_metadata(self.corpus / "manifest.parquet").num_rows != self.count:
+            raise DataError(self.journal.name, "damaged since it was written", "Check the disk, and run again.")
         _check(self.corpus / "manifest.parquet")
         header = {"format": FORMAT, "version": VERSION, "count": self.count, "set_aside": self.set_aside} | facts
         names = sorted(path.name for path in self.corpus.iterdir() if path.name != HEADER)
@@ -206,7 +208,8 @@ class CorpusWriter:
         self.journal.seek(0)
         self.journal.readline()
         with ExitStack() as stack:
-            set_aside = csv.writer(stack.enter_context((self.corpus / "set_aside.csv").open("w", newline="")))
+            table = stack.enter_context((self.corpus / "set_aside.csv").open("w", newline="", encoding="utf-8"))
+            set_aside = csv.writer(table, lineterminator="\n")
             set_aside.writerow([field.name for field in fields(SetAside)])
             writers = {
                 name: stack.enter_context(pq.ParquetWriter(self.corpus / f"{name}.parquet", schema))

@@ -1,34 +1,84 @@
-"""A preparation that is killed leaves no corpus, and run again it gives the bytes of an undisturbed one."""
+"""A preparation that is killed at any moment and run again gives the bytes of an undisturbed one.
+
+A few kills in the tests; a campaign by  MEDSLIP_KILLS=200 python -m pytest -s tests/faults/test_killed_preparation.py
+"""
 
 import hashlib
+import os
+import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
-from data_prep.corpus import prepare
-
 REPOSITORY = Path(__file__).parents[2]
+KILLS = int(os.environ.get("MEDSLIP_KILLS", 4))
+IMAGES = 400
+SIZE_PX = 96
+
+
+@pytest.fixture
+def dataset(tmp_path) -> Path:
+    """Radiographs enough for a dozen chunks, with boxes, two of them unreadable, in NIH's layout."""
+    root = tmp_path / "nih"
+    (root / "images").mkdir(parents=True)
+    noise = np.random.default_rng(0).integers(0, 256, (256, 256), np.uint8)
+    names = [f"{patient:08d}_000.png" for patient in range(IMAGES)]
+    for number, name in enumerate(names):
+        cv2.imwrite(str(root / "images" / name), np.roll(noise, number))
+    for name in names[37], names[333]:
+        (root / "images" / name).write_bytes(b"not an image")
+    header = "Image Index,Finding Labels,Patient ID,Patient Age,Patient Gender,View Position"
+    rows = [f"{name},Effusion|Mass,{name[:8]},50,F,PA" for name in names]
+    (root / "Data_Entry_2017.csv").write_text("\n".join([header, *rows]) + "\n")
+    boxes = [f"{name},Mass,{number},10,100,200" for number, name in enumerate(names[::3])]
+    (root / "BBox_List_2017.csv").write_text("\n".join(["Image Index,Finding Label,Bbox [x,y,w,h]", *boxes]) + "\n")
+    return root
+
+
+def start(root: Path, out: Path) -> subprocess.Popen:
+    command = [sys.executable, "-m", "data_prep", "prepare", "nih", root, out, "--image-size-px", str(SIZE_PX)]
+    return subprocess.Popen([*command, "--processes", "2"], cwd=REPOSITORY, stderr=subprocess.DEVNULL)
+
+
+def state(out: Path) -> str:
+    """Where a kill struck, as far as the folders tell."""
+    work = out.with_name(f".{out.name}.partial")
+    journal = work / "journal.jsonl"
+    if not journal.exists():
+        return "after the rename" if out.exists() else "before the first byte"
+    if (work / "corpus" / "manifest.parquet").exists():
+        return "in the tables"
+    return "in the records" if len(journal.read_bytes().splitlines()) > 1 else "before the first chunk"
 
 
 def digests(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
 
 
-@pytest.mark.parametrize("delay_s", [0.0, 0.01])
-def test_killed_while_writing(mimic_layout, tmp_path, delay_s):
-    clean = digests(prepare("mimic", mimic_layout, tmp_path / "clean", 512))
-    out, partial = tmp_path / "out", tmp_path / ".out.partial"
-    command = [sys.executable, "-m", "data_prep", "prepare", "mimic", str(mimic_layout), str(out)]
-    process = subprocess.Popen([*command, "--image-size-px", "512"], cwd=REPOSITORY, stderr=subprocess.DEVNULL)
-    while not partial.exists() and process.poll() is None:
-        time.sleep(0.001)
-    time.sleep(delay_s)
-    process.kill()
-    process.wait()
-    if out.exists():  # it was faster than the kill: then it is whole
-        assert digests(out) == clean
-    assert digests(prepare("mimic", mimic_layout, out, 512)) == clean
-    assert not partial.exists()
+def test_kills_at_random_moments(dataset, tmp_path):
+    begin = time.perf_counter()
+    assert start(dataset, tmp_path / "clean").wait() == 0
+    duration_s = time.perf_counter() - begin
+    clean = digests(tmp_path / "clean")
+    random, out, struck = np.random.default_rng(0), tmp_path / "out", Counter()
+    for _ in range(KILLS):
+        process = start(dataset, out)
+        try:
+            process.wait(duration_s * random.uniform(0.3, 1.0))  # the first third imports
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        struck[state(out)] += 1
+        if out.exists():  # it was faster than the kill: then it is whole, and the next begins anew
+            assert digests(out) == clean
+            shutil.rmtree(out)
+    assert start(dataset, out).wait() == 0
+    assert digests(out) == clean
+    assert not out.with_name(".out.partial").exists()
+    print(f"\n{KILLS} kills, each result byte-identical; struck {dict(struck)}")

@@ -99,12 +99,18 @@ def test_bytes_depend_on_neither_processes_nor_repetition(nih_layout, tmp_path, 
 def test_a_run_that_stops_leaves_the_old_corpus_and_goes_on_where_more_is_allowed(nih_layout, tmp_path):
     before = digests(prepare("nih", nih_layout, tmp_path / "out", 32))
     (nih_layout / "images_001" / "images" / "00000001_000.png").write_bytes(b"")
-    with pytest.raises(DataError, match="what is done is kept"):
-        prepare("nih", nih_layout, tmp_path / "out", 32)
+    for _ in range(2):  # repeating it changes nothing
+        with pytest.raises(DataError, match="1 of 7 records cannot be used.*what is done is kept"):
+            prepare("nih", nih_layout, tmp_path / "out", 32)
     assert digests(tmp_path / "out") == before
     prepare("nih", nih_layout, tmp_path / "out", 32, max_set_aside=0.2)
     assert len(PreparedCorpus.open(tmp_path / "out")) == 6
     assert sorted(path.name for path in tmp_path.iterdir()) == ["nih", "out"]
+
+
+def test_a_truth_that_is_not_there_stops_the_run(nih_layout, tmp_path):
+    with pytest.raises(DataError, match="nowhere: no truth table. Name the folder that the phantom wrote"):
+        prepare("nih", nih_layout, tmp_path / "out", 32, truth=tmp_path / "nowhere", max_set_aside=1)
 
 
 def test_leftovers_of_a_killed_run_are_swept_away(nih_layout, tmp_path):
