@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ ONE_SIDED = ANATOMY_INDEX["middle_right_lobe"]
 """The one anatomy of a side without a twin on the other: what a flip shows there has no name."""
 
 _DRAWS = 13  # uniform numbers per view
+_CPU_PART = 4  # images at a time: what stays in a core's cache takes a third of the time
 
 
 @dataclass(frozen=True)
@@ -111,29 +113,28 @@ def augment(images: Tensor, views: Views, image_size: int) -> Tensor:
     Returns:
         [B, image_size, image_size] float32 in [0, 1], for `MedslipModel.pixel_values`; black outside the image.
     """
+    if images.device.type == "cpu" and len(images) > _CPU_PART:
+        parts = [slice(start, start + _CPU_PART) for start in range(0, len(images), _CPU_PART)]
+        return torch.cat([augment(images[part], views[part], image_size) for part in parts])
     device = images.device
     grey = images[:, None].float() / 255
     shrink = images.shape[-1] // image_size
     if shrink > 1:  # interpolation alone would skip pixels
         grey = F.avg_pool2d(grey, shrink)
-    size = (len(images), 1, image_size, image_size)
-    grid = F.affine_grid(views.affine.to(device), size, align_corners=False)
+    grid = _grid(views.affine.to(device, non_blocking=True), image_size)
     grey = F.grid_sample(grey, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
     def per_image(value: Tensor) -> Tensor:
-        return value.to(device)[:, None, None, None]
+        return value.to(device, non_blocking=True)[:, None, None, None]
 
     if views.sharpness.any():
-        blur = torch.tensor([1.0, 2.0, 1.0], device=device) / 4
-        padded = F.pad(grey, (1, 1, 1, 1), mode="replicate")
-        blurred = F.conv2d(padded, (blur[:, None] * blur)[None, None])
-        grey = (grey + per_image(views.sharpness) * (grey - blurred)).clamp_(0, 1)
+        grey = grey.add_(per_image(views.sharpness) * (grey - _blurred(grey))).clamp_(0, 1)
     if (views.gamma != 1).any():
         grey = grey ** per_image(views.gamma)
     # mid-grey as the pivot, not the image's mean: no reduction whose order could depend on the batch
-    grey = (grey - 0.5) * per_image(views.contrast) + (0.5 + per_image(views.brightness))
+    grey = grey.sub_(0.5).mul_(per_image(views.contrast)).add_(0.5 + per_image(views.brightness))
     if views.noise.any():
-        grey = grey + per_image(views.noise) * _noise(views.noise_place.to(device), image_size)
+        grey = grey + per_image(views.noise) * _noise(views.noise_place.to(device, non_blocking=True), image_size)
     return grey.clamp_(0, 1).squeeze(1)
 
 
@@ -148,8 +149,7 @@ def augment_masks(masks: Tensor, views: Views, mask_size: int) -> Tensor:
     Returns:
         [B, mask_size, mask_size] bool; nothing outside the image.
     """
-    size = (len(masks), 1, mask_size, mask_size)
-    grid = F.affine_grid(views.affine.to(masks.device), size, align_corners=False)
+    grid = _grid(views.affine.to(masks.device), mask_size)
     return F.grid_sample(masks[:, None].float(), grid, align_corners=False).squeeze(1) >= 0.5
 
 
@@ -165,18 +165,45 @@ def flip_matrix(matrix: Tensor, flipped: Tensor) -> Tensor:
     Returns:
         a new matrix; the argument stays as it is.
     """
-    mirrored = matrix[:, torch.tensor(MIRRORED_ANATOMY_INDEX, device=matrix.device)]
+    mirrored = matrix[:, _mirrored_rows(matrix.device)]
     mirrored[:, ONE_SIDED] = UNCERTAIN
-    return torch.where(flipped.to(matrix.device)[:, None, None], mirrored, matrix)
+    return torch.where(flipped.to(matrix.device, non_blocking=True)[:, None, None], mirrored, matrix)
+
+
+@cache  # sent to a GPU once: sending it every step would make the host wait
+def _mirrored_rows(device: torch.device) -> Tensor:
+    return torch.tensor(MIRRORED_ANATOMY_INDEX, device=device)
+
+
+def _grid(affine: Tensor, size: int) -> Tensor:
+    """Where each output pixel lies in the input, [B, size, size, 2]: `F.affine_grid` in a tenth of its time."""
+    steps = (2 * torch.arange(size, device=affine.device) + 1) / size - 1  # pixel centres in -1..1
+    grid = affine.new_empty(len(affine), size, size, 2)
+    for axis in range(2):  # x, y
+        along, down, offset = affine[:, axis, :, None].unbind(1)  # [B, 1] each
+        torch.add((along * steps)[:, None, :], (down * steps + offset)[:, :, None], out=grid[..., axis])
+    return grid
+
+
+def _blurred(grey: Tensor) -> Tensor:
+    """Images [B, 1, S, S] under the kernel (1, 2, 1) / 4 in both directions, edges repeated."""
+    padded = F.pad(grey, (1, 1, 1, 1), mode="replicate")
+    across = (padded[..., :-2] + padded[..., 2:]).add_(padded[..., 1:-1], alpha=2)
+    return (across[..., :-2, :] + across[..., 2:, :]).add_(across[..., 1:-1, :], alpha=2).mul_(1 / 16)
 
 
 def _noise(place: Tensor, size: int) -> Tensor:
     """Normal noise [B, 1, size, size]: windows, at drawn places, of one field that is the same in every run."""
-    field = torch.randn(2 * size, 2 * size, generator=generator("cpu", 0, "noise field")).to(place.device)
+    field = _noise_field(size, place.device)
     corner = (place * size).long()  # [B, 2]
     steps = torch.arange(size, device=place.device)
     rows, columns = corner[:, 0, None, None] + steps[:, None], corner[:, 1, None, None] + steps
     return field[rows, columns][:, None]
+
+
+@cache
+def _noise_field(size: int, device: torch.device) -> Tensor:
+    return torch.randn(2 * size, 2 * size, generator=generator("cpu", 0, "noise field")).to(device)
 
 
 def _float(values: np.ndarray) -> Tensor:

@@ -42,7 +42,7 @@ def make_optimizer(model: nn.Module, params: PretrainParams) -> torch.optim.Adam
                 scale = params.trunk_learning_rate_scale if in_trunk else 1.0
                 decay = params.weight_decay if decays else 0.0
                 groups.append(dict(params=members, weight_decay=decay, learning_rate_scale=scale))
-    return torch.optim.AdamW(groups, lr=params.learning_rate)
+    return torch.optim.AdamW(groups, lr=params.learning_rate, fused=True)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

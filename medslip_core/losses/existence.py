@@ -3,13 +3,13 @@
 Source: paper, L_exist; two-class cross entropy per query where the report says yes or no.
 """
 
+from functools import cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from medslip_core.vocabulary import ABSENT, HEALTHY, PATHOLOGY_INDEX, UNCERTAIN
-
-HEALTHY_COLUMNS = [PATHOLOGY_INDEX[name] for name in HEALTHY]
 
 
 def stream_labels(matrix: Tensor, healthy_is_absent: bool = False) -> tuple[Tensor, Tensor]:
@@ -26,10 +26,14 @@ def stream_labels(matrix: Tensor, healthy_is_absent: bool = False) -> tuple[Tens
     # Present (1) > absent (0) > uncertain (-1), so the rule is a maximum.
     pathology, anatomy = matrix.amax(dim=1), matrix.amax(dim=2)
     if healthy_is_absent:
-        columns = torch.tensor(HEALTHY_COLUMNS, device=matrix.device)
-        found = matrix.index_fill(2, columns, UNCERTAIN).amax(dim=2)
+        found = matrix.index_fill(2, _healthy_columns(matrix.device), UNCERTAIN).amax(dim=2)
         anatomy = torch.where(anatomy >= ABSENT, found.clamp(min=ABSENT), anatomy)
     return pathology, anatomy
+
+
+@cache  # sent to a GPU once: sending them every step would make the host wait
+def _healthy_columns(device: torch.device) -> Tensor:
+    return torch.tensor([PATHOLOGY_INDEX[name] for name in HEALTHY], device=device)
 
 
 def existence_loss(logits: Tensor, labels: Tensor) -> Tensor:

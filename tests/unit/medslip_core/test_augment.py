@@ -98,6 +98,31 @@ def test_a_view_agrees_with_a_slow_reference(images):
                 assert grey[number, v, u] == pytest.approx(np.clip(value, 0, 1), abs=2e-4)
 
 
+def test_sharpening_agrees_with_a_slow_reference(images):
+    views = draw_views(only(sharpness=0.9), 3, 4, np.arange(6))
+    grey = augment(images, views, 32).numpy()
+    for number in range(6):
+        image, strength = images[number].numpy() / 255, float(views.sharpness[number])
+        edged = np.pad(image, 1, mode="edge")
+        for v, u in [(0, 0), (0, 31), (31, 5), (7, 9), (16, 30)]:
+            near = edged[v : v + 3, u : u + 3]
+            blurred = sum(
+                near[i, j] * w * z for i, w in enumerate((0.25, 0.5, 0.25)) for j, z in enumerate((0.25, 0.5, 0.25))
+            )
+            value = np.clip(image[v, u] + strength * (image[v, u] - blurred), 0, 1)
+            assert grey[number, v, u] == pytest.approx(value, abs=1e-4)
+
+
+def test_a_flipped_view_is_the_mirror_of_the_other_side(images):
+    """A patient seen mirrored: image and labels of a flip, flipped again, are those without it."""
+    views = draw_views(only(flip_prob=1), 0, 0, np.arange(6))
+    matrix = torch.from_numpy(np.random.default_rng(1).integers(-1, 2, (6, 51, 75), dtype=np.int8))
+    matrix[:, ANATOMY_INDEX["middle_right_lobe"]] = -1
+    twice = flip_matrix(flip_matrix(matrix, views.flipped), views.flipped)
+    assert torch.equal(twice, matrix) and not torch.equal(flip_matrix(matrix, views.flipped), matrix)
+    assert torch.allclose(augment(images, views, 32).flip(2), images / 255, atol=1e-5)
+
+
 def bilinear(image: np.ndarray, row: float, column: float) -> float:
     total = 0.0
     for i in (int(np.floor(row)), int(np.floor(row)) + 1):
