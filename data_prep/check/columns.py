@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -65,14 +66,23 @@ def unexpected_columns(dataset: str, folder: Path) -> list[Finding]:
 
 
 def lines_of(path: Path) -> Iterator[str]:
-    """The lines of a text file, plain, .gz or .zip; ends where it cannot be read, which its reader says better."""
+    """The lines of a text file, plain, .gz or .zip, or of the XML files in a .tgz.
+
+    Ends where the file cannot be read, which its reader says better.
+    """
     with ExitStack() as stack:
         try:
+            if path.suffix == ".tgz":
+                archive = stack.enter_context(tarfile.open(path))
+                for member in archive:
+                    if member.isfile() and member.name.endswith(".xml"):
+                        yield from io.TextIOWrapper(archive.extractfile(member), encoding="utf-8", errors="replace")
+                return
             if path.suffix == ".zip":
                 archive = stack.enter_context(zipfile.ZipFile(path))
                 file = stack.enter_context(archive.open(archive.namelist()[0]))
             else:
                 file = stack.enter_context((gzip.open if path.suffix == ".gz" else open)(path, "rb"))
             yield from io.TextIOWrapper(file, encoding="utf-8", errors="replace")
-        except (OSError, EOFError, zlib.error, zipfile.BadZipFile, IndexError):
+        except (OSError, EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError, IndexError):
             return

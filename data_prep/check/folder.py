@@ -14,6 +14,9 @@ from data_prep.files import IMAGE_SUFFIXES
 ARCHIVES = (".tar", ".tgz", ".tar.gz", ".zip", ".7z")
 UNFINISHED = (".part", ".partial", ".crdownload", ".download", ".tmp", ".aria2")
 LISTED_IN = (".csv", ".csv.gz", ".csv.zip", ".xml", ".txt")
+REPORTS = "reports.tgz"
+"""How the name of an archive ends that may hold reports, and they name images; other archives hold the images."""
+
 BETWEEN_NAMES = re.compile(r"""\s*[\t\r\n,;|"'<>=/\\]+\s*""")
 
 
@@ -45,6 +48,8 @@ def scan(root: Path) -> Folder:
                 found.findings.append(Finding(WARNING, "unfinished download", below, problem, "Download it again."))
             elif name.lower().endswith(LISTED_IN) and (place == str(root) or suffix.lower() == ".xml"):
                 found.lists.append(path)
+            elif name.endswith(REPORTS):
+                found.lists.append(path)
             elif name.lower().endswith(ARCHIVES):
                 problem = "an archive, which is not looked into"
                 found.findings.append(Finding(NOTE, "archive", below, problem, "Unpack it, if that is not done yet."))
@@ -62,7 +67,8 @@ def extra_images(folder: Folder, read: Iterable[str], dataset: str, tables: Path
     """
     left = {path: folder.images[path] for path in folder.images.keys() - set(read)}
     names = {name for path, stem in left.items() for name in (stem, Path(path).name)}
-    lists = dict.fromkeys([*folder.lists, *(path for path, _ in tables_of(dataset, tables))])
+    beside = [*(path for path, _ in tables_of(dataset, tables)), *tables.glob(f"*{REPORTS}")]
+    lists = dict.fromkeys([*folder.lists, *beside])
     named: set[str] = set()
     for path in lists if names else ():
         for line in lines_of(path):

@@ -122,7 +122,7 @@ def _annotations(study: Study, grey: GreyImage, root: Path) -> list[Finding]:
     try:
         unite_masks(study, geometry, Recipe(root, THUMBNAIL_PX, geometry.fit, masks=True, truth=None))
     except RecordError as error:
-        findings.append(Finding.of("mask that does not fit", error))
+        findings.append(Finding.of("unusable mask", error))
     return findings
 
 

@@ -95,4 +95,11 @@ def sheet(pictures: Sequence[Picture], columns: int = 6):
 
 
 def _lines(table: pd.DataFrame) -> str:
-    return table.to_string(index=False, justify="left") if len(table) else "nothing to count"
+    """A table as text: words to the left, numbers to the right."""
+    cells = [[name, *map(str, table[name])] for name in table.columns]
+    aligned = []
+    for (name, *column), kind in zip(cells, table.dtypes, strict=True):
+        width = max(map(len, (name, *column)))
+        align = str.rjust if kind.kind in "iuf" else str.ljust
+        aligned.append([align(text, width) for text in (name, *column)])
+    return "\n".join("  ".join(row).rstrip() for row in zip(*aligned, strict=True))

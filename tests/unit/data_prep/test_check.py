@@ -168,7 +168,7 @@ def test_boxes_of_dicom_images_and_masks(rsna_layout, siim_layout):
     _rewrite(rsna_layout / "stage_2_train_labels.csv", "d,0,0,64,64", "d,0,0,64,80")
     assert kinds(check("rsna", rsna_layout, processes=1))["box out of its image"] == "error"
     _rewrite(siim_layout / "train-rle.csv", "1.2.3,4032 64", "1.2.3,4090 64")
-    assert kinds(check("siim", siim_layout, processes=1))["mask that does not fit"] == "error"
+    assert kinds(check("siim", siim_layout, processes=1))["unusable mask"] == "error"
 
 
 def test_masks_and_lateral_views_are_no_strangers(covid_layout):
