@@ -27,6 +27,9 @@ XRAY = "X-ray"
 NOT_FRONTAL = ("L", "Axial", "Coronal")
 """Views that are not frontal. An empty view is kept: those in the collection are frontal by eye."""
 
+LONGEST_NAME = 255
+"""Bytes of a file name that file systems take."""
+
 UNLABELLED = ("todo", "Unknown")
 MASK_LABELS = {
     "Cardiomediastinum": ("anatomy", "mediastinal"), "Airways": ("anatomy", "trachea"),
@@ -96,7 +99,7 @@ def _findings(text: str | float | None) -> set[str]:
 def _check_names(table, column: str, path: Path) -> None:
     """File names out of a table must stay in their folder."""
     for name, row in zip(table[column], table["row"], strict=True):
-        if not isinstance(name, str) or Path(name).name != name:
+        if not isinstance(name, str) or Path(name).name != name or len(name.encode()) > LONGEST_NAME:
             raise DataError(f"{path} row {row}", f"{column} is {name!r}, not a plain file name", "Correct the row.")
 
 

@@ -1,6 +1,9 @@
 """CSV tables as downloaded: every cell a string, and a clear error where a table is not what it should be."""
 
+import gzip
 import importlib.util
+import io
+import logging
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -9,6 +12,13 @@ from pathlib import Path
 import pandas as pd
 
 from data_prep.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+MAX_BYTES = 256 << 20
+"""Longest table that is read, unpacked: several times the largest of the datasets."""
+
+MAX_COLUMNS = 2000
 
 FIRST_ROW = 2
 """Number of the first row below the header, as a spreadsheet shows it."""
@@ -26,27 +36,63 @@ def read_table(path: Path, columns: Sequence[str], filled: Sequence[str] = ()) -
         All columns as strings, with an int column `row`: the row's number in the file, the header being row 1.
 
     Raises:
-        DataError: not there, not a table, not UTF-8, a column missing, or an id empty; names file and row.
+        DataError: not there, too large, not a table, not UTF-8, a column missing or there twice, or an id empty; names
+            file and row.
     """
+    again = "Use the table as downloaded, with its header row."
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig")
+        content = _unpacked(path)
+        if content and not content.endswith(b"\n"):
+            logger.warning("%s does not end with a line break: it may have been cut off", path)
+        table = pd.read_csv(
+            io.BytesIO(content), dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig",
+            skip_blank_lines=False,
+        )  # fmt: skip
+    except DataError:
+        raise
     except FileNotFoundError as error:
         raise DataError(path, "no such file", "Download it, or name its folder with tables=….") from error
     except UnicodeDecodeError as error:
         raise DataError(path, f"not UTF-8 at byte {error.start}", "Save it as UTF-8 or download it again.") from error
-    except (ValueError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+    except (ValueError, OSError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
         raise DataError(path, f"not a readable CSV table ({error})", "Download it again.") from error
+    if not isinstance(table.index, pd.RangeIndex):  # pandas would take the first column for names of rows
+        raise DataError(path, "its rows have more cells than its header", again)
     table.columns = [str(name).strip() for name in table.columns]
     missing = [name for name in columns if name not in table.columns]
     if missing:
         problem = f"column {', '.join(map(repr, missing))} missing; it has {', '.join(map(repr, table.columns))}"
-        raise DataError(path, problem, "Use the table as downloaded, with its header row.")
+        raise DataError(path, problem, again)
+    twice = [name for name in columns if list(table.columns).count(name) > 1 or f"{name}.1" in table.columns]
+    if twice:
+        raise DataError(path, f"column {', '.join(map(repr, twice))} is there twice", again)
+    blank = table.isna().all(axis=1)
     table["row"] = range(FIRST_ROW, FIRST_ROW + len(table))
+    table = table[~blank].reset_index(drop=True)
     for name in filled:
         if table[name].isna().any():
             row = table.loc[table[name].isna().idxmax(), "row"]
             raise DataError(f"{path} row {row}", f"{name} is empty", "Fill it in or take the row out.")
     return table
+
+
+def _unpacked(path: Path) -> bytes:
+    """A table's text, whatever size its archive announces."""
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            if len(names) != 1:
+                raise ValueError(f"{len(names)} files in the archive instead of one")
+            with archive.open(names[0]) as stream:
+                content = stream.read(MAX_BYTES + 1)
+    else:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise DataError(path, f"more than {MAX_BYTES} bytes of text", "Divide it, or leave out columns.")
+    if content[: content.find(b"\n")].count(b",") >= MAX_COLUMNS:
+        raise DataError(path, f"more than {MAX_COLUMNS} columns", "Check that it is the right table.")
+    return content
 
 
 def require_unique(table: pd.DataFrame, column: str, path: Path) -> None:
@@ -56,6 +102,12 @@ def require_unique(table: pd.DataFrame, column: str, path: Path) -> None:
         value = table.loc[repeated.idxmax(), column]
         rows = table.loc[table[column] == value, "row"].tolist()
         raise DataError(path, f"{column} {value!r} stands in rows {rows}", "Keep one row for each.")
+
+
+def names_of_option(given: str | Sequence[str] | None) -> list[str]:
+    """Names given to a reader's option as a list, or as one text with commas, as on the command line."""
+    names = given.split(",") if isinstance(given, str) else given or ()
+    return [name.strip() for name in names if name.strip()]
 
 
 def find_table(folder: Path, *names: str, required: bool = True) -> Path | None:

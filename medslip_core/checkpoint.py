@@ -94,7 +94,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     try:
         state = json.loads(files.pop(STATE))
         tensors = {name.removesuffix(".safetensors"): safetensors.torch.load(data) for name, data in files.items()}
-    except (KeyError, ValueError, safetensors.SafetensorError) as error:
+    except (KeyError, ValueError, RecursionError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"{folder}: {error!r} although its files verify; written by another version?") from error
     return Checkpoint(folder, tensors, state)
 
@@ -108,7 +108,7 @@ def read_files(folder: Path) -> dict[str, bytes]:
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
         expected = {str(name): (int(entry["bytes"]), str(entry["sha256"])) for name, entry in manifest.items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{folder / MANIFEST}: missing or unreadable ({error!r})") from error
     if STATE not in expected:
         raise CheckpointError(f"{folder / MANIFEST}: does not list {STATE}")

@@ -5,7 +5,6 @@ attributes, computed from Bio_ClinicalBERT on every start. Give the loaded model
 """
 
 import logging
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -75,7 +74,9 @@ def load_published(checkpoint: str | Path | Mapping[str, Tensor], image_size: in
         if source not in state:
             missing.add(source)
             continue
-        tensor = state[source] if part is None else state[source].chunk(3)[part]
+        tensor = state[source]
+        if part is not None and tensor.ndim and len(tensor) % 3 == 0:
+            tensor = tensor.chunk(3)[part]
         if tensor.shape != loaded[name].shape:
             misfits.add(f"{source} {tuple(state[source].shape)}")
             continue
@@ -119,11 +120,13 @@ def _read(path: Path) -> Mapping[str, Tensor]:
         raise FileNotFoundError(f"{path}: no such checkpoint")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except Exception as error:  # torch raises a dozen types on what is not a checkpoint
         raise ValueError(f"{path}: not a checkpoint that can be read safely (weights only): {error}") from error
     if isinstance(content, Mapping) and "model" in content:
         content = content["model"]
-    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+    if not isinstance(content, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
+    ):
         raise ValueError(f"{path}: holds no state dict, neither at the top nor under 'model'")
     return content
 

