@@ -203,7 +203,7 @@ SETS_ASIDE = {
     "siim: mask and none": ("siim", table(RLE, "0 64", "-1"), "1.2.3", rf"{RLE} rows \[4, 5\]: both a mask and -1"),
     "mimic: empty report": ("mimic", content(REPORT, b" \n"), "s57375967", r"row 5, report .*7.txt\): the report is"),
     "mimic: no report": ("mimic", drop(REPORT), "s57375967", "s57375967.txt: no such report. Download it"),
-    "mimic: report not UTF-8": ("mimic", content(REPORT, b"\xff\xfe"), "s57375967", "57375967.txt: not UTF-8 at byte 0"),
+    "mimic: report not UTF-8": ("mimic", content(REPORT, b"\xff\xfe"), "s57375967", "5967.txt: not UTF-8 at byte 0"),
     "covid: no mask": ("covid", drop("masks/a__Tubings.png"), "a.jpg", "masks/a__Tubings.png: no such mask. Download"),
     "covid: cut mask": ("covid", cut("masks/a__Tubings.png", 0.6), "a.jpg", "masks/a__Tubings.png: truncated"),
     "covid: mask of another shape": ("covid", other_mask_shape, "a.jpg", "a.jpg: tube mask is 40 x 90 px, the image"),
