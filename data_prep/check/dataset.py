@@ -210,8 +210,9 @@ class _Tally:
         rows += [("view", view, count, self.readable) for view, count in self._views.most_common()]
         if self._sizes:
             widths, heights = zip(*self._sizes, strict=True)
-            span = f"{min(widths)} to {max(widths)} x {min(heights)} to {max(heights)} px"
-            rows.append(("size", span, self.readable, self.readable))
+            if len(self._sizes) > 1:
+                span = f"{min(widths)} to {max(widths)} x {min(heights)} to {max(heights)} px"
+                rows.append(("size", span, self.readable, self.readable))
             common = self._sizes.most_common(SIZES)
             rows += [("size", f"{width} x {height} px", count, self.readable) for (width, height), count in common]
         for name, values in self._labels.items():
