@@ -3,7 +3,8 @@
     accelerate launch -m medslip_core.pretrain --params FILE      (or: python -m medslip_core.pretrain --params FILE)
 
 A run folder holds `history.csv`, `tensorboard/`, `checkpoints/` and, at the end, `model/`. `medslip_core.training_run`
-holds the loop itself; examples/slurm has a job for several nodes.
+holds the loop itself; examples/slurm has a job for several nodes. Several processes without GPUs are started by
+`accelerate launch --multi_gpu --num_processes N` and `device: cpu` (accelerate's own `--cpu` starts only one).
 
 Source: paper section "Implementation". Differences on purpose from the published train_MeDSLIP.py: flips swap the
 labels' sides, validation has its own view and fixed negatives, one process writes, each term of the loss is logged.
