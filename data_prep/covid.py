@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.errors import DataError, RecordError
-from data_prep.files import report_absent
+from data_prep.files import LONGEST_NAME, report_absent
 from data_prep.image import parse_age, read_grey
 from data_prep.study import MaskSource, Studies, Study
 from data_prep.tables import find_table, read_table, require_unique
@@ -26,9 +26,6 @@ logger = logging.getLogger(__name__)
 XRAY = "X-ray"
 NOT_FRONTAL = ("L", "Axial", "Coronal")
 """Views that are not frontal. An empty view is kept: those in the collection are frontal by eye."""
-
-LONGEST_NAME = 255
-"""Bytes of a file name that file systems take."""
 
 UNLABELLED = ("todo", "Unknown")
 MASK_LABELS = {

@@ -9,7 +9,11 @@ from data_prep.errors import DataError
 
 logger = logging.getLogger(__name__)
 
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".dcm", ".dicom"}
+DICOM_SUFFIXES = {".dcm", ".dicom"}
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg"} | DICOM_SUFFIXES
+
+LONGEST_NAME = 255
+"""Bytes of a file's name that file systems take; of longer ones they cannot even say that they are not there."""
 
 
 def index_images(root: Path) -> dict[str, Path]:
