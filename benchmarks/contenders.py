@@ -1,0 +1,137 @@
+"""Pieces of work in processes of their own, timed in turn.
+
+Taking turns, all of them meet the same load of the machine; in processes of their own, none counts another's memory.
+"""
+
+import json
+import multiprocessing
+import os
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from medslip_core.provenance import environment_record
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # the threads of those whose turn it is not should sleep
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One turn: wall-clock seconds, processor seconds of all threads, and the process's peak memory so far, MiB."""
+
+    wall_s: float
+    processor_s: float
+    peak_mib: float
+
+
+class Contender:
+    """A piece of work, prepared and run in a process of its own.
+
+    Args:
+        name: shown in tables.
+        prepare: function of a module (sent to the process by name); returns the work, a function without arguments.
+        arguments: of `prepare`.
+        threads: of torch.
+
+    Raises:
+        RuntimeError: it could not be prepared; with the reason.
+    """
+
+    def __init__(self, name: str, prepare: Callable[..., Callable[[], Any]], arguments: dict, threads: int) -> None:
+        self.name = name
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["medslip_core.pretrain"])  # imported once, and shared by all processes
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, prepare, arguments, threads), daemon=True)
+        self._process.start()
+        theirs.close()
+        self._receive()
+
+    def turn(self) -> Timing:
+        """Do the work once."""
+        self._pipe.send("turn")
+        return self._receive()
+
+    def close(self) -> None:
+        self._pipe.close()
+        self._process.join()
+
+    def _receive(self) -> Any:
+        try:
+            received = self._pipe.recv()
+        except EOFError as error:
+            raise RuntimeError(f"{self.name}: its process died (out of memory?)") from error
+        if isinstance(received, Exception):
+            raise RuntimeError(f"{self.name}: {received}") from received
+        return received
+
+
+def in_turn(contenders: Sequence[Contender], rounds: int, warm_up: int = 1) -> list[dict[str, Any]]:
+    """Let all work in turn, then close them.
+
+    Returns:
+        One dict per contender: name, medians `wall_s` and `processor_s`, `peak_mib`, and all `turns_wall_s`.
+    """
+    timings: list[list[Timing]] = [[] for _ in contenders]
+    for number in range(warm_up + rounds):
+        for contender, own in zip(contenders, timings, strict=True):
+            timing = contender.turn()
+            if number >= warm_up:
+                own.append(timing)
+    for contender in contenders:
+        contender.close()
+    return [
+        {
+            "name": contender.name,
+            "wall_s": statistics.median(one.wall_s for one in own),
+            "processor_s": statistics.median(one.processor_s for one in own),
+            "peak_mib": max(one.peak_mib for one in own),
+            "turns_wall_s": [one.wall_s for one in own],
+        }
+        for contender, own in zip(contenders, timings, strict=True)
+    ]
+
+
+def write_results(path: Path, content: dict[str, Any]) -> None:
+    """Write a benchmark's figures with the command line and the machine they come from."""
+    command = " ".join(["python", *sys.argv])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    whole = {"command": command, **content, "environment": environment_record()}
+    path.write_text(json.dumps(whole, indent=1, default=str) + "\n")
+
+
+def _serve(pipe: Connection, prepare: Callable[..., Callable[[], Any]], arguments: dict, threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)
+    try:
+        work = prepare(**arguments)
+        pipe.send(None)
+        while pipe.recv():
+            pipe.send(_timed(work))
+    except EOFError:
+        pass
+    except Exception as error:  # told to the other side, which raises it
+        pipe.send(RuntimeError(f"{type(error).__name__}: {error}"))
+
+
+def _timed(work: Callable[[], Any]) -> Timing:
+    import torch
+
+    on_gpu = torch.cuda.is_available() and torch.cuda.is_initialized()
+    if on_gpu:
+        torch.cuda.synchronize()
+    wall, processor = time.perf_counter(), time.process_time()
+    work()
+    if on_gpu:
+        torch.cuda.synchronize()
+        peak = torch.cuda.max_memory_allocated() / 2**20
+    else:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    return Timing(time.perf_counter() - wall, time.process_time() - processor, peak)
