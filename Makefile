@@ -7,6 +7,8 @@ PROFILE ?= demo
 DATA    ?=
 VENV    ?= .venv
 PYTHON  ?= $(shell command -v python3.11 || command -v python3)
+# This machine's part of the fine-tuning grid, e.g. 2/4
+SHARE   ?= 1/1
 # Longest run of one cell in seconds; empty: no limit
 CELL_TIMEOUT ?=
 
@@ -30,7 +32,7 @@ CODE_corpus     := $(call code,data_prep)
 CODE_reports    := $(call code,data_prep/reports)
 CODE_OTHERS     := $(call code,medslip_core)
 
-.PHONY: demo run book lab test lint lock clean clean-all help FORCE
+.PHONY: demo run finetune book lab test lint lock clean clean-all help FORCE
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
@@ -54,6 +56,10 @@ $(RUNS)/%/asked.txt: FORCE
 	@mkdir -p $(@D)
 	@{ echo "DATA=$(DATA)"; cat params/$(PROFILE)/$*.yaml 2>/dev/null || true; } > $@.new
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+finetune: $(RUNS)/finetuning/finetuning.ipynb  ## Fine-tune the whole grid of PROFILE, or SHARE=1/4 of it, and show it in its chapter
+	@$(PY) -m medslip_core.finetune.grid --params $(RUNS)/finetuning/grid.json --share $(SHARE)
+	@$(PY) -m pipeline.run_chapter finetuning --profile $(PROFILE) $(if $(DATA),--data "$(DATA)")
 
 book: $(HTML)/index.html  ## Build the book of PROFILE from its executed chapters
 $(HTML)/index.html: $(foreach name,$(CHAPTERS),$(RUNS)/$(name)/$(name).ipynb) $(PAGES) $(ENV)

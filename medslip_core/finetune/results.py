@@ -135,21 +135,25 @@ def compare(summary: pd.DataFrame, ours: str, other: str, metrics: Sequence[str]
         summary: as `over_seeds` returns it; ours, other: names of weights; metrics: which ones.
 
     Returns:
-        columns task, protocol, fraction, metric, seeds, `ours`, `other`, difference, apart ("above", "below" or "no").
+        columns task, protocol, fraction, metric, seeds, `ours`, `other`, difference, apart ("above", "below", "no", or
+        "undefined").
     """
     keys = ["task", "kind", "features", "protocol", "fraction", "metric"]
     chosen = summary[summary["metric"].isin(metrics)]
     pairs = chosen[chosen["weights"] == ours].merge(
         chosen[chosen["weights"] == other], on=keys, suffixes=("", "_other")
     )
+    pairs["difference"] = pairs["value"] - pairs["value_other"]
     rows = []
     for one in pairs.itertuples():
         apart = "above" if one.low > one.high_other else "below" if one.high < one.low_other else "no"
+        if np.isnan(one.difference):
+            apart = "undefined"
         rows.append(
             {"task": one.task, "protocol": one.protocol, "fraction": one.fraction, "metric": one.metric,
              "seeds": min(one.seeds, one.seeds_other), ours: interval_text(one.value, one.low, one.high, 3),
              other: interval_text(one.value_other, one.low_other, one.high_other, 3),
-             "difference": one.value - one.value_other, "apart": apart}
+             "difference": one.difference, "apart": apart}
         )  # fmt: skip
     columns = ["task", "protocol", "fraction", "metric", "seeds", ours, other, "difference", "apart"]
     return pd.DataFrame(rows, columns=columns)

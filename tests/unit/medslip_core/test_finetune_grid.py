@@ -1,0 +1,225 @@
+"""A grid of runs on a tiny corpus: what it learns, writes, takes up again, and refuses."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from data_prep.corpus import prepare
+from medslip_core.corpus import CorpusError
+from medslip_core.finetune import fractions, grid, results
+from medslip_core.finetune.learners import FeatureClassifier
+from medslip_core.finetune.params import GridParams
+from medslip_core.parameters import ParameterError
+from pipeline.parameters import declared_parameters, read_parameters
+
+SIDE = 32
+MODEL = dict(
+    backbone="test_resnet",
+    image_size=SIDE,
+    hidden_dim=16,
+    decoder_layers=1,
+    decoder_heads=2,
+    feed_forward_dim=16,
+    text_dim=8,
+)
+STEPS = dict(min_steps=12, max_steps=12, validations=3, patience=0, batch_size=8, augment={"crop_scale": [0.9, 1.0]})
+TRAINING = {
+    "classification": {"linear": {**STEPS, "learning_rate": 0.1}, "full": STEPS},
+    "segmentation": {"frozen": {**STEPS, "learning_rate": 0.01}, "full": STEPS},
+}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory) -> Path:
+    """60 patients in NIH's layout; every other one has an effusion, a bright square with a box around it."""
+    root = tmp_path_factory.mktemp("nih")
+    (root / "images").mkdir()
+    entries = ["Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position"]
+    boxes = ["Image Index,Finding Label,Bbox [x,y,w,h],,,"]
+    generator = np.random.default_rng(0)
+    for number in range(1, 61):
+        image = generator.integers(0, 90, (SIDE, SIDE), np.uint8)
+        name, shown = f"{number:08d}_000.png", number % 2
+        if shown:
+            left, top = generator.integers(0, 20, 2)
+            image[top : top + 12, left : left + 12] += 160
+            boxes.append(f"{name},Effusion,{left * 32},{top * 32},384,384,,,")
+        assert cv2.imwrite(str(root / "images" / name), image)
+        entries.append(f"{name},{'Effusion' if shown else 'No Finding'},0,{number},50,M,PA")
+    (root / "Data_Entry_2017.csv").write_text("\n".join(entries) + "\n")
+    (root / "BBox_List_2017.csv").write_text("\n".join(boxes) + "\n")
+    out = tmp_path_factory.mktemp("corpora") / "nih"
+    return prepare("nih", root, out, image_size_px=SIDE, processes=1, shares=(0.5, 0.2, 0.3))
+
+
+def params(corpus: Path, **changes) -> GridParams:
+    given = dict(
+        corpora={"nih": str(corpus)}, weights={"random": "random"}, model=MODEL,
+        tasks={"effusion": {"corpus": "nih", "classes": ["Effusion"]},
+               "boxes": {"corpus": "nih", "kind": "segmentation", "truth": "boxes", "label": "Effusion"}},
+        fractions=[0.2, 1.0], seeds=[0], training=TRAINING, resamples=20, device="cpu",
+    )  # fmt: skip
+    return GridParams.from_dict({**given, **changes})
+
+
+@pytest.fixture(scope="module")
+def finished(corpus, tmp_path_factory) -> grid.Grid:
+    study = grid.Grid(params(corpus), tmp_path_factory.mktemp("grid"))
+    study.run()
+    return study
+
+
+def test_every_cell_has_its_rows(finished):
+    runs = finished.finished()
+    assert [run.folder.name for run in runs] == [cell.name for cell in finished.cells] and len(runs) == 8
+    table = results.collect(runs)
+    assert list(table.columns) == results.COLUMNS
+    assert not table[[*results.CASE, "seed", "metric", "split", "weights_sha256"]].isna().any().any()
+    assert set(table.loc[table["kind"] == "segmentation", "metric"]) == {
+        "dice_all", "dice_positives", "iou_all", "iou_positives"
+    }  # fmt: skip
+    assert {"auroc", "average_precision", "f1", "accuracy", "ece"} <= set(table["metric"])
+    written = pd.read_csv(finished.folder / "results.csv")
+    np.testing.assert_allclose(written["value"], table["value"].astype(float))
+
+
+def test_the_split_of_a_row_is_a_file_with_that_hash(finished):
+    for run in finished.finished():
+        told = run.table.iloc[0]
+        path = finished.folder / "splits" / f"{told['task']}-{told['fraction']:g}-seed0.csv"
+        assert set(run.table["split"]) == {hashlib.sha256(path.read_bytes()).hexdigest()}
+        split = pd.read_csv(path, dtype=str)["split"].value_counts()
+        assert split["train"] == told["train_images"]
+
+
+def test_an_easy_finding_is_learned_and_the_frozen_trunk_stays(corpus, finished):
+    summary = results.over_seeds(finished.finished(), resamples=20)
+    auroc = summary[(summary["metric"] == "auroc") & (summary["fraction"] == 1)]
+    assert (auroc["value"] > 0.9).all(), auroc[["protocol", "value"]]
+    cell = next(one for one in finished.cells if one.task == "boxes" and one.protocol == "frozen")
+    learner = finished.learner(cell, finished.tasks["boxes"], finished.split(cell))
+    learner.training_mode()
+    assert not learner.network.trunk.training and learner.network.blocks.training
+    learner.loss(finished.split(cell).rows("train")[:4], 0).backward()
+    assert all(p.grad is None for p in learner.network.trunk.parameters())
+    assert all(p.grad is not None for p in learner.network.blocks.parameters())
+
+
+def test_finished_cells_are_not_run_again_and_changed_ones_are(corpus, finished, monkeypatch):
+    ran = []
+    monkeypatch.setattr(grid.Grid, "run_cell", lambda self, cell: ran.append(cell.name))
+    finished.run()
+    assert ran == []
+    changed = {**TRAINING, "classification": {"linear": {**STEPS, "learning_rate": 0.2}, "full": STEPS}}
+    grid.Grid(params(corpus, training=changed), finished.folder).run()
+    assert ran == ["effusion-linear-0.2-random-seed0", "effusion-linear-1-random-seed0"]
+
+
+def test_a_killed_cell_goes_on_to_the_same_result(corpus, finished, tmp_path, monkeypatch):
+    study = grid.Grid(params(corpus), tmp_path)
+    cell = study.cells[0]
+    looks, original = [], FeatureClassifier.score
+
+    def killed_at_the_second_look(self):
+        looks.append(1)
+        if len(looks) == 2:
+            raise KeyboardInterrupt
+        return original(self)
+
+    monkeypatch.setattr(FeatureClassifier, "score", killed_at_the_second_look)
+    with pytest.raises(KeyboardInterrupt):
+        study.run([cell])
+    assert study.finished() == []
+    study.run([cell])
+    assert len(looks) == 4, "the first look was not taken again"
+    (one,) = study.finished()
+    other = next(run for run in finished.finished() if run.folder.name == cell.name)
+    assert one.history == other.history
+    pd.testing.assert_frame_equal(one.table, other.table)
+
+
+def test_machines_share_a_grid(finished):
+    shares = [grid.share_of(finished.cells, f"{k}/3") for k in (1, 2, 3)]
+    assert sorted((cell for share in shares for cell in share), key=str) == sorted(finished.cells, key=str)
+    with pytest.raises(ParameterError, match="k/n"):
+        grid.share_of(finished.cells, "4/3")
+
+
+def test_means_over_seeds_stand_beside_each_other(finished):
+    summary = results.over_seeds(finished.finished(), resamples=20)
+    other = summary.assign(
+        weights="other", value=summary["value"] - 1, low=summary["low"] - 1, high=summary["high"] - 1
+    )
+    table = results.compare(pd.concat([summary, other]), "random", "other", ["auroc"])
+    assert len(table) == 4 and set(table["apart"]) <= {"above", "no"} and (table["difference"] == 1).all()
+    table = results.compare(pd.concat([summary, other]), "other", "random", ["auroc"])
+    assert set(table["apart"]) <= {"below", "no"}
+
+
+def test_parameters_travel_in_a_file(corpus, tmp_path):
+    asked = params(corpus, weights={"random": "random", "ours": str(tmp_path / "model")})
+    grid.write_params(asked, tmp_path / "grid.json")
+    assert str(corpus) not in (tmp_path / "grid.json").read_text(), "paths are relative"
+    again = grid.read_params(tmp_path / "grid.json")
+    assert Path(again.corpora["nih"]).resolve() == corpus.resolve()
+    assert Path(again.weights["ours"]).resolve() == tmp_path / "model"
+    assert again.tasks == json.loads(json.dumps(asked.tasks))
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"tasks": {"a": {"corpus": "nih", "classes": ["Gout"]}}}, CorpusError, r"no labels for \['Gout'\]"),
+        ({"fractions": [0.001]}, fractions.SplitError, "effusion: 0.100% of .* is nobody: choose at least"),
+        (
+            {"tasks": {"a": {"corpus": "nih", "kind": "segmentation", "label": "mass"}}},
+            ValueError,
+            "no masks of 'mass'",
+        ),
+        ({"weights": {"ours": "nowhere"}}, FileNotFoundError, "nowhere: no saved model there"),
+        ({"tasks": {"a": {"corpus": "rsna"}}}, ParameterError, r"corpus 'rsna' is none of \['nih'\]"),
+        ({"protocols": {"classification": ["linaer"]}}, ParameterError, r"no \['linaer'\]; choose from"),
+        ({"fractions": [10]}, ParameterError, r"not all in \(0, 1\]"),
+        (
+            {"training": {"classification": {"full": {"lr": 1.0}}}},
+            ParameterError,
+            "training.classification.full: lr: unk",
+        ),
+    ],
+)
+def test_bad_input_ends_before_training(corpus, tmp_path, changes, error, message):
+    with pytest.raises(error, match=message):
+        grid.Grid(params(corpus, **changes), tmp_path)
+
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+PROFILES = [None, *sorted(path.parent.name for path in (REPOSITORY / "params").glob("*/finetuning.yaml"))]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_chapter_s_parameters_make_a_grid(profile):
+    declared = declared_parameters(REPOSITORY / "book" / "finetuning.ipynb")
+    values = {name: parameter.default for name, parameter in declared.items()}
+    values |= read_parameters(REPOSITORY / "params" / str(profile) / "finetuning.yaml", declared, data="data")
+    names = ("weights", "tasks", "protocols", "fractions", "seeds", "training", "model", "resamples", "device")
+    asked = GridParams.from_dict(
+        {"corpora": {name: name for name in values["datasets"]}, **{name: values[name] for name in names}}
+    )
+    assert {asked.task(cell.task).kind for cell in grid.cells(asked)} == {"classification", "segmentation"}
+    assert set(values["compared"]) <= set(asked.weights)
+    if not values["in_chapter"]["protocols"]:
+        return
+    here = [cell for cell in grid.cells(asked) if cell.protocol in values["in_chapter"]["protocols"]]
+    assert here and set(values["in_chapter"]["seeds"]) <= set(asked.seeds)
+
+
+def test_command_line_says_what_is_wrong(tmp_path, capsys):
+    (tmp_path / "grid.yaml").write_text("fractoins: [0.1]\n")
+    with pytest.raises(SystemExit):
+        grid.main(["--params", str(tmp_path / "grid.yaml")])
+    assert "nearest valid name is fractions" in capsys.readouterr().err
