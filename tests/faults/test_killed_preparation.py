@@ -61,21 +61,27 @@ def digests(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
 
 
+def kill_at_random(process: subprocess.Popen, out: Path, random: np.random.Generator) -> bool:
+    """Kills a run some images further on, or while it writes its tables; False if it ended before that."""
+    corpus = out.with_name(f".{out.name}.partial") / "corpus"
+    images = corpus / "images.u8"
+    further = random.exponential(0.4) * IMAGES * SIZE_PX**2  # the bytes of the last images are followed by the tables
+    mark = min((images.stat().st_size if images.exists() else 0) + further, (IMAGES - 2) * SIZE_PX**2)
+    while process.poll() is None and not (images.exists() and images.stat().st_size >= mark):
+        time.sleep(0.001)
+    time.sleep(random.exponential(0.02))
+    process.kill()
+    return process.wait() != 0
+
+
 def test_kills_at_random_moments(dataset, tmp_path):
-    begin = time.perf_counter()
     assert start(dataset, tmp_path / "clean").wait() == 0
-    duration_s = time.perf_counter() - begin
     clean = digests(tmp_path / "clean")
     random, out, struck = np.random.default_rng(0), tmp_path / "out", Counter()
-    for _ in range(KILLS):
-        process = start(dataset, out)
-        try:
-            process.wait(duration_s * random.uniform(0.3, 1.0))  # the first third imports
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        struck[state(out)] += 1
-        if out.exists():  # it was faster than the kill: then it is whole, and the next begins anew
+    while struck.total() < KILLS:
+        if kill_at_random(start(dataset, out), out, random):
+            struck[state(out)] += 1
+        if out.exists():  # it was faster than the kill, or all but done: then it is whole, and the next begins anew
             assert digests(out) == clean
             shutil.rmtree(out)
     assert start(dataset, out).wait() == 0
