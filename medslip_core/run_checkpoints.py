@@ -43,11 +43,12 @@ class Best:
 
 @dataclass(frozen=True)
 class Restored:
-    """Where a run stood: steps done, figures of the steps since the last row of the history, best validation."""
+    """Where a run stood: steps done, figures since the last row of the history, best validation, threads computing."""
 
     step: int
     interval: list[list[float]]
     best: Best | None
+    threads: int
 
 
 class RunCheckpoints:
@@ -94,6 +95,7 @@ class RunCheckpoints:
             best=dict(step=best.step, epoch=best.epoch, score=best.score) if best else None,
             average_updates=self.average.updates if self.average else 0,
             scaler=self.scaler.state_dict() if self.scaler else {},
+            threads=torch.get_num_threads(),
         )
         checkpoints.write_checkpoint(checkpoints.step_folder(self.root, step), tensors, state)
         checkpoints.prune_checkpoints(self.root, self.keep)
@@ -120,6 +122,7 @@ class RunCheckpoints:
             step=saved.state["step"],
             interval=saved.state["interval"],
             best=Best(**best, weights=saved.tensors["best"]) if best else None,
+            threads=saved.state["threads"],
         )
 
     def tell(self, step: int) -> None:

@@ -1,7 +1,8 @@
 """A pre-training run: its steps, validations, rows of the history and checkpoints, on one process or several.
 
 All randomness comes from counters (see `medslip_core.randomness`), so the state of a run is its weights, its optimiser
-and the number of its step; a run that was killed and resumed ends, on a CPU, with the same bits as one that was not.
+and the number of its step (and, on a CPU, of its threads, which decide in what order sums are taken); a run that was
+killed and resumed ends, on a CPU, with the same bits as one that was not.
 
 Every process takes part of each step's batch. ProtoCL contrasts a query of an image with text prototypes and ICL pairs
 the queries of one image: no negative comes from another image, so nothing is gathered across processes but figures.
@@ -324,6 +325,9 @@ class TrainingRun:
         restored = self.checkpoints.restore()
         if restored:
             self.step, self.interval, self.best = restored.step, restored.interval, restored.best
+            if self.device.type == "cpu" and restored.threads != torch.get_num_threads():
+                logger.info("computing in %d threads as before: another number changes the last bits", restored.threads)
+                torch.set_num_threads(restored.threads)
         steps = gather_object([self.step])
         if len(set(steps)) > 1:
             raise CheckpointError(
@@ -340,7 +344,7 @@ def global_state(params: PretrainParams) -> Iterator[None]:
     if PartialState(cpu=params.device == "cpu").num_processes == 1:
         # A notebook may train twice in one process, with another precision or device.
         AcceleratorState._reset_state(reset_partial_state=True)
-    deterministic = torch.are_deterministic_algorithms_enabled()
+    deterministic, threads = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
     if params.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
@@ -349,6 +353,7 @@ def global_state(params: PretrainParams) -> Iterator[None]:
             yield
     finally:
         torch.use_deterministic_algorithms(deterministic)
+        torch.set_num_threads(threads)
 
 
 def _precision(params: PretrainParams) -> str:

@@ -79,7 +79,9 @@ def _problem(path: Path, newest: Checkpoint, before: Checkpoint) -> str:
         return ""  # the damage is of no account: a space of the list, or a hash that is not needed
     if not _same(found, before):
         return "other tensors than those of the checkpoint before"
-    return "" if any(path.name in line for line in told) else "the file is named nowhere"
+    # a damaged manifest may name another file: then that one is missing
+    named = str(path.parent) if path.name == "manifest.json" else str(path)
+    return "" if any(named in line for line in told) else "it is named nowhere"
 
 
 def _same(one: Checkpoint, other: Checkpoint) -> bool:

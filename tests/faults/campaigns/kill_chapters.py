@@ -73,7 +73,8 @@ def kill_driver(count: int, seed: int = 0) -> Outcome:
     with tempfile.TemporaryDirectory() as place:
         study = _study(Path(place))
         began = time.monotonic()
-        _make(study).wait()
+        if _make(study).wait() != 0:
+            raise RuntimeError("make fails without being killed")
         duration_s = time.monotonic() - began
         while outcome.total < count:
             _forget(study, draw.randrange(1, len(CHAPTERS) + 1))
@@ -104,7 +105,8 @@ def _study(folder: Path) -> Path:
     write_chapter(folder / "book", "two", SLEEP, after="one")
     toc = "".join(f"  - file: {name}\n" for name in CHAPTERS)
     (folder / "_toc.yml").write_text(f"format: jb-book\nroot: index\nchapters:\n{toc}")
-    (folder / "installed").touch()
+    for name in ("requirements.lock", "pyproject.toml", "installed"):  # in this order of age
+        (folder / name).touch()
     return folder
 
 

@@ -38,7 +38,8 @@ def kill_training(count: int, seed: int = 0, processes: int = 1) -> Outcome:
             run += 1
             folder, killed, finished = Path(place, f"run{run}"), [], False
             while not finished:
-                sessions = start(folder, threads=draw.choice(THREADS), processes=processes)
+                threads = draw.choice(THREADS) if list(folder.glob("checkpoints/step-*")) else 1
+                sessions = start(folder, threads=threads, processes=processes)
                 if len(killed) < KILLS_PER_RUN and outcome.total + len(killed) < count:
                     time.sleep(draw.uniform(0, duration_s))
                     draw.choice(sessions).kill()

@@ -72,10 +72,12 @@ def session(
         threads: that compute.
         rank, port: of two processes, where port is not 0.
         notes: folder (None: that of the run) that gets `seen.txt`, a line "step rows" for each step that begins, and
-            `stderr.txt`.
+            `output.txt`.
     """
     notes = notes or folder
-    os.dup2(os.open(notes / "stderr.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
+    output = os.open(notes / "output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
     torch.set_num_threads(threads)
     if port:
         os.environ.update(WORLD_SIZE="2", RANK=str(rank), LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1",
