@@ -50,5 +50,5 @@ def report_absent(absent: Sequence[str], total: int, table: Path, root: Path) ->
         problem = f"none of its {total} images lies below {root}"
         raise DataError(table, problem, "Point root at the folder that holds the images.")
     if absent:
-        message = "%s: %d of its %d images are not below %s and are left out"
-        logger.warning(message, table.name, len(absent), total, root, extra={"absent": absent})
+        message = "%s: %d of its %d images are not below %s and are left out, the first is %s"
+        logger.warning(message, table.name, len(absent), total, root, absent[0], extra={"absent": absent})
