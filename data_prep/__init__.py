@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from data_prep import covid, mimic, nih, rsna, siim
+from data_prep import covid, manifest, mimic, nih, openi, rsna, siim
 from data_prep.study import Studies
 
 READERS: dict[str, Callable[..., Studies]] = {
@@ -11,4 +11,6 @@ READERS: dict[str, Callable[..., Studies]] = {
     "rsna": rsna.read,
     "siim": siim.read,
     "covid": covid.read,
+    "openi": openi.read,
+    "manifest": manifest.read,
 }

@@ -18,6 +18,7 @@ from data_prep import READERS
 from data_prep.check.command import add_check
 from data_prep.corpus import prepare
 from data_prep.errors import DataError
+from data_prep.geometry import FITS
 from medslip_core.corpus import CorpusError, PreparedCorpus
 
 
@@ -50,12 +51,13 @@ def _add_prepare(commands) -> None:
     command.add_argument("root", type=Path)
     command.add_argument("out", type=Path)
     command.add_argument("--image-size-px", type=int, required=True)
-    command.add_argument("--fit", choices=("pad", "squash"), default=default["fit"])
+    command.add_argument("--fit", choices=FITS, default=default["fit"])
     command.add_argument("--seed", type=int, default=default["seed"])
     command.add_argument("--limit", type=int, help="only the first studies")
     command.add_argument("--truth", type=Path, help="folder of the phantom's truth for this dataset")
     command.add_argument("--processes", type=int, help="default: one per core")
     command.add_argument("--cluster", help="address of a Dask scheduler, whose workers are used instead")
+    command.add_argument("--percentiles", type=float, nargs=2, metavar=("LOW", "HIGH"), help="become black and white")
     command.add_argument("--no-masks", dest="masks", action="store_false")
     command.add_argument(
         "--max-set-aside", type=float, default=default["max_set_aside"], help="largest share of unusable records"

@@ -49,6 +49,7 @@ def prepare(
     masks: bool = True,
     max_set_aside: float = 0.01,
     shares: tuple[float, float, float] = DEFAULT_SHARES,
+    percentiles: tuple[float, float] | None = None,
     **reader_options: object,
 ) -> Path:
     """Prepares a corpus from a dataset as downloaded; called again after it was stopped anywhere, it goes on there.
@@ -58,7 +59,7 @@ def prepare(
         root: the dataset's folder.
         out: folder of the corpus; one that is there already is replaced when the new one is complete.
         image_size_px: side of the square images.
-        fit: "pad" keeps the aspect ratio, "squash" stretches to the square.
+        fit: "pad" keeps the aspect ratio, "crop" too and takes the middle, "squash" stretches to the square.
         seed: of the split by patient, where the dataset has none of its own.
         limit: read only so many studies, the first ones.
         truth: folder of the phantom's exact truth (triplets and masks) for this dataset.
@@ -68,6 +69,8 @@ def prepare(
         max_set_aside: largest share of records that may be unusable; beyond it the run stops, and goes on from there
             when called again with a larger share.
         shares: of patients in train, validate and test, where the dataset has no split of its own.
+        percentiles: of each image's grey levels that become black and white, for example (0.5, 99.5); default: the
+            levels as `data_prep.image` gives them.
         reader_options: of the dataset's `read`.
 
     Returns:
@@ -81,7 +84,7 @@ def prepare(
     if out.exists() and not (out / HEADER).is_file() and not (out.is_dir() and not any(out.iterdir())):
         raise DataError(out, "is there already and is no prepared corpus", "Name another folder, or remove this one.")
     Geometry(1, 1, image_size_px, fit)  # says at once if size or fit is wrong
-    recipe = Recipe(root, image_size_px, fit, masks, truth)
+    recipe = Recipe(root, image_size_px, fit, masks, truth, _in_order(percentiles))
     studies = reader(root, **reader_options)
     total = min(length_hint(studies), limit if limit is not None else length_hint(studies))
     if total == 0:
@@ -90,7 +93,8 @@ def prepare(
 
     parameters = {
         "fit": fit, "seed": seed, "limit": limit, "masks": masks, "truth": truth is not None,
-        "shares": list(shares), "reader": {name: _plain(value) for name, value in reader_options.items()},
+        "shares": list(shares), "percentiles": percentiles and list(percentiles),
+        "reader": {name: _plain(value) for name, value in reader_options.items()},
     }  # fmt: skip
     facts = {"dataset": dataset, "image_size_px": image_size_px, "fit": fit, "parameters": parameters}
     work = out.with_name(f".{out.name}.partial")
@@ -155,6 +159,14 @@ def find_reader(dataset: str, options: dict[str, object]):
     if unknown:
         raise DataError(f"dataset {dataset!r}", f"no option {unknown}", f"Its options: {', '.join(known)}.")
     return READERS[dataset]
+
+
+def _in_order(percentiles: tuple[float, float] | None) -> tuple[float, float] | None:
+    if percentiles is None:
+        return None
+    if len(percentiles) != 2 or not 0 <= percentiles[0] < percentiles[1] <= 100:
+        raise DataError(f"percentiles {percentiles}", "not two rising numbers in 0..100", "For example (0.5, 99.5).")
+    return float(percentiles[0]), float(percentiles[1])
 
 
 def _plain(value: object) -> object:

@@ -8,6 +8,8 @@
    EXIF orientation is applied.
 4. 8-bit levels without a window stay as they are. Deeper ones without a window are spread over 0..255 from the image's
    own minimum to its maximum, because their nominal depth often isn't the one used (12-bit data stored as 16-bit).
+5. Only if asked for: what lies between two percentiles of the levels, padding left out, is spread over 0..255 and the
+   rest is cut off; after a window, and in place of step 4.
 
 Source: DICOM PS3.3 C.7.6.3 (image pixel), C.11.1 (modality LUT), C.11.2 (VOI LUT).
 """
@@ -71,11 +73,12 @@ class GreyImage:
     patient_digest: str | None = None  # stands for the patient id, which itself never leaves this file
 
 
-def read_grey(path: Path) -> GreyImage:
+def read_grey(path: Path, percentiles: tuple[float, float] | None = None) -> GreyImage:
     """Reads an image file as grey levels.
 
     Args:
         path: a DICOM, PNG or JPEG file, or anything else that Pillow reads.
+        percentiles: of the levels, from dark to bright, that become 0 and 255 (step 5); None leaves that step out.
 
     Raises:
         UnreadableImage: with path, reason and remedy, whatever is wrong with the file.
@@ -97,7 +100,7 @@ def read_grey(path: Path) -> GreyImage:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # decoders warn of each value that breaks a standard, quoting it
-            return decode(content, path)
+            return decode(content, path, percentiles)
     except UnreadableImage:
         raise
     except Exception as error:  # decoders raise a dozen types, RecursionError and MemoryError among them
@@ -139,7 +142,7 @@ def read_header(path: Path) -> DicomHeader:
         raise UnreadableImage(path, f"truncated or damaged ({type(error).__name__})", AGAIN) from error
 
 
-def _decode_picture(content: bytes, path: Path) -> GreyImage:
+def _decode_picture(content: bytes, path: Path, percentiles: tuple[float, float] | None) -> GreyImage:
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
     except Image.DecompressionBombError as error:
@@ -158,11 +161,11 @@ def _decode_picture(content: bytes, path: Path) -> GreyImage:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
     if image.mode.startswith("I") or image.mode == "F":
-        pixels = _spread(np.asarray(image))
-        if image.format == "TIFF" and image.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO:
-            pixels = 255 - pixels  # Pillow does so for 8 bits only
+        inverted = image.format == "TIFF" and image.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO
+        pixels = _spread(np.asarray(image), percentiles=_reversed(percentiles) if inverted else percentiles)
+        pixels = 255 - pixels if inverted else pixels  # Pillow does so for 8 bits only
     else:
-        pixels = np.asarray(image if image.mode == "L" else image.convert("L"))
+        pixels = _stretch(np.asarray(image if image.mode == "L" else image.convert("L")), percentiles)
     return GreyImage(np.ascontiguousarray(_upright(pixels, orientation)))
 
 
@@ -196,7 +199,7 @@ def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return pixels
 
 
-def _decode_dicom(content: bytes, path: Path) -> GreyImage:
+def _decode_dicom(content: bytes, path: Path, percentiles: tuple[float, float] | None) -> GreyImage:
     import pydicom  # only where DICOM is read: it is slow to import
 
     syntax = _transfer_syntax(io.BytesIO(content), path)
@@ -206,7 +209,7 @@ def _decode_dicom(content: bytes, path: Path) -> GreyImage:
         plain = pydicom.uid.ExplicitVRLittleEndian if little else pydicom.uid.ExplicitVRBigEndian
         dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian if implicit else plain
     _check_dicom(dataset, path)
-    pixels = _window(dataset, path)
+    pixels = _window(dataset, path, percentiles)
     return GreyImage(
         pixels,
         view=_view(dataset),
@@ -287,7 +290,7 @@ def _check_size(width_px: int, height_px: int, path: Path) -> None:
         raise UnreadableImage(path, reason, SMALLER)
 
 
-def _window(dataset: "pydicom.Dataset", path: Path) -> np.ndarray:
+def _window(dataset: "pydicom.Dataset", path: Path, percentiles: tuple[float, float] | None) -> np.ndarray:
     """Stored values -> 0..255 as the header asks for: uint8 [H, W]."""
     from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi
 
@@ -296,9 +299,9 @@ def _window(dataset: "pydicom.Dataset", path: Path) -> np.ndarray:
     stored = dataset.pixel_array
     if photometric == "PALETTE COLOR":
         colour = apply_color_lut(stored, dataset)
-        return _luma(_spread(colour) if colour.dtype != np.uint8 else colour)
+        return _stretch(_luma(_spread(colour) if colour.dtype != np.uint8 else colour), percentiles)
     if stored.ndim == 3:
-        return _luma(_spread(stored) if stored.dtype != np.uint8 else stored)
+        return _stretch(_luma(_spread(stored) if stored.dtype != np.uint8 else stored), percentiles)
     if not photometric.startswith("MONOCHROME"):
         raise UnreadableImage(path, f"photometric interpretation {photometric!r}", "Save it as MONOCHROME2.")
 
@@ -314,14 +317,20 @@ def _window(dataset: "pydicom.Dataset", path: Path) -> np.ndarray:
     window = _first_window(dataset)
     if dataset.get("VOILUTSequence"):
         bits = int(dataset.VOILUTSequence[0].LUTDescriptor[2])
-        pixels = _to_uint8(apply_voi(values.astype(np.int64), dataset) / (2**bits - 1))
+        levels = np.clip(apply_voi(values.astype(np.int64), dataset) / (2**bits - 1), 0, 1) * 255
     elif window is not None:
-        pixels = _to_uint8(_through_window(values.astype(np.float32), *window))
+        levels = np.clip(_through_window(values.astype(np.float32), *window), 0, 1) * 255
     elif values is stored and stored.dtype == np.uint8 and bits_stored == 8:
-        pixels = stored
+        levels = stored
     else:
-        pixels = _spread(values, ignore=padded)
-    if photometric == "MONOCHROME1":
+        levels = None
+    inverted = photometric == "MONOCHROME1"
+    if levels is None or percentiles is not None:
+        counted = values if levels is None else levels
+        pixels = _spread(counted, ignore=padded, percentiles=_reversed(percentiles) if inverted else percentiles)
+    else:
+        pixels = levels if levels is stored else np.rint(levels).astype(np.uint8)
+    if inverted:
         pixels = 255 - pixels
     if padded is not None:
         pixels = np.where(padded, np.uint8(0), pixels)
@@ -352,16 +361,27 @@ def _through_window(values: np.ndarray, centre: float, width: float, function: s
     return (values - (centre - 0.5)) / (width - 1) + 0.5
 
 
-def _to_uint8(share: np.ndarray) -> np.ndarray:
-    return np.rint(np.clip(share, 0, 1) * 255).astype(np.uint8)
+def _stretch(pixels: np.ndarray, percentiles: tuple[float, float] | None) -> np.ndarray:
+    return pixels if percentiles is None else _spread(pixels, percentiles=percentiles)
 
 
-def _spread(values: np.ndarray, ignore: np.ndarray | None = None) -> np.ndarray:
-    """Minimum … maximum -> 0..255, leaving out the pixels of `ignore`; a constant image becomes black."""
+def _reversed(percentiles: tuple[float, float] | None) -> tuple[float, float] | None:
+    """The same percentiles where dark and bright are exchanged."""
+    return None if percentiles is None else (100 - percentiles[1], 100 - percentiles[0])
+
+
+def _spread(
+    values: np.ndarray, ignore: np.ndarray | None = None, percentiles: tuple[float, float] | None = None
+) -> np.ndarray:
+    """Minimum … maximum, or percentile … percentile, -> 0..255, without `ignore`; a constant image becomes black."""
     counted = values if ignore is None or ignore.all() else values[~ignore]
     lowest, highest = float(counted.min()), float(counted.max())
     if not math.isfinite(highest - lowest):
         raise ValueError("pixel values that are not finite")
+    if percentiles is not None:
+        low, high = (float(level) for level in np.percentile(counted, percentiles))
+        if high > low:  # otherwise nearly the whole image is of one level, and its few others are kept
+            lowest, highest = low, high
     if highest <= lowest:
         return np.zeros(values.shape, np.uint8)
     levels = np.subtract(values, lowest, dtype=np.float32 if values.dtype.itemsize <= 2 else np.float64)

@@ -1,10 +1,15 @@
-"""MIMIC-CXR-JPG as downloaded: images below files/, three tables, and the reports tree of MIMIC-CXR.
+"""MIMIC-CXR-JPG or MIMIC-CXR (DICOM) as downloaded: images below files/, their tables, and the reports.
 
-    <root>/mimic-cxr-2.0.0-metadata.csv.gz, -split.csv.gz, -chexpert.csv.gz      (2.1.0 likewise; .gz may be unpacked)
-    <root>/files/p10/p10000032/s50414267/<dicom_id>.jpg
-    <reports>/p10/p10000032/s50414267.txt      <reports>: see `read`
+    <root>/files/p10/p10000032/s50414267/<dicom_id>.jpg or .dcm
+    <tables>/mimic-cxr-2.0.0-metadata.csv.gz, -split.csv.gz, -chexpert.csv.gz      of MIMIC-CXR-JPG, 2.1.0 likewise
+    <tables>/cxr-record-list.csv.gz      of MIMIC-CXR, used where there is no metadata table
+    <reports>/p10/p10000032/s50414267.txt      a folder, or mimic-cxr-reports.zip as it is: see `read`
 
-Source: Johnson et al., MIMIC-CXR-JPG 2.0.0, PhysioNet; labels by CheXpert (Irvin et al., AAAI 2019).
+Only MIMIC-CXR-JPG has labels and the official split. DICOM files without its tables are read as well: the view then
+stands in each header, there are no labels, and the split is drawn by patient. Tables may be unpacked from their .gz.
+
+Source: Johnson et al., MIMIC-CXR-JPG 2.0.0 and MIMIC-CXR 2.0.0, PhysioNet; labels by CheXpert (Irvin et al., AAAI
+2019).
 """
 
 import logging
@@ -14,10 +19,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from data_prep.errors import DataError
+from data_prep.errors import DataError, RecordError
 from data_prep.files import report_absent
 from data_prep.study import Studies, Study
-from data_prep.tables import read_table, require_unique, tables_folder
+from data_prep.tables import find_table, names_of_option, read_table, require_unique, tables_folder
+from data_prep.texts import TextFiles
+from data_prep.views import FRONTAL_VIEWS, header_has_view
 
 logger = logging.getLogger(__name__)
 
@@ -25,88 +32,115 @@ CLASSES = (
     "Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Enlarged Cardiomediastinum", "Fracture", "Lung Lesion",
     "Lung Opacity", "No Finding", "Pleural Effusion", "Pleural Other", "Pneumonia", "Pneumothorax", "Support Devices",
 )  # fmt: skip
-FRONTAL_VIEWS = ("PA", "AP")
 LABEL_VALUES = {"1.0": 1.0, "1": 1.0, "0.0": 0.0, "0": 0.0, "-1.0": float("nan"), "-1": float("nan")}
 """CheXpert's cells; uncertain (-1) and not mentioned (empty) are both unknown."""
 
 SPLITS = ("train", "validate", "test")
-IDS = {"subject_id": re.compile(r"\d{3,}"), "study_id": re.compile(r"\d+"), "dicom_id": re.compile(r"[\w.-]*\w[\w.-]*")}
+IDS = {
+    "subject_id": re.compile(r"\d{3,16}"), "study_id": re.compile(r"\d{1,16}"),
+    "dicom_id": re.compile(r"(?=.*\w)[\w.-]{1,64}"),
+}  # fmt: skip
 
 
 def read(
     root: Path,
-    views: Sequence[str] | None = FRONTAL_VIEWS,
+    views: str | Sequence[str] | None = FRONTAL_VIEWS,
     reports: str | Path | None = None,
     tables: str | Path | None = None,
 ) -> Studies:
-    """Reads the studies' images in the order of the metadata table; rows whose image is not there are left out.
+    """Reads the studies' images in the order of the table; rows whose image is not there are left out.
 
     Args:
         root: the folder that holds `files/`.
-        views: ViewPosition values to read; None for all, those without a view too.
-        reports: folder that holds p10/, p11/ … with the .txt files. Default: the first of <root>/files,
-            <root>/mimic-cxr-reports/files and <root>/../mimic-cxr-reports/files that has a report of these studies.
+        views: ViewPosition values to read ("PA,AP" or a list); None or "" for all, those without a view too.
+        reports: mimic-cxr-reports.zip, or the folder that holds p10/, p11/ … with the .txt files. Default: the first
+            of files/, mimic-cxr-reports/files and mimic-cxr-reports.zip in root, or beside it, or beside the tables,
+            that has a report of these studies.
         tables: the folder of the tables, if not root.
 
     Raises:
         DataError: a table missing or not as published, an id twice, a label or split unknown, no image there.
     """
     root = Path(root)
+    views = names_of_option(views)
     folder = tables_folder(root, tables)
-    metadata_path, split_path, chexpert_path = (_table(folder, name) for name in ("metadata", "split", "chexpert"))
-    images = read_table(metadata_path, ["dicom_id", "subject_id", "study_id", "ViewPosition"])
-    require_unique(images, "dicom_id", metadata_path)
-    _check_ids(images, metadata_path)
-    images["split"] = images["dicom_id"].map(_official_split(split_path))
-    if images["split"].isna().any():
-        lost = images[images["split"].isna()].iloc[0]
-        problem = f"dicom_id {lost.dicom_id!r} ({metadata_path.name} row {lost.row}) is missing"
-        raise DataError(split_path, problem, "Use the tables of one release together.")
-    labels = _labels(chexpert_path)
+    metadata = _table(folder, "metadata", required=False)
+    path = metadata or find_table(folder, "cxr-record-list.csv", required=False)
+    if path is None:
+        problem = "neither mimic-cxr-2.*-metadata.csv[.gz] nor cxr-record-list.csv[.gz]"
+        raise DataError(folder, problem, "Download the tables into this folder, or name it by tables=….")
+    images = read_table(path, ["dicom_id", "subject_id", "study_id", *(["ViewPosition"] if metadata else [])])
+    require_unique(images, "dicom_id", path)
+    _check_ids(images, path)
+    labels: dict[tuple[str, str], dict[str, float]] = {}
+    if metadata:
+        images["split"] = _official_split(images, _table(folder, "split"), path)
+        labels = _labels(_table(folder, "chexpert"))
+    else:
+        logger.info(
+            "mimic: no metadata table; views are read from the headers, the split is drawn, there are no labels"
+        )
+        images["ViewPosition"] = images["split"] = None
 
-    if views is not None:
-        kept = images["ViewPosition"].isin(list(views))
+    if views and metadata:
+        kept = images["ViewPosition"].isin(views)
         logger.info("mimic: %d of %d images have another view than %s", (~kept).sum(), len(images), "/".join(views))
         images = images[kept]
     if images.empty:
-        raise DataError(metadata_path, f"no image with view {views}", "Name the views to read: views=….")
-    paths = {row.dicom_id: _study_folder(row, root / "files") / f"{row.dicom_id}.jpg" for row in images.itertuples()}
-    there = images["dicom_id"].map(lambda dicom_id: paths[dicom_id].is_file())
-    report_absent(images.loc[~there, "dicom_id"].tolist(), len(images), metadata_path, root / "files")
+        raise DataError(path, f"no image with view {views}", "Name the views to read: views=….")
+    images["path"] = [_image_path(row, root / "files") for row in images.itertuples()]
+    there = images["path"].notna()
+    report_absent(images.loc[~there, "dicom_id"].tolist(), len(images), path, root / "files")
     images = images[there]
-    reports = Path(reports) if reports is not None else _find_reports(root, images)
+    texts, prefix = _open_reports(root, folder, reports, images)
 
     def studies() -> Iterator[Study]:
+        other_views = 0
         for row in images.itertuples():
-            provenance = {"table": metadata_path.name, "row": row.row}
+            view = row.ViewPosition if isinstance(row.ViewPosition, str) else None
+            if views and not metadata and not header_has_view(row.path, views):
+                other_views += 1
+                continue
+            provenance = {"table": path.name, "row": row.row}
             report = fault = None
-            if reports is not None:
-                report_path = _study_folder(row, reports).with_suffix(".txt")
-                provenance["report"] = report_path.relative_to(reports).as_posix()
-                report, fault = _read_report(report_path)
+            if texts is not None:
+                provenance["report"] = _study_folder(row) + ".txt"
+                try:
+                    report = texts.read(prefix + provenance["report"])
+                except RecordError as error:
+                    fault = str(error)
             yield Study(
                 study_id=f"s{row.study_id}",
                 image_id=row.dicom_id,
                 patient_id=f"p{row.subject_id}",
                 dataset="mimic",
-                image_path=paths[row.dicom_id],
+                image_path=row.path,
                 split=row.split,
-                view=row.ViewPosition if isinstance(row.ViewPosition, str) else None,
+                view=view,
                 report=report,
                 labels=labels.get((row.subject_id, row.study_id), dict.fromkeys(CLASSES, float("nan"))),
                 provenance=provenance,
                 fault=fault,
             )
+        if other_views:
+            logger.info("mimic: %d images had another view than %s", other_views, "/".join(views))
 
     return Studies(studies(), len(images))
 
 
-def _study_folder(row, files: Path) -> Path:
-    return files / f"p{row.subject_id[:2]}" / f"p{row.subject_id}" / f"s{row.study_id}"
+def _study_folder(row) -> str:
+    return f"p{row.subject_id[:2]}/p{row.subject_id}/s{row.study_id}"
 
 
-def _table(folder: Path, name: str) -> Path:
+def _image_path(row, files: Path) -> Path | None:
+    candidates = (files / _study_folder(row) / (row.dicom_id + suffix) for suffix in (".jpg", ".dcm"))
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _table(folder: Path, name: str, required: bool = True) -> Path | None:
     found = sorted(folder.glob(f"mimic-cxr-2.*-{name}.csv*"))
+    if not found and not required:
+        return None
     if len(found) != 1:
         problem = f"{len(found) or 'no'} tables match mimic-cxr-2.*-{name}.csv[.gz]"
         raise DataError(folder, problem, "Keep exactly one, or name the tables' folder by tables=….")
@@ -122,19 +156,25 @@ def _check_ids(images: pd.DataFrame, path: Path) -> None:
             raise DataError(f"{path} row {row.row}", f"{column} is {row[column]!r}", "Use the table as downloaded.")
 
 
-def _official_split(path: Path) -> dict[str, str]:
+def _official_split(images: pd.DataFrame, path: Path, metadata: Path) -> pd.Series:
     table = read_table(path, ["dicom_id", "split"])
     require_unique(table, "dicom_id", path)
     unknown = ~table["split"].isin(SPLITS)
     if unknown.any():
         row = table[unknown].iloc[0]
         raise DataError(f"{path} row {row.row}", f"split is {row.split!r}", f"Use one of {', '.join(SPLITS)}.")
-    return dict(zip(table["dicom_id"], table["split"], strict=True))
+    split = images["dicom_id"].map(dict(zip(table["dicom_id"], table["split"], strict=True)))
+    if split.isna().any():
+        lost = images[split.isna()].iloc[0]
+        problem = f"dicom_id {lost.dicom_id!r} ({metadata.name} row {lost.row}) is missing"
+        raise DataError(path, problem, "Use the tables of one release together.")
+    return split
 
 
 def _labels(path: Path) -> dict[tuple[str, str], dict[str, float]]:
     """(subject_id, study_id) -> class -> 1, 0 or NaN."""
     table = read_table(path, ["subject_id", "study_id", *CLASSES])
+    require_unique(table, "study_id", path)
     cells = table[list(CLASSES)].fillna("-1")
     for name in CLASSES:
         unknown = ~cells[name].isin(list(LABEL_VALUES))
@@ -147,22 +187,24 @@ def _labels(path: Path) -> dict[tuple[str, str], dict[str, float]]:
     return dict(zip(keys, cells.to_dict("records"), strict=True))
 
 
-def _find_reports(root: Path, images: pd.DataFrame) -> Path | None:
+def _open_reports(
+    root: Path, tables: Path, reports: str | Path | None, images: pd.DataFrame
+) -> tuple[TextFiles | None, str]:
+    """Where the reports are, and what stands before "p10/…" there."""
     name = "mimic-cxr-reports"
-    candidates = [root / "files", root / name / "files", root.absolute().with_name(name) / "files"]
+    folders = dict.fromkeys((root.absolute(), root.absolute().parent, tables.absolute()))
+    places = [place / part for place in folders for part in ("files", f"{name}/files", f"{name}.zip")]
+    candidates = [Path(reports)] if reports is not None else [place for place in places if place.exists()]
     for candidate in candidates:
-        reports = (_study_folder(row, candidate).with_suffix(".txt") for row in images.itertuples())
-        if candidate.is_dir() and any(report.is_file() for report in reports):
-            return candidate
-    logger.warning("mimic: no reports in %s; name their folder by reports=…", ", ".join(map(str, candidates)))
-    return None
-
-
-def _read_report(path: Path) -> tuple[str | None, str | None]:
-    """The report's text, or why there is none."""
-    try:
-        return path.read_text(encoding="utf-8"), None
-    except FileNotFoundError:
-        return None, f"{path}: no such report. Download it, or name the reports' folder by reports=…."
-    except (OSError, UnicodeDecodeError) as error:
-        return None, f"{path}: report cannot be read ({error}). Download it again."
+        texts = TextFiles(candidate)
+        for prefix in ("", "files/", f"{name}/files/"):
+            if candidate.is_dir() and not (candidate / prefix).is_dir():
+                continue
+            if any(f"{prefix}{_study_folder(row)}.txt" in texts for row in images.itertuples()):
+                return texts, prefix
+    if reports is not None:
+        raise DataError(
+            Path(reports), "no report of these studies", "Name mimic-cxr-reports.zip, or its folder files/."
+        )
+    logger.warning("mimic: no reports in %s; name their folder by reports=…", ", ".join(map(str, places)))
+    return None, ""

@@ -137,6 +137,13 @@ def _number(text: str | float, source: str) -> float:
         raise DataError(source, f"box coordinate {text!r} is not a number", "Use the table as downloaded.") from error
 
 
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8-sig").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(path, f"cannot be read ({error})", "Download the list again.") from error
+
+
 def _official_split(folder: Path) -> dict[str, str]:
     """Image -> "train_val" or "test", from the two lists; empty if there is neither."""
     lists = {"train_val": folder / "train_val_list.txt", "test": folder / "test_list.txt"}
@@ -145,7 +152,7 @@ def _official_split(folder: Path) -> dict[str, str]:
         raise DataError(there[0], "the other of the two official lists is missing", "Download both, or use neither.")
     splits: dict[str, str] = {}
     for split, path in lists.items() if there else ():
-        for number, image in enumerate(path.read_text().split(), start=1):
+        for number, image in enumerate(_lines(path), start=1):
             if splits.setdefault(image, split) != split:
                 raise DataError(f"{path} line {number}", f"{image} is in both lists", "Use the lists as downloaded.")
     return splits

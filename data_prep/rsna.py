@@ -2,10 +2,12 @@
 
     <root>/stage_2_train_images/<patientId>.dcm      or anywhere below root
     <tables>/stage_2_train_labels.csv      one row per box; <tables>/stage_2_detailed_class_info.csv
+    <tables>/stage_2_train_images_dicom_headers.csv      optional: PatientID, PatientAge, PatientSex, ViewPosition
     <tables>/nih_image_index.csv      optional: patientId, image_index; which image of NIH ChestX-ray14 each one is
 
 Source: Shih et al., Radiology: Artificial Intelligence 2019. A "patientId" of the challenge is one image; who the
-patient is only the NIH index tells, and without it each image counts as a patient of its own.
+patient is only the NIH index tells, and without it each image counts as a patient of its own. The table of headers
+is torchxrayvision's; PNG and JPEG copies have their view, age and sex from it, DICOM files have them themselves.
 """
 
 import logging
@@ -13,7 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data_prep.errors import DataError
-from data_prep.files import index_images, report_absent
+from data_prep.files import DICOM_SUFFIXES, index_images, report_absent
+from data_prep.image import parse_age
 from data_prep.nih import patient_of
 from data_prep.study import Box, Studies, Study
 from data_prep.tables import find_table, read_table, require_unique, tables_folder
@@ -22,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 PNEUMONIA = "Pneumonia"
 DETAILED_CLASSES = ("Normal", "Lung Opacity", "No Lung Opacity / Not Normal")
+HEADERS = "stage_2_train_images_dicom_headers.csv"
 BOX_FRAME_PX = (1024, 1024)
 """Every image of the challenge; copies may be smaller."""
 
@@ -31,7 +35,7 @@ def read(root: Path, tables: str | Path | None = None) -> Studies:
 
     Args:
         root: folder with the images anywhere below it.
-        tables: folder of the tables, if not root; "torchxrayvision" takes the label table that this package ships.
+        tables: folder of the tables, if not root; "torchxrayvision" takes the labels and headers that it ships.
 
     Raises:
         DataError: a table missing or not as published, an unknown target or class, no image there.
@@ -41,6 +45,7 @@ def read(root: Path, tables: str | Path | None = None) -> Studies:
     path = find_table(folder, "stage_2_train_labels.csv", "kaggle_stage_2_train_labels.csv")
     targets, boxes, rows = _labels(path)
     details = _details(find_table(folder, "stage_2_detailed_class_info.csv", required=False))
+    headers = _headers(find_table(folder, HEADERS, f"kaggle_{HEADERS}", required=False))
     patients = _patients(find_table(folder, "nih_image_index.csv", required=False))
     files = index_images(root)
     there = [image for image in targets if image in files]
@@ -59,7 +64,8 @@ def read(root: Path, tables: str | Path | None = None) -> Studies:
                 image_path=files[image],
                 labels=labels,
                 boxes=boxes.get(image, ()),
-                box_frame_px=None if files[image].suffix.lower() == ".dcm" else BOX_FRAME_PX,
+                **headers.get(image, {}),
+                box_frame_px=None if files[image].suffix.lower() in DICOM_SUFFIXES else BOX_FRAME_PX,
                 provenance={"table": path.name, "row": rows[image]},
             )
 
@@ -100,6 +106,23 @@ def _details(path: Path | None) -> dict[str, str]:
         problem = f"class is {row['class']!r}"
         raise DataError(f"{path} row {row.row}", problem, f"Use one of {', '.join(DETAILED_CLASSES)}.")
     return dict(zip(table["patientId"], table["class"], strict=True))
+
+
+def _headers(path: Path | None) -> dict[str, dict[str, str | float | None]]:
+    """View, age and sex of each image, as `Study` takes them."""
+    if path is None:
+        return {}
+    columns = ["PatientID", "PatientAge", "PatientSex", "ViewPosition"]
+    table = read_table(path, columns, filled=["PatientID"])
+    require_unique(table, "PatientID", path)
+    return {
+        image: {
+            "view": view if isinstance(view, str) else None,
+            "age_years": parse_age(age) if isinstance(age, str) else None,
+            "sex": sex if sex in ("M", "F") else None,
+        }
+        for image, age, sex, view in table[columns].itertuples(index=False)
+    }
 
 
 def _patients(path: Path | None) -> dict[str, str]:

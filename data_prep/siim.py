@@ -1,9 +1,12 @@
 """SIIM-ACR Pneumothorax as downloaded: a tree of DICOM files, or a flat folder, or copies as PNG or JPEG.
 
     <root>/dicom-images-train/<study>/<series>/<ImageId>.dcm      or anywhere below root
-    <tables>/train-rle.csv      columns "ImageId" and " EncodedPixels" (with a leading blank); one row per annotation
+    <tables>/train-rle.csv      first release: columns "ImageId", " EncodedPixels" and values " -1", with leading blanks
+    <tables>/stage_2_train.csv      second release: the same without blanks
 
-Source: SIIM-ACR Pneumothorax Segmentation challenge, 2019. An image may have several annotations: they are united.
+One row is one annotation, and an image may have several: they are united. "-1" says that there is no pneumothorax.
+
+Source: SIIM-ACR Pneumothorax Segmentation challenge, 2019.
 """
 
 from collections.abc import Iterator
@@ -13,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from data_prep import rle
-from data_prep.errors import RecordError
-from data_prep.files import index_images, report_absent
+from data_prep.files import DICOM_SUFFIXES, index_images, report_absent
+from data_prep.image import read_header
 from data_prep.study import MaskSource, Studies, Study
 from data_prep.tables import find_table, read_table, tables_folder
 
@@ -78,15 +81,9 @@ def united_mask(annotations: list[tuple[str, int]], image_path: Path, table: Pat
     Raises:
         RecordError: run lengths that do not fit.
     """
-    width, height = _dicom_size(image_path) if image_path.suffix.lower() == ".dcm" else RELEASED_PX
+    width, height = RELEASED_PX
+    if image_path.suffix.lower() in DICOM_SUFFIXES:
+        header = read_header(image_path)
+        width, height = header.width_px, header.height_px
     masks = [rle.decode(text, width, height, f"{table} row {row}") for text, row in annotations]
     return np.logical_or.reduce(masks)
-
-
-def _dicom_size(path: Path) -> tuple[int, int]:
-    import pydicom
-
-    header = pydicom.dcmread(path, specific_tags=["Rows", "Columns"], stop_before_pixels=True, force=True)
-    if "Rows" not in header or "Columns" not in header:
-        raise RecordError(path, "DICOM header lacks Rows or Columns", "Download the file again.")
-    return int(header.Columns), int(header.Rows)

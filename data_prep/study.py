@@ -52,6 +52,7 @@ class Study:
     boxes: tuple[Box, ...] = ()
     box_frame_px: tuple[int, int] | None = None  # (width, height) in which boxes are measured; None: the image's own
     masks: tuple[MaskSource, ...] = ()
+    mirrored: bool = False  # the file shows left and right exchanged; boxes and masks are measured in it as it is
     triplets: tuple[tuple[str, str, int], ...] | None = None  # ready-made truth: (anatomy, pathology, state)
     provenance: dict[str, str | int] = field(default_factory=dict)  # table, row, licence …
     fault: str | None = None  # why the reader could not complete the record; the writer then sets it aside

@@ -34,9 +34,9 @@ def seen(monkeypatch) -> list[str]:
     images: list[str] = []
     read_grey = record.read_grey
 
-    def noting(path):
+    def noting(path, *options):
         images.append(path.stem)
-        return read_grey(path)
+        return read_grey(path, *options)
 
     monkeypatch.setattr(record, "read_grey", noting)
     return images
@@ -151,10 +151,10 @@ def test_two_runs_do_not_write_at_once(nih_layout, tmp_path):
 def test_an_error_nobody_thought_of_sets_its_record_aside_without_quoting_it(nih_layout, tmp_path, monkeypatch):
     read_grey = record.read_grey
 
-    def breaking(path):
+    def breaking(path, *options):
         if path.stem == "00000003_000":
             raise KeyError("SECRET^PATIENT")
-        return read_grey(path)
+        return read_grey(path, *options)
 
     monkeypatch.setattr(record, "read_grey", breaking)
     out = prepare("nih", nih_layout, tmp_path / "out", SIZE_PX, max_set_aside=0.2, processes=1)

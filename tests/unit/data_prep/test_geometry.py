@@ -1,5 +1,7 @@
 """Wherever a pixel of the image lands, its mask pixel and its box land too."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,18 +10,21 @@ from hypothesis import strategies as st
 from data_prep.geometry import FITS, Geometry
 
 sides = st.integers(8, 200)
-frames = st.builds(Geometry, sides, sides, size_px=st.integers(8, 96), fit=st.sampled_from(FITS))
+frames = st.builds(
+    Geometry, sides, sides, size_px=st.integers(8, 96), fit=st.sampled_from(FITS), mirrored=st.booleans()
+)
 
 
 @st.composite
 def frame_and_block(draw):
-    """A geometry and a block of its source frame, at least four target pixels wide and high."""
+    """A geometry and a block of what it keeps of its source frame, at least four target pixels wide and high."""
     geometry = draw(frames)
-    smallest_x = min(geometry.width_px, int(np.ceil(4 * geometry.width_px / geometry.inner_px[0])))
-    smallest_y = min(geometry.height_px, int(np.ceil(4 * geometry.height_px / geometry.inner_px[1])))
-    width, height = draw(st.integers(smallest_x, geometry.width_px)), draw(st.integers(smallest_y, geometry.height_px))
-    x, y = draw(st.integers(0, geometry.width_px - width)), draw(st.integers(0, geometry.height_px - height))
-    return geometry, (x, y, width, height)
+    left, top, kept_width, kept_height = geometry.window_px
+    smallest_x = min(kept_width, int(np.ceil(4 * kept_width / geometry.inner_px[0])))
+    smallest_y = min(kept_height, int(np.ceil(4 * kept_height / geometry.inner_px[1])))
+    width, height = draw(st.integers(smallest_x, kept_width)), draw(st.integers(smallest_y, kept_height))
+    x, y = draw(st.integers(0, kept_width - width)), draw(st.integers(0, kept_height - height))
+    return geometry, (left + x, top + y, width, height)
 
 
 def extent(mask: np.ndarray) -> np.ndarray:
@@ -53,6 +58,52 @@ def test_the_whole_image_fills_the_target_but_for_the_bars(geometry):
     assert geometry.fit == "pad" or (width, height) == (geometry.size_px, geometry.size_px)
 
 
+@given(frames, st.data())
+def test_a_pixel_and_the_corners_of_its_box_land_together_or_are_cropped_together(geometry, data):
+    x, y = data.draw(st.integers(0, geometry.width_px - 1)), data.draw(st.integers(0, geometry.height_px - 1))
+    pixel = np.zeros((geometry.height_px, geometry.width_px), np.float32)
+    pixel[y, x] = 1
+    target, box = geometry.image(pixel), geometry.box(x, y, 1, 1)
+    if box is None:
+        assert not target.any() and not geometry.mask(pixel > 0).any()
+        return
+    left, top, right, bottom = extent(target > 1e-6)
+    # What is enlarged reaches half a source pixel further, as interpolation does; what is shrunk a target pixel.
+    reach_x, reach_y = np.maximum(1, np.array(geometry.inner_px) / geometry.window_px[2:])
+    assert box[0] - reach_x <= left < right <= box[0] + box[2] + reach_x
+    assert box[1] - reach_y <= top < bottom <= box[1] + box[3] + reach_y
+    assert geometry.mask(pixel > 0).any()
+
+
+@given(frames)
+def test_mirroring_is_a_flip_of_image_mask_and_box(geometry):
+    straight, mirrored = replace(geometry, mirrored=False), replace(geometry, mirrored=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (geometry.height_px, geometry.width_px), np.uint8)
+    np.testing.assert_array_equal(mirrored.image(pixels), straight.image(pixels)[:, ::-1])
+    np.testing.assert_array_equal(mirrored.mask(pixels > 128), straight.mask(pixels > 128)[:, ::-1])
+    whole = (0, 0, geometry.width_px / 3 * 2, geometry.height_px)
+    (x, y, width, height), (flipped_x, *rest) = straight.box(*whole), mirrored.box(*whole)
+    np.testing.assert_allclose([flipped_x, *rest], [geometry.size_px - x - width, y, width, height], atol=1e-9)
+
+
+def test_cropping_takes_the_middle_at_its_own_aspect_and_cuts_boxes_at_the_edge():
+    geometry = Geometry(width_px=200, height_px=100, size_px=50, fit="crop")
+    assert geometry.window_px == (50, 0, 100, 100)
+    assert geometry.box(50, 0, 100, 100) == (0.0, 0.0, 50.0, 50.0)
+    assert geometry.box(40, 20, 20, 10) == (0.0, 10.0, 5.0, 5.0)
+    assert geometry.box(0, 0, 50, 100) is None
+    ramp = np.tile(np.arange(200, dtype=np.uint8), (100, 1))
+    assert (geometry.image(ramp)[0, [0, -1]] == [50, 148]).all() or (
+        geometry.image(ramp)[0, [0, -1]] == [51, 149]
+    ).all()
+
+
+def test_what_shrinks_is_averaged_also_where_the_other_axis_grows():
+    stripes = np.tile(np.array([0, 255], np.uint8), (16, 64))
+    squashed = Geometry(128, 16, 32, fit="squash").image(stripes)
+    assert np.abs(squashed.astype(int) - 127).max() <= 1
+
+
 def test_padding_keeps_the_aspect_ratio_and_centres():
     geometry = Geometry(width_px=200, height_px=100, size_px=50)
     assert geometry.box(0, 0, 200, 100) == (0.0, 12.0, 50.0, 25.0)
@@ -74,7 +125,7 @@ def test_a_line_thinner_than_a_pixel_does_not_vanish():
 
 
 def test_wrong_fit_size_and_shape_are_named():
-    with pytest.raises(ValueError, match="fit is 'stretch'; use one of pad, squash"):
+    with pytest.raises(ValueError, match="fit is 'stretch'; use one of pad, crop, squash"):
         Geometry(10, 10, 10, "stretch")
     with pytest.raises(ValueError, match="at least 1 pixel"):
         Geometry(10, 10, 0)

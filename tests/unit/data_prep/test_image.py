@@ -198,6 +198,28 @@ def test_jpeg_baseline_dicom(tmp_path, write_dicom):
     assert_close(path, RAMP, levels=4)
 
 
+def test_percentiles_cut_off_marks_and_spread_the_rest(tmp_path, write_dicom):
+    """A burned-in mark and a dead detector line, two per cent of the pixels together, take no grey levels away."""
+    low, high = 40, 140
+    levels = np.rint(FULL / 255 * (high - low) + low).astype(np.uint8)
+    marked = np.pad(levels, ((0, 1), (0, 0)), constant_values=255)  # a row of 49
+    Image.fromarray(marked).save(tmp_path / "a.png")
+    pixels = read_grey(tmp_path / "a.png", percentiles=(0, 97)).pixels
+    assert (pixels[-1] == 255).all() and np.abs(pixels[:-1] - FULL).max() <= 5
+    deep = write_dicom(tmp_path / "a.dcm", marked.astype(np.uint16) * 16)
+    assert np.abs(read_grey(deep, percentiles=(0, 97)).pixels.astype(int) - pixels).max() <= 1
+    inverted = {"PhotometricInterpretation": "MONOCHROME1"}
+    path = write_dicom(tmp_path / "b.dcm", 4095 - marked.astype(np.uint16) * 16, **inverted)
+    assert np.abs(read_grey(path, percentiles=(0, 97)).pixels.astype(int) - pixels).max() <= 1
+
+
+def test_percentiles_leave_an_image_of_one_level_with_a_mark_readable(tmp_path):
+    pixels = np.zeros((20, 20), np.uint8)
+    pixels[0, 0] = 100
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    assert read_grey(tmp_path / "a.png", percentiles=(1, 99)).pixels[0, 0] == 255
+
+
 def test_header_facts_without_the_patient_id(tmp_path, write_dicom):
     tags = {"ViewPosition": "AP", "PatientAge": "064Y", "PatientSex": "F", "PatientID": "CANARY"}
     grey = read_grey(write_dicom(tmp_path / "a.dcm", RAMP, **tags))

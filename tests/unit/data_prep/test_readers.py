@@ -2,13 +2,16 @@
 
 import math
 import shutil
+import tarfile
+import zipfile
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from data_prep import covid, mimic, nih, rsna, siim
+from data_prep import covid, manifest, mimic, nih, openi, rsna, siim
+from data_prep.errors import DataError
 from data_prep.study import Box
 
 
@@ -129,6 +132,209 @@ def test_covid(covid_layout):
     ]  # fmt: skip
     assert first.masks[0].load()[8:40, :16].all()
     assert "b.jpg" in by_image(covid.read(covid_layout, frontal_only=False))
+
+
+def as_dicom(layout, write_dicom, suffix=".dcm"):
+    """MIMIC-CXR instead of MIMIC-CXR-JPG: DICOM files, the list of records, and none of the other's tables."""
+    lines = ["subject_id,study_id,dicom_id,path"]
+    for path in sorted((layout / "files").rglob("*.jpg")):
+        view = {"a-1": "PA", "a-2": "AP", "a-3": "LATERAL", "b-1": "AP", "c-1": "PA"}[path.stem]
+        write_dicom(path.with_suffix(suffix), np.zeros((8, 8), np.uint8), ViewPosition=view)
+        path.unlink()
+        relative = path.with_suffix(suffix).relative_to(layout)
+        lines.append(f"{path.parts[-3][1:]},{path.parts[-2][1:]},{path.stem},{relative.as_posix()}")
+    for table in layout.glob("mimic-cxr-2.*"):
+        table.rename(layout.parent / table.name)
+    (layout / "cxr-record-list.csv").write_text("\n".join(lines) + "\n")
+    return layout
+
+
+def test_mimic_dicom_by_its_own_list_takes_views_from_the_headers(mimic_layout, write_dicom):
+    images = by_image(mimic.read(as_dicom(mimic_layout, write_dicom)))
+    assert list(images) == ["a-1", "a-2", "b-1", "c-1"]
+    assert images["b-1"].report.startswith("IMPRESSION: Right pneumothorax.")
+    assert images["b-1"].split is None and math.isnan(images["b-1"].labels["Pneumothorax"])
+    assert len(list(mimic.read(mimic_layout, views=None))) == 5
+    assert list(by_image(mimic.read(mimic_layout, views="LATERAL"))) == ["a-3"]
+    images["a-3"] = mimic_layout / "files/p10/p10000032/s50414267/a-3.dcm"
+    images["a-3"].write_bytes(b"")  # nobody knows its view: it is not left out, the writer sets it aside
+    assert "a-3" in by_image(mimic.read(mimic_layout))
+
+
+def test_mimic_dicom_with_the_tables_of_the_jpg_release(mimic_layout, write_dicom):
+    as_dicom(mimic_layout, write_dicom)
+    images = by_image(mimic.read(mimic_layout, tables=mimic_layout.parent))
+    assert list(images) == ["a-1", "a-2", "b-1", "c-1"] and images["a-1"].image_path.suffix == ".dcm"
+    assert (images["b-1"].split, images["b-1"].view, images["b-1"].labels["Pneumothorax"]) == ("validate", "AP", 1.0)
+
+
+@pytest.mark.parametrize("prefix", ["files/", "", "mimic-cxr-reports/files/"])
+def test_mimic_reports_within_their_zip(mimic_layout, prefix):
+    with zipfile.ZipFile(mimic_layout / "mimic-cxr-reports.zip", "w") as archive:
+        archive.writestr("../../evil.txt", "never unpacked")
+        for report in list((mimic_layout / "files").rglob("*.txt")):
+            if "57375967" not in report.name:
+                name = prefix + report.relative_to(mimic_layout / "files").as_posix()
+                archive.writestr(name, report.read_text())
+            report.unlink()
+    before = sorted(mimic_layout.parent.rglob("*"))
+    images = by_image(mimic.read(mimic_layout))
+    assert images["a-1"].report.startswith("FINDINGS: There is no pleural effusion.") and images["a-1"].fault is None
+    assert images["b-1"].report is None and "p10000764/s57375967.txt: no such report" in images["b-1"].fault
+    assert sorted(mimic_layout.parent.rglob("*")) == before
+
+
+def test_mimic_names_reports_that_are_of_other_studies_and_a_study_labelled_twice(mimic_layout):
+    other = mimic_layout / "other.zip"
+    with zipfile.ZipFile(other, "w") as archive:
+        archive.writestr("files/p10/p10000001/s1.txt", "x")
+    with pytest.raises(DataError, match="other.zip: no report of these studies"):
+        mimic.read(mimic_layout, reports=other)
+    table = mimic_layout / "mimic-cxr-2.0.0-chexpert.csv"
+    table.write_text(table.read_text() + "10000764,57375967,1.0,,,,,,,,,,,,,\n")
+    with pytest.raises(DataError, match=r"study_id '57375967' stands in rows \[3, 5\]"):
+        mimic.read(mimic_layout)
+
+
+REPORT = """<?xml version="1.0"?><eCitation><uId id="CXR{number}"/><MedlineCitation><Article><Abstract>
+<AbstractText Label="COMPARISON"/><AbstractText Label="FINDINGS">{findings}</AbstractText>
+<AbstractText Label="IMPRESSION">{impression}</AbstractText></Abstract></Article></MedlineCitation>
+<MeSH>{codes}</MeSH>{images}</eCitation>"""
+
+
+@pytest.fixture
+def openi_layout(tmp_path):
+    """Three reports: a normal one with two images, one with an effusion of the heart, one that is not indexed."""
+    root = tmp_path / "openi"
+    (root / "ecgen-radiology").mkdir(parents=True)
+    (root / "NLMCXR_png").mkdir()
+    reports = {
+        1: ("Clear lungs.", "Normal.", ["normal"], ["CXR1_1_IM-0001-3001", "CXR1_1_IM-0001-4001"]),
+        2: ("", "Large heart.", ["Pericardial Effusion", "Thickening/pleura/right"], ["CXR2_IM-0652-1001"]),
+        10: ("", "", ["No Indexing"], ["CXR10_IM-0002-1001"]),
+    }
+    for number, (findings, impression, codes, images) in reports.items():
+        text = REPORT.format(
+            number=number, findings=findings, impression=impression,
+            codes="".join(f"<major>{code}</major>" for code in codes),
+            images="".join(f'<parentImage id="{image}"/>' for image in images),
+        )  # fmt: skip
+        (root / "ecgen-radiology" / f"{number}.xml").write_text(text)
+        for image in images:
+            cv2.imwrite(str(root / "NLMCXR_png" / f"{image}.png"), np.zeros((8, 8), np.uint8))
+    views = "imageid,View Position\nCXR1_1_IM-0001-3001,PA\nCXR1_1_IM-0001-4001,PA\nCXR2_IM-0652-1001,AP\n"
+    (root / "nlmcxr_dicom_metadata.csv").write_text(views + "CXR10_IM-0002-1001,PA\n")
+    derived = "imageid,tsne-view\nCXR1_1_IM-0001-3001,PA\nCXR2_IM-0652-1001,PA\nCXR10_IM-0002-1001,L\n"
+    (root / "nlmcxr_tsne_pa.csv").write_text(derived)
+    return root
+
+
+def test_openi(openi_layout):
+    images = by_image(openi.read(openi_layout))
+    assert list(images) == ["CXR1_1_IM-0001-3001", "CXR2_IM-0652-1001"]
+    first, second = images.values()
+    assert (first.patient_id, first.view, first.labels["No Finding"]) == ("CXR1", "PA", 1.0)
+    assert first.report == "FINDINGS: Clear lungs.\n\nIMPRESSION: Normal."
+    assert second.view == "AP" and second.labels["Effusion"] == 0.0 and second.labels["Pleural_Thickening"] == 1.0
+    everything = by_image(openi.read(openi_layout, views=""))
+    assert everything["CXR1_1_IM-0001-4001"].view is None  # the header's PA is not believed of it
+    assert everything["CXR10_IM-0002-1001"].report is None
+    assert all(math.isnan(value) for value in everything["CXR10_IM-0002-1001"].labels.values())
+
+
+def test_openi_dicom_with_reports_in_a_tar_and_no_tables(openi_layout, write_dicom):
+    for table in openi_layout.glob("*.csv"):
+        table.unlink()
+    with pytest.raises(DataError, match="no table says which images are frontal"):
+        openi.read(openi_layout)
+    for path in (openi_layout / "NLMCXR_png").iterdir():
+        name = path.stem.removeprefix("CXR")
+        view = "LATERAL" if "4001" in name else "PA"
+        write_dicom(openi_layout / name.split("_")[0] / f"{name}.dcm", np.zeros((8, 8), np.uint8), ViewPosition=view)
+    shutil.rmtree(openi_layout / "NLMCXR_png")
+    with tarfile.open(openi_layout / "NLMCXR_reports.tgz", "w:gz") as archive:
+        archive.add(openi_layout / "ecgen-radiology", "ecgen-radiology")
+    shutil.rmtree(openi_layout / "ecgen-radiology")
+    assert list(by_image(openi.read(openi_layout))) == [
+        "CXR1_1_IM-0001-3001", "CXR2_IM-0652-1001", "CXR10_IM-0002-1001",
+    ]  # fmt: skip
+
+
+def test_openi_sets_the_images_of_a_damaged_report_aside(openi_layout):
+    (openi_layout / "ecgen-radiology" / "2.xml").write_text("<eCitation><uId")
+    images = by_image(openi.read(openi_layout))
+    assert "2.xml: not readable as XML" in images["CXR2_IM-0652-1001"].fault
+    assert images["CXR1_1_IM-0001-3001"].fault is None
+
+
+@pytest.fixture
+def own_layout(tmp_path):
+    root = tmp_path / "own"
+    (root / "a").mkdir(parents=True)
+    for name in ("a/1.png", "a/2.png", "3.png"):
+        cv2.imwrite(str(root / name), np.zeros((8, 8), np.uint8))
+    rows = [
+        "path,patient,split,view,age,sex,label:Edema,Mass,report,mirrored,note",
+        'a/1.png,007,train,PA,058Y,M,1,0,"No mass, seen.",,x',
+        "a/2.png,007,train,LATERAL,,,-1,,,1,y",
+        "3.png,,,,,,0,1,,,z",
+        "absent.png,,,,,,,,,,",
+    ]
+    (root / "manifest.csv").write_text("\n".join(rows) + "\n")
+    return root
+
+
+def test_manifest_of_ones_own_images(own_layout, caplog):
+    images = by_image(manifest.read(own_layout, labels="Mass"))
+    first, second, third = images.values()
+    assert list(images) == ["a/1.png", "a/2.png", "3.png"] and "1 of its 4 images" in caplog.text
+    assert (first.patient_id, first.split, first.view, first.age_years, first.sex) == ("007", "train", "PA", 58.0, "M")
+    assert first.report == "No mass, seen." and first.labels == {"Edema": 1.0, "Mass": 0.0}
+    assert math.isnan(second.labels["Edema"]) and second.mirrored and not first.mirrored
+    assert (third.study_id, third.patient_id, third.split, third.report) == ("3.png", None, None, None)
+    assert "columns left alone: note" in caplog.text
+    assert list(by_image(manifest.read(own_layout, views="PA"))) == ["a/1.png"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("a/1.png", "../1.png", "row 2: path is '../1.png', which is not below root"),
+        ("a/1.png", "/etc/1.png", "row 2: path is '/etc/1.png', which is not below root"),
+        ("a/1.png", "C:\\\\1.png", "which is not below root"),
+        ("a/2.png,007,train", "a/2.png,007,training", "row 3: split is 'training'. Use train, validate, test"),
+        ("058Y", "old", "row 2: age is 'old'"),
+        (",M,1,", ",Male,1,", "row 2: sex is 'Male'. Use M, F"),
+        (",M,1,", ",M,yes,", "row 2: label:Edema is 'yes'. Use 1, 1.0, 0"),
+        ("a/2.png", "a/1.png", "path 'a/1.png' stands in rows"),
+    ],
+)
+def test_manifest_names_the_row_of_a_wrong_cell(own_layout, old, new, said):
+    table = own_layout / "manifest.csv"
+    table.write_text(table.read_text().replace(old, new))
+    with pytest.raises(DataError) as caught:
+        manifest.read(own_layout)
+    assert said in str(caught.value)
+
+
+def test_siim_tables_of_both_releases(siim_layout):
+    first = [study.labels for study in siim.read(siim_layout)]
+    text = (siim_layout / "train-rle.csv").read_text()
+    (siim_layout / "train-rle.csv").unlink()
+    (siim_layout / "stage_2_train.csv").write_text(text.replace(" EncodedPixels", "EncodedPixels").replace(" -1", "-1"))
+    assert [study.labels for study in siim.read(siim_layout)] == first
+
+
+def test_rsna_copies_have_view_age_and_sex_from_the_table_of_headers(rsna_layout):
+    shutil.rmtree(rsna_layout / "stage_2_train_images")
+    for number, image in enumerate("abcd"):
+        cv2.imwrite(str(rsna_layout / f"{image}.{('png', 'jpg')[number % 2]}"), np.zeros((8, 8), np.uint8))
+    header = ",PatientID,PatientAge,PatientSex,ViewPosition\n0,a,51,F,PA\n1,b,148,M,AP\n"
+    (rsna_layout / "stage_2_train_images_dicom_headers.csv").write_text(header)
+    images = by_image(rsna.read(rsna_layout))
+    assert (images["a"].view, images["a"].age_years, images["a"].sex) == ("PA", 51.0, "F")
+    assert (images["b"].view, images["b"].age_years) == ("AP", None) and images["c"].view is None
+    assert images["a"].box_frame_px == (1024, 1024)
 
 
 def test_relative_roots_work(mimic_layout, monkeypatch):

@@ -1,0 +1,147 @@
+"""Images of your own: any folder, and one CSV table with a row per image.
+
+    <root>/manifest.csv      path, and whichever of the columns below there are; UTF-8, header in the first row
+    <root>/<path>            DICOM, PNG, JPEG …; only below root
+
+    path          of the image, relative to root
+    study         groups images of one examination; default: each image is one
+    patient       keeps a patient's images in one split; default: the DICOM patient (as a digest), or else the study
+    split         train, validate or test; train_val is divided by patient, an empty cell is drawn
+    view          PA, AP, LATERAL, … as you like; DICOM headers fill empty cells, for age and sex too
+    age           years, or "058Y", "018M"
+    sex           M or F
+    report        its text
+    mirrored      1 where the file shows the patient's left on its left, as a film scanned from behind
+    label:<name>  1 present, 0 absent, empty or -1 unknown; columns can also be named by labels=…
+
+Any other column is left alone, and said so.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+
+from data_prep.errors import DataError
+from data_prep.files import LONGEST_NAME, report_absent
+from data_prep.image import parse_age
+from data_prep.study import SPLITS, Studies, Study
+from data_prep.tables import find_table, names_of_option, read_table, require_unique, tables_folder
+from medslip_core.corpus import LABEL_PREFIX
+
+logger = logging.getLogger(__name__)
+
+COLUMNS = ("path", "study", "patient", "split", "view", "age", "sex", "report", "mirrored")
+LABEL_VALUES = {"1": 1.0, "1.0": 1.0, "0": 0.0, "0.0": 0.0, "-1": float("nan"), "-1.0": float("nan")}
+ALLOWED = {"split": (*SPLITS, "train_val"), "sex": ("M", "F"), "mirrored": ("0", "1")}
+
+
+def read(
+    root: Path,
+    table: str = "manifest.csv",
+    tables: str | Path | None = None,
+    labels: str | Sequence[str] | None = None,
+    views: str | Sequence[str] | None = None,
+) -> Studies:
+    """Reads the images in the order of the table; rows whose image is not there are left out.
+
+    Args:
+        root: the folder that holds the images.
+        table: the table's file name; plain, .gz or .zip.
+        tables: the folder of the table, if not root.
+        labels: columns that are labels beside those that begin with "label:", as a list or "Edema,Mass".
+        views: read only rows with one of these views, as a list or "PA,AP".
+
+    Raises:
+        DataError: the table missing, a path twice or leading out of root, a cell that is none of what it may be.
+    """
+    root = Path(root)
+    path = find_table(tables_folder(root, tables), table)
+    rows = read_table(path, ["path"], filled=["path"])
+    require_unique(rows, "path", path)
+    _check_paths(rows, path)
+    names = _label_columns(rows, names_of_option(labels), path)
+    values = _labels(rows, names, path)
+    for column, allowed in ALLOWED.items():
+        _check_cells(rows, column, allowed, path)
+    ages = _ages(rows, path)
+    rows = rows.reindex(columns=[*COLUMNS, "row"]).assign(age=ages)
+    rows = rows.astype(object).where(rows.notna(), None)
+
+    kept = rows["view"].isin(names_of_option(views)) if names_of_option(views) else pd.Series(True, rows.index)
+    there = rows["path"].map(lambda name: (root / name).is_file())
+    report_absent(rows.loc[kept & ~there, "path"].tolist(), int(kept.sum()), path, root)
+    rows = rows[kept & there]
+    if rows.empty:
+        raise DataError(path, f"no image with view {views}", "Name views that are in the table: views=….")
+
+    def studies() -> Iterator[Study]:
+        for index, row in zip(rows.index, rows.itertuples(index=False), strict=True):
+            yield Study(
+                study_id=row.study or row.path,
+                image_id=row.path,
+                patient_id=row.patient,
+                dataset="manifest",
+                image_path=root / row.path,
+                split=row.split,
+                view=row.view,
+                age_years=row.age,
+                sex=row.sex,
+                report=row.report,
+                labels=values[index],
+                mirrored=row.mirrored == "1",
+                provenance={"table": path.name, "row": row.row},
+            )
+
+    return Studies(studies(), len(rows))
+
+
+def _check_paths(rows: pd.DataFrame, path: Path) -> None:
+    for name, row in zip(rows["path"], rows["row"], strict=True):
+        parts = PurePosixPath(name.replace("\\", "/")).parts
+        if ".." in parts or PurePosixPath(name).is_absolute() or "\0" in name or ":" in parts[0]:
+            problem = f"path is {name!r}, which is not below root"
+            raise DataError(f"{path} row {row}", problem, "Write it relative to root, or name another root.")
+        if len(name.encode()) > LONGEST_NAME:
+            raise DataError(f"{path} row {row}", f"path has {len(name)} characters", "Check the row's quotes.")
+
+
+def _label_columns(rows: pd.DataFrame, named: list[str], path: Path) -> dict[str, str]:
+    """Column -> class."""
+    missing = [name for name in named if name not in rows.columns]
+    if missing:
+        raise DataError(path, f"no column {missing}", f"Its columns: {', '.join(rows.columns.drop('row'))}.")
+    names = {name: name.removeprefix(LABEL_PREFIX) for name in rows if name in named or name.startswith(LABEL_PREFIX)}
+    unused = [name for name in rows.columns if name not in (*COLUMNS, "row", *names)]
+    if unused:
+        logger.warning("%s: columns left alone: %s (name labels by labels=…)", path.name, ", ".join(unused))
+    return names
+
+
+def _labels(rows: pd.DataFrame, names: dict[str, str], path: Path) -> list[dict[str, float]]:
+    """Class -> value, for each row."""
+    cells = rows[list(names)].fillna("-1")
+    for column in names:
+        _check_cells(cells.assign(row=rows["row"]), column, tuple(LABEL_VALUES), path)
+        cells[column] = cells[column].map(LABEL_VALUES)
+    return cells.rename(columns=names).to_dict("records")
+
+
+def _check_cells(rows: pd.DataFrame, column: str, allowed: tuple[str, ...], path: Path) -> None:
+    if column not in rows:
+        return
+    wrong = rows[column].notna() & ~rows[column].isin(allowed)
+    if wrong.any():
+        row = rows[wrong].iloc[0]
+        remedy = f"Use {', '.join(allowed)}, or an empty cell."
+        raise DataError(f"{path} row {row['row']}", f"{column} is {row[column]!r}", remedy)
+
+
+def _ages(rows: pd.DataFrame, path: Path) -> list[float | None]:
+    ages = []
+    for text, row in zip(rows.get("age", [None] * len(rows)), rows["row"], strict=True):
+        ages.append(parse_age(text) if isinstance(text, str) else None)
+        if isinstance(text, str) and ages[-1] is None:
+            raise DataError(f"{path} row {row}", f"age is {text!r}", "Use years, or a number with Y, M, W or D.")
+    return ages
