@@ -6,10 +6,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pydicom
 import pytest
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+from faults.files import dicom
 
 SIDE_PX = 64
 
@@ -28,27 +26,8 @@ def write_dicom() -> Callable[..., Path]:
     """Writes stored values [H, W] as an uncompressed DICOM file; further tags by keyword, None takes one out."""
 
     def write(path: Path, stored: np.ndarray, **tags: object) -> Path:
-        meta = FileMetaDataset()
-        meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
-        meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
-        meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        dataset = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
-        dataset.SOPClassUID, dataset.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
-        dataset.Rows, dataset.Columns = stored.shape[:2]
-        dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
-        bits = stored.dtype.itemsize * 8
-        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = bits, bits, bits - 1
-        dataset.PixelRepresentation = int(stored.dtype.kind == "i")
-        for name, value in tags.items():
-            setattr(dataset, name, value)
-        if "BitsStored" in tags:
-            dataset.HighBit = int(dataset.BitsStored) - 1
-        dataset.PixelData = stored.tobytes()
-        dataset["PixelData"].VR = "OB" if bits == 8 else "OW"
-        for name in [name for name, value in tags.items() if value is None]:
-            delattr(dataset, name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        dataset.save_as(path, enforce_file_format=True)
+        path.write_bytes(dicom(stored, **tags))
         return path
 
     return write
