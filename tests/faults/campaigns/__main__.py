@@ -12,7 +12,7 @@ from .damage import damage
 from .full_disk import full_disk
 from .kill_chapters import kill_driver, kill_kernel
 from .kill_saving import kill_saving
-from .kill_training import kill_one_of_two, kill_training
+from .kill_training import kill_one_of_two, kill_training, kill_training_on_gpu, soak
 
 CAMPAIGNS = {
     "kill-training": kill_training,
@@ -23,6 +23,7 @@ CAMPAIGNS = {
     "kill-kernel": kill_kernel,
     "kill-driver": kill_driver,
 }
+APART = {"soak": soak, "kill-training-on-gpu": kill_training_on_gpu}  # takes long; needs a GPU
 
 
 def main() -> int:
@@ -30,14 +31,14 @@ def main() -> int:
         prog="python -m tests.faults.campaigns", description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("campaign", choices=[*CAMPAIGNS, "all"])
+    parser.add_argument("campaign", choices=[*CAMPAIGNS, *APART, "all"], help="all: but soak and those that need a GPU")
     parser.add_argument("--count", type=int, default=20, help="faults of each campaign (default: 20)")
     parser.add_argument("--seed", type=int, default=0, help="of the moments and places")
     parser.add_argument("--json", type=Path, help="also write the table and notes here")
     given = parser.parse_args()
     outcomes = []
     for name in CAMPAIGNS if given.campaign == "all" else [given.campaign]:
-        outcome = CAMPAIGNS[name](given.count, given.seed)
+        outcome = {**CAMPAIGNS, **APART}[name](given.count, given.seed)
         outcomes.append(outcome)
         print(f"\n{name}: {outcome.promise}\n{outcome.table().to_string(index=False)}")
         print("; ".join(f"{key.replace('_', ' ')} {value}" for key, value in outcome.notes.items()))

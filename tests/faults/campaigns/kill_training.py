@@ -3,47 +3,55 @@
 import random
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from medslip_core.checkpoint import latest_checkpoint
+from medslip_core.pretrain_params import PretrainParams
 
 from .outcome import Outcome
-from .tiny_run import PARAMS, difference, digests, rows_seen, start, warm_up
+from .tiny_run import PARAMS, difference, digests, memory_growth, rows_seen, start, warm_up
 
 THREADS = (1, 2, 4)
-KILLS_PER_RUN = 6
 HUNG_S = 300
+MOST_GROWTH = 0.05
 
 
-def kill_training(count: int, seed: int = 0, processes: int = 1) -> Outcome:
+def kill_training(
+    count: int, seed: int = 0, processes: int = 1, params: PretrainParams = PARAMS, kills_per_run: int = 6
+) -> Outcome:
     """Kill a run again and again, at a random moment each time, then let it end: it must have the bits of a clean one.
 
     Args:
         count: kills.
         seed: of their moments.
         processes: 1, or 2 of which one is killed, as when a node dies.
+        params: of the run.
+        kills_per_run: after which a run is let end.
     """
-    name = "kill-training" if processes == 1 else "kill-one-of-two"
+    name = ("kill-training" if processes == 1 else "kill-one-of-two") + ("" if params is PARAMS else " on a GPU")
     outcome = Outcome(name, "ends with the bits of a clean run; no more lost than since the last checkpoint")
     draw = random.Random(seed)
     with tempfile.TemporaryDirectory() as place:
         warm_up()
         clean = Path(place, "clean")
         began = time.monotonic()
-        _join(start(clean, processes=processes))
+        _join(start(clean, params, processes=processes))
         duration_s = time.monotonic() - began
         expected = digests(clean)
-        run, kills, lost = 0, 0, 0
+        run, kills, lost, growth = 0, 0, 0, -1.0
         while outcome.total < count:
             run += 1
             folder, killed, finished = Path(place, f"run{run}"), [], False
             while not finished:
                 threads = draw.choice(THREADS) if list(folder.glob("checkpoints/step-*")) else 1
-                sessions = start(folder, threads=threads, processes=processes)
-                if len(killed) < KILLS_PER_RUN and outcome.total + len(killed) < count:
+                sessions = start(folder, params, threads, processes)
+                if len(killed) < kills_per_run and outcome.total + len(killed) < count:
                     time.sleep(draw.uniform(0, duration_s))
                     draw.choice(sessions).kill()
-                    _join(sessions)
+                    _join(sessions, HUNG_S)
                     finished = (folder / "model").exists()
                     if not finished:
                         killed.append(_moment(folder))
@@ -52,14 +60,17 @@ def kill_training(count: int, seed: int = 0, processes: int = 1) -> Outcome:
                     _join(sessions)
                     finished = True
             kills += len(killed)
+            growth = max(growth, memory_growth(folder))
             problem = difference(folder, expected)
             for moment in killed:
                 outcome.count(moment, f"run {run}: {problem}" if problem else "")
             if not killed and problem:
                 outcome.count("not killed", problem)
     outcome.notes.update(runs=run, most_steps_lost=lost, kills=kills)
-    if lost > PARAMS.checkpoint_every_steps:
-        outcome.count("steps lost", f"{lost} steps although every step is saved")
+    if growth >= 0:
+        outcome.notes["memory_growth"] = round(growth, 3)
+    if lost > params.checkpoint_every_steps:
+        outcome.count("steps lost", f"{lost} steps, and every {params.checkpoint_every_steps} are saved")
     return outcome
 
 
@@ -68,12 +79,29 @@ def kill_one_of_two(count: int, seed: int = 0) -> Outcome:
     return kill_training(count, seed, processes=2)
 
 
-def _join(sessions: list) -> None:
+def kill_training_on_gpu(count: int, seed: int = 0) -> Outcome:
+    """`kill_training` on the GPU, in deterministic mode."""
+    if not torch.cuda.is_available():
+        raise RuntimeError("kill-training-on-gpu: torch sees no GPU here")
+    return kill_training(count, seed, params=replace(PARAMS, device="auto", deterministic=True))
+
+
+def soak(count: int, seed: int = 0) -> Outcome:
+    """One long run of two processes, one of them killed `count` times; its memory must stay flat, too."""
+    params = replace(PARAMS, epochs=40 * count, checkpoint_every_steps=5)
+    outcome = kill_training(count, seed, processes=2, params=params, kills_per_run=count)
+    outcome.campaign = "soak"
+    growth = outcome.notes.get("memory_growth", float("nan"))
+    outcome.count("memory flat", "" if growth < MOST_GROWTH else f"a session's memory grew by {growth:.1%}")
+    return outcome
+
+
+def _join(sessions: list, timeout_s: float | None = None) -> None:
     for process in sessions:
-        process.join(HUNG_S)
+        process.join(timeout_s)
         if process.exitcode is None:
             process.kill()
-            raise RuntimeError(f"a process hung for {HUNG_S} s after the other was killed")
+            raise RuntimeError(f"a process hung for {timeout_s} s after the other was killed")
 
 
 def _moment(folder: Path) -> str:

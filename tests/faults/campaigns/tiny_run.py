@@ -3,6 +3,7 @@
 import hashlib
 import multiprocessing
 import os
+import resource
 import socket
 from pathlib import Path
 
@@ -25,7 +26,8 @@ PARAMS = PretrainParams(
     augment=AugmentParams(crop_scale=(0.6, 1.0), noise=0.05, gamma=0.2),
 )  # fmt: skip
 STEPS = 9  # 10 training images in batches of 4, 4 and 2, three times
-SEEN = "seen.txt"
+SEEN, MEMORY = "seen.txt", "memory.txt"
+SETTLED_STEPS = 20  # of a session, after which its memory should not grow
 TRAIN_STEP = TrainingRun.train_step
 
 
@@ -71,8 +73,8 @@ def session(
         params: of the run.
         threads: that compute.
         rank, port: of two processes, where port is not 0.
-        notes: folder (None: that of the run) that gets `seen.txt`, a line "step rows" for each step that begins, and
-            `output.txt`.
+        notes: folder (None: that of the run) that gets `output.txt` and, for each step that begins, a line "step rows"
+            in `seen.txt` and "process, most memory held so far" in `memory.txt`.
     """
     notes = notes or folder
     output = os.open(notes / "output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -88,6 +90,8 @@ def session(
             rows = " ".join(map(str, run.source.order.batch(run.step)))
             with open(notes / SEEN, "a") as file:
                 file.write(f"{run.step} {rows}\n")
+            with open(notes / MEMORY, "a") as file:
+                file.write(f"{os.getpid()} {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}\n")
         return TRAIN_STEP(run)
 
     TrainingRun.train_step = train_step
@@ -156,3 +160,13 @@ def rows_seen(folder: Path) -> dict[int, str]:
         if seen.setdefault(int(step), rows) != rows:
             raise ValueError(f"step {step} had rows {seen[int(step)]}, then {rows}")
     return seen
+
+
+def memory_growth(folder: Path) -> float:
+    """The largest share by which the memory of a session grew after its first steps; NaN where all were shorter."""
+    sessions: dict[str, list[int]] = {}
+    for line in (folder / MEMORY).read_text().splitlines():
+        process, _, held = line.partition(" ")
+        sessions.setdefault(process, []).append(int(held))
+    return max((held[-1] / held[SETTLED_STEPS] - 1 for held in sessions.values() if len(held) > SETTLED_STEPS),
+               default=float("nan"))  # fmt: skip
