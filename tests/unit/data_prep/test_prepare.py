@@ -3,6 +3,7 @@
 import hashlib
 import json
 
+import cv2
 import numpy as np
 import pytest
 
@@ -85,6 +86,28 @@ def test_squash_and_limit(mimic_layout, tmp_path):
     corpus = PreparedCorpus.open(prepare("mimic", mimic_layout, tmp_path / "out", 32, fit="squash", limit=2))
     assert len(corpus) == 2 and corpus.images[:, :, 0].any()
     assert corpus.header["fit"] == "squash" and corpus.header["parameters"]["limit"] == 2
+
+
+def test_one_s_own_images_mirrored_cropped_and_spread(tmp_path):
+    root = tmp_path / "own"
+    root.mkdir()
+    ramp = np.tile(np.linspace(40, 140, 96).astype(np.uint8), (64, 1))  # brighter to the right
+    for name in ("straight.png", "mirrored.png"):
+        cv2.imwrite(str(root / name), ramp)
+    table = "path,patient,split,report,mirrored,label:Mass\nstraight.png,1,train,Right pleural effusion.,,1\n"
+    (root / "manifest.csv").write_text(table + "mirrored.png,2,test,,1,-1\n")
+    out = prepare("manifest", root, tmp_path / "out", 32, fit="crop", percentiles=(0, 100))
+    corpus = PreparedCorpus.open(out)
+    straight, mirrored = corpus.images
+    np.testing.assert_array_equal(mirrored, straight[:, ::-1])
+    left, right = straight[0, [0, -1]].astype(int)  # of the middle two thirds of 0 … 255
+    assert abs(left - 255 / 6) < 8 and abs(right - 255 * 5 / 6) < 8
+    assert corpus.manifest["split"].tolist() == ["train", "test"]
+    np.testing.assert_array_equal(corpus.labels(["Mass"])[:, 0], [1, np.nan])
+    assert corpus.matrix(np.array([0]))[0, ANATOMY_INDEX["right_pleural"], PATHOLOGY_INDEX["effusion"]] == 1
+    assert corpus.header["parameters"]["percentiles"] == [0, 100]
+    with pytest.raises(DataError, match=r"percentiles \(99, 1\): not two rising numbers"):
+        prepare("manifest", root, tmp_path / "no", 32, percentiles=(99, 1))
 
 
 def test_bytes_depend_on_neither_processes_nor_repetition(nih_layout, tmp_path, monkeypatch):
