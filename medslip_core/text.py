@@ -142,7 +142,9 @@ def _load_encoder(source: str):  # noqa: ANN202 - whatever classes the encoder's
     """Tokenizer and model, from the disk if they are there, else from the hub."""
     try:
         return _from_pretrained(source, local_files_only=True)
-    except OSError:
+    except OSError as error:
+        if Path(source).is_dir():
+            raise ValueError(f"text encoder {source!r}: a file is missing or damaged: {error}") from error
         logger.info("text encoder %s is not on this machine yet, asking the hub", source)
     try:
         return _from_pretrained(source)
