@@ -5,11 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import hypothesis
 import numpy as np
 import pytest
 from faults.files import dicom
 
 SIDE_PX = 64
+
+hypothesis.settings.register_profile("no clock", deadline=None)  # a busy machine is no reason to fail
+hypothesis.settings.load_profile("no clock")
 
 
 @pytest.fixture(scope="session")
