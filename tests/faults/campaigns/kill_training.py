@@ -15,7 +15,7 @@ from .outcome import Outcome
 from .tiny_run import PARAMS, difference, digests, memory_growth, rows_seen, start, warm_up
 
 THREADS = (1, 2, 4)
-HUNG_S = 300
+HUNG_S = 120
 MOST_GROWTH = 0.05
 
 
@@ -51,7 +51,7 @@ def kill_training(
                 if len(killed) < kills_per_run and outcome.total + len(killed) < count:
                     time.sleep(draw.uniform(0, duration_s))
                     draw.choice(sessions).kill()
-                    _join(sessions, HUNG_S)
+                    _join(sessions)
                     finished = (folder / "model").exists()
                     if not finished:
                         killed.append(_moment(folder))
@@ -96,12 +96,18 @@ def soak(count: int, seed: int = 0) -> Outcome:
     return outcome
 
 
-def _join(sessions: list, timeout_s: float | None = None) -> None:
-    for process in sessions:
-        process.join(timeout_s)
-        if process.exitcode is None:
-            process.kill()
-            raise RuntimeError(f"a process hung for {timeout_s} s after the other was killed")
+def _join(sessions: list) -> None:
+    """Wait for all to end; where one has ended, the other may not hang."""
+    one_ended = None
+    while any(process.exitcode is None for process in sessions):
+        if any(process.exitcode is not None for process in sessions):
+            one_ended = one_ended or time.monotonic()
+        if one_ended and time.monotonic() - one_ended > HUNG_S:
+            ended = [process.exitcode for process in sessions]
+            for process in sessions:
+                process.kill()
+            raise RuntimeError(f"a process hung for {HUNG_S} s after the other had ended (exit codes {ended})")
+        time.sleep(0.02)
 
 
 def _moment(folder: Path) -> str:
