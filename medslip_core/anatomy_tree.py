@@ -7,7 +7,7 @@ A report names one place; the vocabulary also holds the places around it (`left_
 import torch
 from torch import Tensor
 
-from medslip_core.vocabulary import ANATOMIES, ANATOMY_INDEX, HEALTHY, PATHOLOGY_INDEX, PRESENT
+from medslip_core.vocabulary import ANATOMIES, HEALTHY, PATHOLOGY_INDEX, PRESENT
 
 _LOBES = {"left": ("lower_left_lobe", "upper_left_lobe"),
           "right": ("lower_right_lobe", "middle_right_lobe", "upper_right_lobe")}  # fmt: skip
@@ -32,18 +32,13 @@ PARTS: dict[str, tuple[str, ...]] = {
 """Whole -> its direct parts."""
 
 
-def _closure() -> Tensor:
-    """[A, A] float32: 1 where the column is the row itself or lies within it, over any number of steps."""
-    within = torch.eye(len(ANATOMIES))
-    for whole, parts in PARTS.items():
-        for part in parts:
-            within[ANATOMY_INDEX[whole], ANATOMY_INDEX[part]] = 1
-    for _ in range(len(PARTS).bit_length()):
-        within = (within @ within).clamp(max=1)
-    return within
+def _members(whole: str) -> set[str]:
+    """The anatomy itself and all that lies within it, over any number of steps."""
+    return {whole}.union(*(_members(part) for part in PARTS.get(whole, ())))
 
 
-_WITHIN = _closure()
+_WITHIN = torch.tensor([[float(part in _members(whole)) for part in ANATOMIES] for whole in ANATOMIES])
+"""[A, A]: 1 where the column's anatomy is the row's or lies within it."""
 _HEALTHY_COLUMNS = [PATHOLOGY_INDEX[name] for name in HEALTHY]
 
 
