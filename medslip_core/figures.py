@@ -66,7 +66,8 @@ def readable(name: str) -> str:
 
 METRIC_NAMES = {
     "auroc": "AUROC", "average_precision": "average precision", "f1": "F1", "ece": "ECE", "brier": "Brier score",
-    "pointing_game": "pointing game", "pointing_near": "pointing within 3 %", "iou": "IoU", "dice": "Dice", "cnr": "contrast-to-noise ratio",
+    "pointing_game": "pointing game", "pointing_near": "pointing within 3 %", "iou": "IoU", "dice": "Dice",
+    "cnr": "contrast-to-noise ratio",
 }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from medslip_core.vocabulary import PATHOLOGY_INDEX
 
 @pytest.fixture(scope="module")
 def model():
-    torch.manual_seed(0)
+    torch.manual_seed(2)  # of those that were tried, one where the maps are not all zeros
     config = MedslipConfig(backbone="resnet10t", image_size=64, text_dim=16, hidden_dim=16, decoder_layers=1,
                            decoder_heads=2, feed_forward_dim=16)  # fmt: skip
     tiny = MedslipModel(config)
@@ -27,17 +27,24 @@ def corpus():
 
 
 def test_maps_follow_the_formulas(model, corpus):
-    found = gradcam_maps(model, corpus, [2], "effusion")
-    features = {}
+    features, speaking = {}, set()
+    model.eval()
     hook = model.trunk.register_forward_hook(lambda module, args, output: features.update(x=output))
     logits = model(model.pixel_values(torch.from_numpy(corpus.images[2:3]))).pathology_logits
     hook.remove()
-    gradient = torch.autograd.grad(logits[0, PATHOLOGY_INDEX["effusion"], 1], features["x"])[0][0]  # [C, h, w]
-    averaged = gradient.mean(dim=(1, 2))[:, None, None].expand_as(gradient)
-    for method, weight in (("Grad-CAM", averaged), ("HiResCAM", gradient)):
-        expected = (weight * features["x"][0]).sum(dim=0).relu().detach()
-        expected = (expected - expected.min()) / (expected.max() - expected.min())
-        np.testing.assert_allclose(found[method][0], expected.numpy(), atol=1e-3)
+    seen = features["x"]
+    for pathology in ("effusion", "mass", "edema", "nodule", "hernia"):
+        logit = logits[0, PATHOLOGY_INDEX[pathology], 1]
+        gradient = torch.autograd.grad(logit, seen, retain_graph=True)[0][0]  # [C, h, w]
+        averaged = gradient.mean(dim=(1, 2))[:, None, None].expand_as(gradient)
+        found = gradcam_maps(model, corpus, [2], pathology)
+        for method, weight in (("Grad-CAM", averaged), ("HiResCAM", gradient)):
+            expected = (weight * seen[0]).sum(dim=0).relu().detach()
+            if expected.max() > expected.min():  # else nothing speaks for it, and the map is zeros
+                expected = (expected - expected.min()) / (expected.max() - expected.min())
+                speaking.add(method)
+            np.testing.assert_allclose(found[method][0], expected.numpy(), atol=1e-3)
+    assert speaking == set(CAM_METHODS)
 
 
 def test_maps_do_not_depend_on_the_batch(model, corpus):
