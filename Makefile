@@ -81,7 +81,7 @@ test: $(ENV)  ## Run all tests
 
 lint: $(ENV)  ## Check style, and that notebooks carry no outputs
 	$(PY) -m ruff check .
-	$(PY) -m nbstripout --verify book/*.ipynb
+	$(PY) -m nbstripout --keep-id --verify book/*.ipynb
 
 lock: $(ENV)  ## Pin every dependency of pyproject.toml anew in requirements.lock
 	$(PY) -m pip install --quiet pip-tools==7.6.2
