@@ -23,7 +23,7 @@ import PIL
 from tqdm.auto import tqdm
 
 from data_prep import READERS
-from data_prep.errors import DataError
+from data_prep.errors import WORKER_DIED, DataError
 from data_prep.geometry import Geometry
 from data_prep.parallel import cores, in_order
 from data_prep.record import Prepared, Recipe, SetAside, prepare_study, set_aside
@@ -142,8 +142,8 @@ def _prepare_chunk(studies: list[Study], recipe: Recipe) -> list[Prepared | SetA
 
 
 def _lost(study: Study, recipe: Recipe) -> SetAside:
-    problem = "the process that read it died (out of memory, or a fault of a decoder)"
-    return set_aside(study, recipe, f"{study.image_path}: {problem}. Convert the file, or give a worker more memory.")
+    remedy = "Convert the file, or give a worker more memory."
+    return set_aside(study, recipe, f"{study.image_path}: {WORKER_DIED}. {remedy}")
 
 
 def find_reader(dataset: str, options: dict[str, object]):

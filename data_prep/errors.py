@@ -1,5 +1,6 @@
 """What goes wrong with input data: every error names the place, the value and what to do about it."""
 
+import traceback
 from pathlib import Path
 
 
@@ -18,6 +19,15 @@ class DataError(ValueError):
 
     def __str__(self) -> str:
         return f"{self.where}: {self.problem}. {self.remedy}"
+
+
+def defect(error: Exception) -> str:
+    """Kind and place of an error that nobody foresaw, without its text, which may quote a file and so a patient."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {Path(place.filename).name} line {place.lineno}"
+
+
+WORKER_DIED = "the process that read it died (out of memory, or a fault of a decoder)"
 
 
 class RecordError(DataError):

@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import traceback
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data_prep.errors import DataError, RecordError
+from data_prep.errors import DataError, RecordError, defect
 from data_prep.geometry import Geometry
 from data_prep.image import read_grey
 from data_prep.study import Box, Study
@@ -73,10 +72,8 @@ def prepare_study(study: Study, recipe: Recipe) -> Prepared | SetAside:
         return set_aside(study, recipe, str(error))
     except DataError:
         raise
-    except Exception as error:  # its text may quote the file, and with it a patient: only kind and place are kept
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        reason = f"{type(error).__name__} in {Path(place.filename).name} line {place.lineno}"
-        return set_aside(study, recipe, f"{study.image_path}: {reason}. Please report this.")
+    except Exception as error:
+        return set_aside(study, recipe, f"{study.image_path}: {defect(error)}. Please report this.")
 
 
 def set_aside(study: Study, recipe: Recipe, reason: str) -> SetAside:

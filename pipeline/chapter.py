@@ -16,6 +16,7 @@ import pandas as pd
 from IPython.display import display
 from pandas.io.formats.style import Styler
 
+from medslip_core.files import write_whole
 from medslip_core.provenance import environment_record, environment_summary
 
 RUN_ID_VARIABLE = "MEDSLIP_RUN_ID"  # set by run_chapter; absent when a person runs the cells
@@ -139,12 +140,7 @@ class Chapter:
 
 def write_json(path: Path, content: object) -> None:
     """Write JSON so that a reader sees the old file or the whole new one, never a part."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with partial.open("w") as file:
-        json.dump(content, file, indent=1, default=str)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    write_whole(path, json.dumps(content, indent=1, default=str).encode())
 
 
 def _plain(value: object) -> object:

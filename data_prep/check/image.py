@@ -5,7 +5,6 @@ What would set a record aside is asked of the very functions that prepare it, so
 
 import hashlib
 import os
-import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import cv2
 import numpy as np
 
 from data_prep.check.finding import ERROR, WARNING, Finding
-from data_prep.errors import RecordError, UnreadableImage
+from data_prep.errors import WORKER_DIED, RecordError, UnreadableImage, defect
 from data_prep.geometry import Geometry
 from data_prep.image import LFS_POINTER, GreyImage, read_grey
 from data_prep.record import Recipe, move_box, unite_masks
@@ -80,17 +79,15 @@ def inspect(study: Study, root: Path) -> Inspection:
         }
     except UnreadableImage as error:
         findings.append(Finding.of("Git LFS pointer" if _is_pointer(study.image_path) else "unreadable image", error))
-    except Exception as error:  # its text may quote the file, and with it a patient: only kind and place are kept
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        problem = f"{type(error).__name__} in {Path(place.filename).name} line {place.lineno}"
-        findings.append(Finding(ERROR, "defect", str(study.image_path), problem, "Please report this."))
+    except Exception as error:
+        findings.append(Finding(ERROR, "defect", str(study.image_path), defect(error), "Please report this."))
     return _inspection(study, root, findings, image)
 
 
 def lost(study: Study, root: Path) -> Inspection:
     """What is said of a study whose worker died over it."""
-    problem = "the process that read it died (out of memory, or a fault of a decoder)"
-    return _inspection(study, root, [Finding(ERROR, "defect", str(study.image_path), problem, "Convert the file.")], {})
+    death = Finding(ERROR, "defect", str(study.image_path), WORKER_DIED, "Convert the file.")
+    return _inspection(study, root, [death], {})
 
 
 def _inspection(study: Study, root: Path, findings: list[Finding], image: dict) -> Inspection:

@@ -8,7 +8,6 @@ import hashlib
 import json
 import logging
 import multiprocessing
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -21,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm.auto import tqdm
 
+from data_prep.parallel import cores
 from data_prep.phantom.files import write_whole
 from data_prep.phantom.layouts import Slot, mimic, nih, rsna, siim
 from data_prep.phantom.population import POPULATIONS
@@ -99,7 +99,7 @@ def generate(
             numbered = enumerate(slots[start : start + SHARD_STUDIES] for start in range(0, count, SHARD_STUDIES))
             shards += [_Shard(root, number, part, size_px) for number, part in numbered]
     with tqdm(total=sum(len(shard.slots) for shard in shards), desc="phantom", unit="study") as progress:
-        for shard in _written(shards, processes or _cores()):
+        for shard in _written(shards, processes or cores()):
             progress.update(len(shard.slots))
     for dataset in dict.fromkeys(shard.slots[0].dataset for shard in shards):
         _finish(root, dataset)
@@ -224,11 +224,6 @@ def _parquet_bytes(table: pa.Table) -> bytes:
 
 def _parts(root: Path, dataset: str) -> Path:
     return root / "truth" / f".{dataset}.parts"
-
-
-def _cores() -> int:
-    """Cores this process may use; macOS and Windows only know how many there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _as_rows(triplets) -> list[dict]:

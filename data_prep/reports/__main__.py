@@ -15,12 +15,13 @@ import itertools
 import json
 import logging
 import multiprocessing
-import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tqdm import tqdm
+
+from data_prep.parallel import cores
 
 from .findings import mention_labels
 from .lexicon import load_lexicon
@@ -39,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("source", type=Path, metavar="IN.jsonl")
     parser.add_argument("out", type=Path, metavar="OUT.jsonl")
     parser.add_argument("--uncertain", choices=POLICIES, default="drop", help="what a hedged finding counts as")
-    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="default: one per core")
+    parser.add_argument("--processes", type=int, default=cores(), help="default: one per core")
     given = parser.parse_args(arguments)
     answer = functools.partial(_answer, what=given.what, uncertain=given.uncertain)
     partial = given.out.with_name(f".{given.out.name}.partial")

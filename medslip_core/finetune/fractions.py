@@ -10,7 +10,6 @@ Source: our own. The published fine-tuning draws its 1 % and 10 % by image and w
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from medslip_core.files import write_whole
 from medslip_core.randomness import random_bits, uniform
 
 PARTS = ("train", "validate", "test")
@@ -80,10 +80,7 @@ class Split:
 
     def write(self, path: Path) -> None:
         """Write `text`, whole or not at all; `read_split` reads it."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        partial.write_text(self.text(), encoding="utf-8")
-        partial.replace(path)
+        write_whole(path, self.text().encode())
 
 
 def corpus_split(corpus) -> Split:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import copy
 import hashlib
+import io
 import json
 import logging
 import os
@@ -28,6 +29,7 @@ import torch
 from tqdm import tqdm
 
 from medslip_core.corpus import PreparedCorpus
+from medslip_core.files import write_whole
 from medslip_core.finetune import fractions, initial, results
 from medslip_core.finetune.classifier import PooledFeatures
 from medslip_core.finetune.learners import FeatureClassifier, ImageClassifier, ImageSegmenter, Learner
@@ -157,10 +159,7 @@ class Grid:
             if not (done and done.identity == self.identity(cell)):
                 self.run_cell(cell)
         finished = self.finished()
-        table = self.folder / "results.csv"
-        partial = table.with_name(f".{table.name}.{os.getpid()}")
-        results.collect(finished).to_csv(partial, index=False)
-        partial.replace(table)
+        write_whole(self.folder / "results.csv", results.collect(finished).to_csv(index=False).encode())
         return finished
 
     def run_cell(self, cell: Cell) -> None:
@@ -218,11 +217,9 @@ class Grid:
                     pooled(pixels).float().cpu().numpy()
                     for pixels in batches(model, task.corpus, rows, 64, f"features, {cell.weights}")
                 ]
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f".{path.name}.{os.getpid()}")
-            with partial.open("wb") as file:
-                np.save(file, np.concatenate(parts))
-            partial.replace(path)
+            table = io.BytesIO()
+            np.save(table, np.concatenate(parts))
+            write_whole(path, table.getvalue())
         return np.load(path)
 
     def _evaluate_classes(
@@ -332,9 +329,7 @@ def share_of(cells: list[Cell], share: str) -> list[Cell]:
 def write_params(params: GridParams, path: Path) -> None:
     """Write a grid's parameters as JSON, paths relative to the file, so that the folder can move to another machine."""
     values = _with_paths(params.to_dict(), lambda place: os.path.relpath(place, path.parent))
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(values, indent=1))
-    partial.replace(path)
+    write_whole(path, json.dumps(values, indent=1).encode())
 
 
 def read_params(path: Path) -> GridParams:

@@ -16,6 +16,7 @@ from medslip_core.finetune.classifier import Classifier, LinearHead, known_label
 from medslip_core.finetune.params import FinetuneParams
 from medslip_core.finetune.segmenter import Masks, Segmenter, mask_loss
 from medslip_core.model import MedslipModel
+from medslip_core.optimisation import training_mode
 from medslip_core.validation import macro_auroc
 
 EVALUATION_BATCH = 64
@@ -51,9 +52,7 @@ class Learner:
         if self.frozen:
             self.network.trunk.eval()
         elif self.params.frozen_batch_norm:
-            for module in self.network.trunk.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.eval()
+            training_mode(self.network.trunk, [], frozen_batch_norm=True)
 
     def loss(self, rows: np.ndarray, epoch: int) -> Tensor:
         """Of a batch of augmented images."""

@@ -5,8 +5,8 @@ A run's folder holds `result.json` (identity, rows of the table, course of the t
 
 from __future__ import annotations
 
+import io
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from medslip_core.files import write_whole
 from medslip_core.finetune.scores import MASK_METRICS, MaskScores, Thresholds, mask_values
 from medslip_core.metrics import METRICS, best_f1_threshold, class_metrics, mean_over_classes, patient_bootstrap
 from medslip_core.reporting import interval_text
@@ -41,14 +42,11 @@ class Run:
 
 def write_run(folder: Path, identity: dict, table: pd.DataFrame, history: list, predictions: dict) -> None:
     """Write a finished run; the result comes last, so a folder that has one is complete."""
-    partial = folder / f".{PREDICTIONS}.{os.getpid()}"
-    with partial.open("wb") as file:
-        np.savez_compressed(file, **predictions)
-    partial.replace(folder / PREDICTIONS)
+    packed = io.BytesIO()
+    np.savez_compressed(packed, **predictions)
+    write_whole(folder / PREDICTIONS, packed.getvalue())
     content = {"identity": identity, "history": history, "table": json.loads(table.to_json(orient="records"))}
-    partial = folder / f".{RESULT}.{os.getpid()}"
-    partial.write_text(json.dumps(content, indent=1))
-    partial.replace(folder / RESULT)
+    write_whole(folder / RESULT, json.dumps(content, indent=1).encode())
 
 
 def read_run(folder: Path) -> Run | None:
