@@ -48,7 +48,12 @@ def chest_tube(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np
 def _to_cava(
     thorax: Thorax, finding: Finding, path: list[tuple[float, float]], rng: np.random.Generator
 ) -> list[tuple[float, float]]:
-    """The end that all central catheters share: down the superior vena cava to where the finding has its tip."""
+    """The end that all central catheters share: down the superior vena cava to where the finding has its tip.
+
+    A line whose tip lies elsewhere ends where the path does, before the vein.
+    """
+    if finding.anatomies == ("other",):
+        return path
     x = thorax.turn - thorax.patient.mediastinum_mm + 6
     cy, junction = thorax.carina[1], thorax.floor - 84
     tip = {
@@ -87,12 +92,25 @@ def picc(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.ndarr
     return _lay(thorax, [spline(_to_cava(thorax, finding, path, rng), 48)], 1.5, 0.4)
 
 
+def _generator(thorax: Thorax, rng: np.random.Generator) -> tuple[tuple[float, float], np.ndarray]:
+    """A generator below the left clavicle: its middle, and its place."""
+    bx, by = 88 + rng.normal(0, 7), thorax.patient.apex_mm + 58 + rng.normal(0, 8)
+    box = ((np.abs(thorax.canvas.x - bx) / 21) ** 4 + (np.abs(thorax.canvas.y - by) / 17) ** 4) < 1
+    thorax.metal += 1.9 * box
+    return (bx, by), box
+
+
+def nerve_stimulator(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.ndarray:
+    """A generator like a pacemaker's, whose lead goes up to the vagus nerve in the neck instead of to the heart."""
+    (bx, by), box = _generator(thorax, rng)
+    neck = (rng.uniform(28, 40), thorax.patient.apex_mm - 75)
+    return _lay(thorax, [spline([(bx - 14, by - 12), (bx - 30, by - 45), neck], 24)], 1.8, 0.7) | box
+
+
 def pacemaker(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.ndarray:
     """A generator below the left clavicle, and leads to the right atrium, the ventricle, or both."""
     top = thorax.patient.apex_mm
-    bx, by = 88 + rng.normal(0, 7), top + 58 + rng.normal(0, 8)
-    box = ((np.abs(thorax.canvas.x - bx) / 21) ** 4 + (np.abs(thorax.canvas.y - by) / 17) ** 4) < 1
-    thorax.metal += 1.9 * box
+    (bx, by), box = _generator(thorax, rng)
     cava = [(bx - 12, by - 15), (55, top + 32), (8, top + 42), (thorax.turn - 18, thorax.carina[1])]
     atrium = (thorax.turn - 20, thorax.floor - 42)
     leads = {

@@ -57,6 +57,7 @@ CATALOGUE: dict[str, Kind] = {
     "clavicle fracture": Kind("fracture", 0.08, True),
     "pacemaker": Kind("pacemaker", 0.06, True, True),
     "leadless pacemaker": Kind("pacemaker", 0.05, True, True),
+    "nerve stimulator": Kind("device", 0.06, True, True),
     "vena cava stent": Kind("stent", 0.05, True, True),
     "dialysis catheter": Kind("catheter", 0.06, True, True),
     "sternal wires": Kind("wire", 0.06, True, True),
@@ -187,7 +188,7 @@ def _place(name: str, kind: Kind, severity: float, rng: np.random.Generator) -> 
 FIXED_PLACES: dict[str, tuple[str, ...]] = {
     "cardiomegaly": ("heart_size",), "emphysema": ("left_lung_unspec", "right_lung_unspec", "lung_volumes"),
     "hernia": ("retrocardiac", "stomach"), "tortuous aorta": ("aorta",),
-    "leadless pacemaker": ("right_ventricle",), "sternal wires": ("mediastinal",), "vena cava stent": ("svc",),
+    "leadless pacemaker": ("right_ventricle",), "nerve stimulator": ("unspecified",), "sternal wires": ("mediastinal",), "vena cava stent": ("svc",),
     "aortic calcification": ("aorta",), "wide mediastinum": ("mediastinal",), "wide atrium": ("right_atrium",),
     "fat pad": ("cardiophrenic_sulcus",), "tracheal deviation": ("trachea",), "worn spine": ("spine",),
     "scoliosis": ("spine",), "spinal hardware": ("spine",), "clavicle fracture": ("clavicle",),
@@ -199,9 +200,10 @@ FIXED_PLACES: dict[str, tuple[str, ...]] = {
 """Anatomies of kinds that have one place."""
 
 TIPS: dict[str, tuple[tuple[tuple[str, ...], ...], tuple[float, ...]]] = {
-    "central line": ((("svc",), ("cavoatrial_junction",)), (0.6, 0.4)),
-    "picc": ((("svc",), ("cavoatrial_junction",)), (0.6, 0.4)),
-    "dialysis catheter": ((("cavoatrial_junction",), ("right_atrium",)), (0.5, 0.5)),
+    "central line": ((("svc",), ("cavoatrial_junction",), ("other",)), (0.45, 0.3, 0.25)),
+    "picc": ((("svc",), ("cavoatrial_junction",), ("other",)), (0.45, 0.3, 0.25)),
+    "dialysis catheter": ((("cavoatrial_junction",), ("right_atrium",), ("other",)), (0.4, 0.4, 0.2)),
     "pacemaker": ((("right_atrium", "right_ventricle"), ("right_ventricle",), ("right_atrium",)), (0.5, 0.3, 0.2)),
 }
-"""Where the tips of lines and leads may lie, and how often."""
+"""Where the tips of lines and leads may lie, and how often; "other": a line that ends too early, in a brachiocephalic
+vein, so that only its tip tells where it ends."""

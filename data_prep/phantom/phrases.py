@@ -53,6 +53,7 @@ _TIPS: dict[str, tuple[str, ...]] = {
     "cavoatrial_junction": ("cavoatrial junction", "superior cavoatrial junction"),
     "right_atrium": ("right atrium",),
     "right_ventricle": ("right ventricle",),
+    "other": ("brachiocephalic vein", "subclavian vein"),
 }
 """Where the tip of a line lies -> how that is written."""
 

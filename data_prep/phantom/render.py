@@ -30,6 +30,7 @@ DRAW = {
     "endotracheal tube": devices.endotracheal_tube, "gastric tube": devices.gastric_tube,
     "chest tube": devices.chest_tube, "central line": devices.central_line, "picc": devices.picc,
     "dialysis catheter": devices.dialysis_catheter, "leadless pacemaker": devices.leadless_pacemaker,
+    "nerve stimulator": devices.nerve_stimulator,
     "vena cava stent": mediastinum.superior_cava_stent, "aortic calcification": mediastinum.aortic_calcification,
     "hilar enlargement": mediastinum.hilar_enlargement, "wide mediastinum": mediastinum.wide_mediastinum,
     "wide atrium": mediastinum.wide_atrium, "fat pad": mediastinum.fat_pad,

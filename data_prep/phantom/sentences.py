@@ -388,6 +388,9 @@ FINDINGS: dict[str, Wording] = {
         ),
     ),
     "leadless pacemaker": Wording("devices", plain=("A leadless [pacemaker] projects over the {in}.",)),
+    "nerve stimulator": Wording(
+        "devices", plain=("A [vagus nerve stimulator|device] is in place.", "A [nerve stimulator|device] is again seen.")
+    ),
     "vena cava stent": Wording(
         "devices",
         plain=("A [stent] is seen in the SVC.", "An SVC [stent] is in place.", "An SVC [stent] is again seen."),
