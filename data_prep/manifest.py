@@ -21,6 +21,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 import pandas as pd
 
 from data_prep.errors import DataError
@@ -62,12 +63,11 @@ def read(
     require_unique(rows, "path", path)
     _check_paths(rows, path)
     names = _label_columns(rows, names_of_option(labels), path)
-    values = _labels(rows, names, path)
+    labels_of_rows = _labels(rows, list(names), path)
     for column, allowed in ALLOWED.items():
         _check_cells(rows, column, allowed, path)
     ages = _ages(rows, path)
     rows = rows.reindex(columns=[*COLUMNS, "row"]).assign(age=ages)
-    rows = rows.astype(object).where(rows.notna(), None)
 
     kept = rows["view"].isin(names_of_option(views)) if names_of_option(views) else pd.Series(True, rows.index)
     there = rows["path"].map(lambda name: (root / name).is_file())
@@ -77,19 +77,21 @@ def read(
         raise DataError(path, f"no image with view {views}", "Name views that are in the table: views=….")
 
     def studies() -> Iterator[Study]:
-        for index, row in zip(rows.index, rows.itertuples(index=False), strict=True):
+        for row in rows.itertuples():
+            given = {name: value for name, value in row._asdict().items() if pd.notna(value)}
+            values = labels_of_rows[row.Index].tolist()
             yield Study(
-                study_id=row.study or row.path,
+                study_id=given.get("study", row.path),
                 image_id=row.path,
-                patient_id=row.patient,
+                patient_id=given.get("patient"),
                 dataset="manifest",
                 image_path=root / row.path,
-                split=row.split,
-                view=row.view,
-                age_years=row.age,
-                sex=row.sex,
-                report=row.report,
-                labels=values[index],
+                split=given.get("split"),
+                view=given.get("view"),
+                age_years=given.get("age"),
+                sex=given.get("sex"),
+                report=given.get("report"),
+                labels=dict(zip(names.values(), values, strict=True)),
                 mirrored=row.mirrored == "1",
                 provenance={"table": path.name, "row": row.row},
             )
@@ -119,13 +121,13 @@ def _label_columns(rows: pd.DataFrame, named: list[str], path: Path) -> dict[str
     return names
 
 
-def _labels(rows: pd.DataFrame, names: dict[str, str], path: Path) -> list[dict[str, float]]:
-    """Class -> value, for each row."""
-    cells = rows[list(names)].fillna("-1")
-    for column in names:
+def _labels(rows: pd.DataFrame, columns: list[str], path: Path) -> np.ndarray:
+    """1, 0 or NaN: float32 [rows, columns]."""
+    cells = rows[columns].fillna("-1")
+    for column in columns:
         _check_cells(cells.assign(row=rows["row"]), column, tuple(LABEL_VALUES), path)
         cells[column] = cells[column].map(LABEL_VALUES)
-    return cells.rename(columns=names).to_dict("records")
+    return cells.to_numpy(np.float32)
 
 
 def _check_cells(rows: pd.DataFrame, column: str, allowed: tuple[str, ...], path: Path) -> None:

@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from data_prep.errors import DataError, RecordError
@@ -69,18 +70,19 @@ def read(
     if path is None:
         problem = "neither mimic-cxr-2.*-metadata.csv[.gz] nor cxr-record-list.csv[.gz]"
         raise DataError(folder, problem, "Download the tables into this folder, or name it by tables=….")
-    images = read_table(path, ["dicom_id", "subject_id", "study_id", *(["ViewPosition"] if metadata else [])])
+    columns = ["dicom_id", "subject_id", "study_id", *(["ViewPosition"] if metadata else [])]
+    images = read_table(path, columns)[[*columns, "row"]]  # the others are most of the table, and never looked at
     require_unique(images, "dicom_id", path)
     _check_ids(images, path)
-    labels: dict[tuple[str, str], dict[str, float]] = {}
     if metadata:
         images["split"] = _official_split(images, _table(folder, "split"), path)
-        labels = _labels(_table(folder, "chexpert"))
+        images = images.join(_labels(_table(folder, "chexpert")), on=["subject_id", "study_id"])
     else:
         logger.info(
             "mimic: no metadata table; views are read from the headers, the split is drawn, there are no labels"
         )
         images["ViewPosition"] = images["split"] = None
+        images[list(CLASSES)] = np.float32("nan")
 
     if views and metadata:
         kept = images["ViewPosition"].isin(views)
@@ -88,17 +90,20 @@ def read(
         images = images[kept]
     if images.empty:
         raise DataError(path, f"no image with view {views}", "Name the views to read: views=….")
-    images["path"] = [_image_path(row, root / "files") for row in images.itertuples()]
-    there = images["path"].notna()
+    images["suffix"] = [_suffix(row, root / "files") for row in images.itertuples()]
+    there = images["suffix"].notna()
     report_absent(images.loc[~there, "dicom_id"].tolist(), len(images), path, root / "files")
     images = images[there]
+    labels = images[list(CLASSES)].to_numpy(np.float32)  # [N, 14]
+    images = images.drop(columns=list(CLASSES))
     texts, prefix = _open_reports(root, folder, reports, images)
 
     def studies() -> Iterator[Study]:
         other_views = 0
-        for row in images.itertuples():
+        for row, values in zip(images.itertuples(), labels, strict=True):
             view = row.ViewPosition if isinstance(row.ViewPosition, str) else None
-            if views and not metadata and not header_has_view(row.path, views):
+            image_path = root / "files" / _study_folder(row) / (row.dicom_id + row.suffix)
+            if views and not metadata and not header_has_view(image_path, views):
                 other_views += 1
                 continue
             provenance = {"table": path.name, "row": row.row}
@@ -114,11 +119,11 @@ def read(
                 image_id=row.dicom_id,
                 patient_id=f"p{row.subject_id}",
                 dataset="mimic",
-                image_path=row.path,
+                image_path=image_path,
                 split=row.split,
                 view=view,
                 report=report,
-                labels=labels.get((row.subject_id, row.study_id), dict.fromkeys(CLASSES, float("nan"))),
+                labels=dict(zip(CLASSES, values.tolist(), strict=True)),
                 provenance=provenance,
                 fault=fault,
             )
@@ -132,9 +137,10 @@ def _study_folder(row) -> str:
     return f"p{row.subject_id[:2]}/p{row.subject_id}/s{row.study_id}"
 
 
-def _image_path(row, files: Path) -> Path | None:
-    candidates = (files / _study_folder(row) / (row.dicom_id + suffix) for suffix in (".jpg", ".dcm"))
-    return next((path for path in candidates if path.is_file()), None)
+def _suffix(row, files: Path) -> str | None:
+    """Of the row's image file; None if there is none."""
+    folder = files / _study_folder(row)
+    return next((suffix for suffix in (".jpg", ".dcm") if (folder / (row.dicom_id + suffix)).is_file()), None)
 
 
 def _table(folder: Path, name: str, required: bool = True) -> Path | None:
@@ -163,7 +169,7 @@ def _official_split(images: pd.DataFrame, path: Path, metadata: Path) -> pd.Seri
     if unknown.any():
         row = table[unknown].iloc[0]
         raise DataError(f"{path} row {row.row}", f"split is {row.split!r}", f"Use one of {', '.join(SPLITS)}.")
-    split = images["dicom_id"].map(dict(zip(table["dicom_id"], table["split"], strict=True)))
+    split = images["dicom_id"].map(table.set_index("dicom_id")["split"])
     if split.isna().any():
         lost = images[split.isna()].iloc[0]
         problem = f"dicom_id {lost.dicom_id!r} ({metadata.name} row {lost.row}) is missing"
@@ -171,8 +177,8 @@ def _official_split(images: pd.DataFrame, path: Path, metadata: Path) -> pd.Seri
     return split
 
 
-def _labels(path: Path) -> dict[tuple[str, str], dict[str, float]]:
-    """(subject_id, study_id) -> class -> 1, 0 or NaN."""
+def _labels(path: Path) -> pd.DataFrame:
+    """A row for each (subject_id, study_id), a float32 column for each class: 1, 0 or NaN."""
     table = read_table(path, ["subject_id", "study_id", *CLASSES])
     require_unique(table, "study_id", path)
     cells = table[list(CLASSES)].fillna("-1")
@@ -182,9 +188,8 @@ def _labels(path: Path) -> dict[tuple[str, str], dict[str, float]]:
             row = table[unknown].iloc[0]
             problem = f"label {name!r} is {row[name]!r}"
             raise DataError(f"{path} row {row.row}", problem, "Use 1.0, 0.0, -1.0 or an empty cell.")
-        cells[name] = cells[name].map(LABEL_VALUES)
-    keys = zip(table["subject_id"], table["study_id"], strict=True)
-    return dict(zip(keys, cells.to_dict("records"), strict=True))
+        cells[name] = cells[name].map(LABEL_VALUES).astype(np.float32)
+    return cells.set_index([table["subject_id"], table["study_id"]])
 
 
 def _open_reports(

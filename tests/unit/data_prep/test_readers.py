@@ -3,6 +3,7 @@
 import math
 import shutil
 import tarfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -194,6 +195,32 @@ def test_mimic_names_reports_that_are_of_other_studies_and_a_study_labelled_twic
     table.write_text(table.read_text() + "10000764,57375967,1.0,,,,,,,,,,,,,\n")
     with pytest.raises(DataError, match=r"study_id '57375967' stands in rows \[3, 5\]"):
         mimic.read(mimic_layout)
+
+
+def test_mimic_holds_little_of_each_image(tmp_path):
+    def held_bytes(images: int) -> int:
+        root = tmp_path / str(images)
+        tables = {"metadata": "dicom_id,subject_id,study_id,ViewPosition\n", "split": "dicom_id,split\n"}
+        tables["chexpert"] = ",".join(["subject_id", "study_id", *mimic.CLASSES]) + "\n"
+        for number in range(images):
+            subject, study = 10_000_000 + number, 50_000_000 + number
+            image = root / "files" / f"p10/p{subject}/s{study}" / f"{number:040d}.jpg"
+            image.parent.mkdir(parents=True)
+            image.touch()
+            tables["metadata"] += f"{image.stem},{subject},{study},PA\n"
+            tables["split"] += f"{image.stem},train\n"
+            tables["chexpert"] += f"{subject},{study}{',1.0' * len(mimic.CLASSES)}\n"
+        for name, text in tables.items():
+            (root / f"mimic-cxr-2.0.0-{name}.csv").write_text(text)
+        tracemalloc.start()
+        studies = mimic.read(root)
+        held = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        assert len(list(studies)) == images
+        return held
+
+    held_bytes(1)  # what is imported and kept once
+    assert (held_bytes(600) - held_bytes(100)) / 500 < 512
 
 
 REPORT = """<?xml version="1.0"?><eCitation><uId id="CXR{number}"/><MedlineCitation><Article><Abstract>
