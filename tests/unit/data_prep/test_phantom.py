@@ -130,6 +130,21 @@ def test_cardiomegaly_widens_the_heart(monkeypatch):
     assert width(large) > 1.2 * width(small)
 
 
+@pytest.mark.parametrize(
+    ("kind", "near", "far"),
+    [("central line", "other", "svc"), ("picc", "other", "cavoatrial_junction"),
+     ("dialysis catheter", "other", "right_atrium"), ("pacemaker", None, "right_ventricle")],
+)  # fmt: skip
+def test_where_a_device_ends_shows_at_its_tip_alone(monkeypatch, kind, near, far):
+    """A line that ends too early, or a nerve stimulator, is the same device elsewhere and reaches its place not."""
+    early = make(kind, "left", anatomies=(near,)) if near else make("nerve stimulator", "left", anatomies=("unspecified",))
+    short = study_with(monkeypatch, early)
+    whole = study_with(monkeypatch, make(kind, "left", anatomies=(far,)))
+    there = whole.anatomy_masks[far]
+    assert (whole.finding_masks[0] & there).any() and not (short.finding_masks[0] & there).any()
+    assert (whole.finding_masks[0] & short.finding_masks[0]).sum() > 0.3 * short.finding_masks[0].sum()
+
+
 def test_severity_makes_a_finding_plainer(monkeypatch):
     healthy = study_with(monkeypatch).image.astype(float)
     contrast = []
