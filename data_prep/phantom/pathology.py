@@ -188,7 +188,8 @@ def _place(name: str, kind: Kind, severity: float, rng: np.random.Generator) -> 
 FIXED_PLACES: dict[str, tuple[str, ...]] = {
     "cardiomegaly": ("heart_size",), "emphysema": ("left_lung_unspec", "right_lung_unspec", "lung_volumes"),
     "hernia": ("retrocardiac", "stomach"), "tortuous aorta": ("aorta",),
-    "leadless pacemaker": ("right_ventricle",), "nerve stimulator": ("unspecified",), "sternal wires": ("mediastinal",), "vena cava stent": ("svc",),
+    "leadless pacemaker": ("right_ventricle",), "nerve stimulator": ("unspecified",),
+    "sternal wires": ("mediastinal",), "vena cava stent": ("svc",),
     "aortic calcification": ("aorta",), "wide mediastinum": ("mediastinal",), "wide atrium": ("right_atrium",),
     "fat pad": ("cardiophrenic_sulcus",), "tracheal deviation": ("trachea",), "worn spine": ("spine",),
     "scoliosis": ("spine",), "spinal hardware": ("spine",), "clavicle fracture": ("clavicle",),

@@ -389,7 +389,8 @@ FINDINGS: dict[str, Wording] = {
     ),
     "leadless pacemaker": Wording("devices", plain=("A leadless [pacemaker] projects over the {in}.",)),
     "nerve stimulator": Wording(
-        "devices", plain=("A [vagus nerve stimulator|device] is in place.", "A [nerve stimulator|device] is again seen.")
+        "devices",
+        plain=("A [vagus nerve stimulator|device] is in place.", "A [nerve stimulator|device] is again seen."),
     ),
     "vena cava stent": Wording(
         "devices",

@@ -17,6 +17,7 @@ pytestmark = [
     pytest.mark.skipif(find_chromium() is None, reason="no Chromium on this machine: apt-get install chromium"),
 ]
 
+
 @pytest.fixture(scope="module")
 def page() -> Iterator[Page]:
     with chromium_page(find_chromium()) as page:

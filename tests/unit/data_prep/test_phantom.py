@@ -137,7 +137,8 @@ def test_cardiomegaly_widens_the_heart(monkeypatch):
 )  # fmt: skip
 def test_where_a_device_ends_shows_at_its_tip_alone(monkeypatch, kind, near, far):
     """A line that ends too early, or a nerve stimulator, is the same device elsewhere and reaches its place not."""
-    early = make(kind, "left", anatomies=(near,)) if near else make("nerve stimulator", "left", anatomies=("unspecified",))
+    other, place = (kind, near) if near else ("nerve stimulator", "unspecified")
+    early = make(other, "left", anatomies=(place,))
     short = study_with(monkeypatch, early)
     whole = study_with(monkeypatch, make(kind, "left", anatomies=(far,)))
     there = whole.anatomy_masks[far]

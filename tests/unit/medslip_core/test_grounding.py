@@ -22,6 +22,7 @@ class LooksAtBrightest(torch.nn.Module):
         super().__init__()
         self.scale = torch.nn.Parameter(torch.ones(()))
         self.device = torch.device("cpu")
+        self.trunk = SimpleNamespace(stride=8)
 
     def pixel_values(self, images):
         return images[:, None].float() / 128 - 1
@@ -68,6 +69,26 @@ def square(top, left, side=8):
     mask = np.zeros((SIZE, SIZE), bool)
     mask[top : top + side, left : left + side] = True
     return mask
+
+
+def test_more_looks_find_what_lies_between_patches():
+    """A spot at a corner of four patches: one look cannot say where in a patch, four looks point at it."""
+    model, corpus = LooksAtBrightest(), bright_corpus()
+    corpus.images[:] = 20
+    corpus.images[:, 14:16, 8:10] = 200  # in the lower left quarter of the patch at rows 8 to 15, columns 8 to 15
+    one, two = (grounding.attention_maps(model, corpus, np.arange(3), [-1], looks=looks) for looks in (1, 2))
+    assert one.anatomies.shape == (3, 51, 4, 4) and two.anatomies.shape == (3, 51, 8, 8)
+    np.testing.assert_allclose(two.pathologies.sum(axis=(-2, -1)), 1, rtol=1e-5)
+    spot = two.pathology("mass")[0]
+    assert spot.sum(axis=1).argmax() in (2, 3, 4) and spot[3, 2] == pytest.approx(spot.max(), rel=1e-5)
+
+
+def test_finer_maps_keep_each_cell_at_its_place():
+    """A ramp that falls to the right and downwards, but for the replicated edges, stays one on the finer grid."""
+    ramp = torch.arange(32.0)[None, None, None, :].expand(1, 3, 32, 32)
+    means = [torch.nn.functional.avg_pool2d(view, 8)[:, :1] for view in grounding._views(ramp, 8, 2)]
+    finer = grounding._interleaved(torch.stack(means), 2)[0, 0] * 4
+    np.testing.assert_allclose(finer[:, 1:-1], np.tile(np.arange(8) * 4 + 1.5, (8, 1))[:, 1:-1])
 
 
 def test_attention_maps_average_layers_and_keep_order():
