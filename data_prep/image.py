@@ -70,7 +70,7 @@ class GreyImage:
     view: str | None = None
     age_years: float | None = None
     sex: str | None = None
-    patient_digest: str | None = None  # stands for the patient id, which itself never leaves this file
+    patient_digest: str | None = None  # of the patient id, which can be found from it by trying: only while preparing
 
 
 def read_grey(path: Path, percentiles: tuple[float, float] | None = None) -> GreyImage:

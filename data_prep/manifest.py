@@ -5,7 +5,7 @@
 
     path          of the image, relative to root
     study         groups images of one examination; default: each image is one
-    patient       keeps a patient's images in one split; default: the DICOM patient (as a digest), or else the study
+    patient       keeps a patient's images in one split; default: the DICOM patient (as a number), or else the study
     split         train, validate or test; train_val is divided by patient, an empty cell is drawn
     view          PA, AP, LATERAL, … as you like; DICOM headers fill empty cells, for age and sex too
     age           years, or "058Y", "018M"

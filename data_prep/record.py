@@ -43,7 +43,8 @@ class Recipe:
 class Prepared:
     """A study in the corpus's own frame, ready to be written."""
 
-    manifest: dict
+    manifest: dict  # patient_id is None where there is a patient_digest
+    patient_digest: str | None  # of who is known only from the DICOM header; for the writer, not for the corpus
     pixels: bytes  # uint8 [S, S]
     report: str | None
     triplets: list[tuple[int, int, int, str, int, int]]  # anatomy, pathology, state, source, start, end
@@ -88,10 +89,11 @@ def _prepare_study(study: Study, recipe: Recipe) -> Prepared:
     grey = read_grey(study.image_path, recipe.percentiles)
     height, width = grey.pixels.shape
     geometry = Geometry(width, height, recipe.image_size_px, recipe.fit, study.mirrored)
+    patient_digest = None if study.patient_id else grey.patient_digest
     manifest = {
         "study_id": study.study_id,
         "image_id": study.image_id,
-        "patient_id": study.patient_id or grey.patient_digest or study.study_id,
+        "patient_id": None if patient_digest else study.patient_id or study.study_id,
         "dataset": study.dataset,
         "split": study.split,
         "view": study.view or grey.view,
@@ -105,6 +107,7 @@ def _prepare_study(study: Study, recipe: Recipe) -> Prepared:
     }
     return Prepared(
         manifest=manifest,
+        patient_digest=patient_digest,
         pixels=geometry.image(grey.pixels).tobytes(),
         report=study.report,
         triplets=_triplets(study, recipe),

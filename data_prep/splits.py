@@ -19,7 +19,7 @@ def assign_split(
     uses the same patient ids.
 
     Args:
-        patient_id: as in the dataset.
+        patient_id: as in the dataset, or a digest of a DICOM header's; errors do not quote it.
         official: "train", "validate" or "test" is kept; "train_val" is divided by the shares of these two; None: all.
         seed: of the draw.
         shares: of train, validate and test; they sum to 1.
@@ -30,7 +30,7 @@ def assign_split(
     if official in ("train", "validate", "test"):
         return official
     if official not in (None, "train_val"):
-        raise DataError(f"patient {patient_id}", f"split is {official!r}", "Use train, validate, test or train_val.")
+        raise DataError(f"split {official!r}", "not one that is known", "Use train, validate, test or train_val.")
     train, validate, test = shares
     if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
         raise DataError(f"shares {shares}", "not three shares that sum to 1", "For example (0.7, 0.1, 0.2).")

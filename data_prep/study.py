@@ -35,7 +35,7 @@ class Study:
     """One image with its labels, boxes, masks and report.
 
     `study_id` groups the images of one examination, `image_id` is unique in a dataset. `patient_id` None means that
-    the tables do not say: the writer then takes a digest of the DICOM patient id, or else the study's own id.
+    the tables do not say: the writer then numbers the patients of the DICOM headers, or else takes the study's own id.
     """
 
     study_id: str

@@ -7,6 +7,10 @@ While it grows, the work folder holds
 
 A line of the journal stands for the bytes of its chunk, whose digests it holds; bytes that no intact line stands for
 are cut off when the run is taken up. At the end the journal becomes the tables of the corpus, and the header is last.
+
+Who is known only from a DICOM header stands in the journal as a digest of the patient id, from which the split is
+drawn. Whoever tries all hospital numbers finds the one behind a digest, so the tables have a running number instead,
+"dicom-000001", by first appearance. The journal goes with the work folder; one that was stopped is not for sharing.
 """
 
 import csv
@@ -16,10 +20,11 @@ import json
 import os
 import pickle
 import shutil
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import astuple, dataclass, fields
-from itertools import chain, islice
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import IO
 
@@ -54,6 +59,9 @@ MANIFEST = {
 }  # fmt: skip
 """Columns of the manifest before those of the labels."""
 
+
+NUMBERED = "dicom-"
+"""Begins the patient_id of who is known only from a DICOM header."""
 
 CHUNK = 32
 """Studies that are prepared by one worker and written with one line of the journal."""
@@ -105,6 +113,7 @@ class CorpusWriter:
         self.count = self.set_aside = 0
         self.first_reasons: list[str] = []
         self.labels: dict[str, None] = {}  # in the order in which they came up
+        self.taken: set[str] = set()  # patient ids of the dataset that look like our numbers
         self.corpus = folder / "corpus"
         self.corpus.mkdir(parents=True, exist_ok=True)
         self.files = {name: (self.corpus / name).open("ab+") for name in ("images.u8", "masks.bits")}
@@ -158,8 +167,9 @@ class CorpusWriter:
                 line["set_aside"].append(astuple(result))
                 continue
             row, manifest = self.count + len(pixels), result.manifest
-            split = assign_split(manifest["patient_id"], manifest["split"], self.seed, self.shares)
-            line["manifest"].append(manifest | {"split": split})
+            patient = result.patient_digest or manifest["patient_id"]
+            split = assign_split(patient, manifest["split"], self.seed, self.shares)
+            line["manifest"].append(manifest | {"split": split, "patient_digest": result.patient_digest})
             pixels.append(result.pixels)
             line["triplets"] += [(row, *triplet) for triplet in result.triplets]
             line["reports"] += [(row, result.report)] if result.report is not None else []
@@ -216,7 +226,12 @@ class CorpusWriter:
                 for name, schema in schemas.items()
             }
             held: dict[str, list] = {name: [] for name in schemas}
+            numbers = (name for number in count(1) if (name := f"{NUMBERED}{number:06d}") not in self.taken)
+            patients: dict[str, str] = defaultdict(numbers.__next__)  # digest -> what the manifest says for it
             while line := _read_line(self.journal.readline()):
+                for row in line["manifest"]:
+                    if digest := row.pop("patient_digest"):
+                        row["patient_id"] = patients[digest]
                 set_aside.writerows(line["set_aside"])
                 for name, lines in held.items():
                     lines += line[name]
@@ -232,6 +247,8 @@ class CorpusWriter:
         self.count += len(line["manifest"])
         self.set_aside += len(line["set_aside"])
         self.first_reasons += [reason for *_, reason in line["set_aside"]][: 3 - len(self.first_reasons)]
+        patients = (row["patient_id"] for row in line["manifest"])
+        self.taken.update(patient for patient in patients if patient and patient.startswith(NUMBERED))
         self.labels |= dict.fromkeys(name for row in line["manifest"] for name in row if name.startswith(LABEL_PREFIX))
 
     def _cut(self, ends: list[int]) -> None:

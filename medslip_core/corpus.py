@@ -5,7 +5,8 @@
     corpus.json       format version, count, image size, parameters; of every other file its size, and the SHA-256 of
                       each block of BLOCK_BYTES; last its own SHA-256
     images.u8         raw uint8 [N, S, S]
-    manifest.parquet  row i says what image i is; columns "label:<class>" are 1, 0 or NaN (unknown)
+    manifest.parquet  row i says what image i is; columns "label:<class>" are 1, 0 or NaN (unknown); patient_id is the
+                      dataset's, or "dicom-000001" and so on, in this corpus only, where just the DICOM headers know
     triplets.parquet  row, anatomy, pathology (indices of the vocabulary), state 1 / 0 / -1, source, start, end
     reports.parquet   row, text; start and end of a triplet count characters in it
     boxes.parquet     row, label (class of the dataset), x, y, width, height in corpus pixels

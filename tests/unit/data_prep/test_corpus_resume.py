@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 
+import numpy as np
 import pytest
 
 from data_prep import corpus, record, writer
@@ -28,6 +29,18 @@ class Stop(Exception):
     """Not an error of the data: as good as a kill, but in this process."""
 
 
+def stopping_at(count, monkeypatch):
+    """Stops each preparation once so many images are written."""
+    finish = writer.CorpusWriter.add
+
+    def add(self, chunk, results):
+        if self.count == count:
+            raise Stop
+        finish(self, chunk, results)
+
+    monkeypatch.setattr(writer.CorpusWriter, "add", add)
+
+
 @pytest.fixture
 def seen(monkeypatch) -> list[str]:
     """The images that are read from here on."""
@@ -46,15 +59,8 @@ def seen(monkeypatch) -> list[str]:
 def stopped(nih_layout, tmp_path, monkeypatch):
     """A work folder with two of four chunks, and the corpus that an undisturbed run gives."""
     clean = digests(prepare("nih", nih_layout, tmp_path / "clean", SIZE_PX, processes=1))
-    finish = writer.CorpusWriter.add
-
-    def add(self, chunk, results):
-        if self.count == 4:
-            raise Stop
-        finish(self, chunk, results)
-
     with monkeypatch.context() as patch:
-        patch.setattr(writer.CorpusWriter, "add", add)
+        stopping_at(4, patch)
         with pytest.raises(Stop):
             prepare("nih", nih_layout, tmp_path / "out", SIZE_PX, processes=1)
     assert not (tmp_path / "out").exists()
@@ -70,6 +76,23 @@ def finished(root, tmp_path, **options):
 def test_only_what_is_left_is_prepared(nih_layout, tmp_path, stopped, seen):
     assert finished(nih_layout, tmp_path) == stopped[1]
     assert seen == ["00000004_000", "00000005_000", "00000006_000"]
+
+
+@pytest.mark.parametrize("count", [2, 4, 6])
+def test_a_dicom_patient_keeps_its_number_over_a_stop_between_its_images(tmp_path, write_dicom, monkeypatch, count):
+    root = tmp_path / "own"
+    for number, patient in enumerate("abcacdbd"):  # a stop after 2, 4 and 6 images: patients are met on both sides
+        write_dicom(root / f"{number}.dcm", np.full((8, 8), number, np.uint8), PatientID=patient)
+    (root / "manifest.csv").write_text("path\n" + "".join(f"{number}.dcm\n" for number in range(8)))
+    clean = prepare("manifest", root, tmp_path / "clean", SIZE_PX, processes=1)
+    patients = PreparedCorpus.open(clean).manifest["patient_id"]
+    assert patients.str.removeprefix("dicom-").astype(int).tolist() == [1, 2, 3, 1, 3, 4, 2, 4]
+    with monkeypatch.context() as patch:
+        stopping_at(count, patch)
+        with pytest.raises(Stop):
+            prepare("manifest", root, tmp_path / "out", SIZE_PX, processes=1)
+    assert (tmp_path / ".out.partial" / "journal.jsonl").is_file()
+    assert digests(prepare("manifest", root, tmp_path / "out", SIZE_PX, processes=2)) == digests(clean)
 
 
 @pytest.mark.parametrize("name", ["journal.jsonl", "corpus/images.u8", "corpus/masks.bits"])

@@ -13,6 +13,7 @@ from data_prep.corpus import prepare
 from data_prep.errors import DataError
 from data_prep.geometry import Geometry
 from data_prep.image import read_grey
+from data_prep.splits import assign_split
 from medslip_core.corpus import PreparedCorpus
 from medslip_core.vocabulary import ANATOMY_INDEX, PATHOLOGY_INDEX
 
@@ -66,9 +67,24 @@ def test_siim_unites_annotations_and_splits_by_the_headers_patient(siim_layout, 
     mask = corpus.masks(2, "pathology")["pneumothorax"]
     np.testing.assert_array_equal(np.flatnonzero(mask.any(axis=0)), [0, 63])
     assert corpus.masks(0, "pathology") == {} and corpus.masks(2, "anatomy") == {}
-    patients = corpus.manifest["patient_id"].tolist()
-    assert patients[1] == patients[2] != patients[0]
-    assert "q" not in patients  # a digest stands for the DICOM patient id
+    assert corpus.manifest["patient_id"].tolist() == ["dicom-000001", "dicom-000002", "dicom-000002"]
+
+
+def test_dicom_patients_are_numbered_and_their_splits_still_drawn_from_the_digest(tmp_path, write_dicom):
+    root, ids = tmp_path / "own", ["30", "7", "30", "", "7", "112", "9", "8"]
+    for number, patient_id in enumerate(ids):
+        write_dicom(root / f"{number}.dcm", np.full((8, 8), number, np.uint8), PatientID=patient_id)
+    rows = [f"{number}.dcm,{'dicom-000002' if number == 6 else ''}" for number in range(len(ids))]
+    (root / "manifest.csv").write_text("\n".join(["path,patient", *rows]) + "\n")
+    manifest = PreparedCorpus.open(prepare("manifest", root, tmp_path / "out", 32, seed=0)).manifest
+    first, second, third, fourth = (f"dicom-{number:06d}" for number in (1, 3, 4, 5))  # the table has a patient 2
+    patients = [first, second, first, "3.dcm", second, third, "dicom-000002", fourth]
+    assert manifest["patient_id"].tolist() == patients
+    drawn_by = [hashlib.sha256(patient_id.encode()).hexdigest()[:16] for patient_id in ids]
+    drawn_by[3], drawn_by[6] = patients[3], patients[6]
+    assert manifest["split"].tolist() == [assign_split(patient, None, seed=0) for patient in drawn_by]
+    # Figures fixed once: another digest would move patients between the splits of published corpora.
+    assert manifest["split"].str[:2].tolist() == ["tr", "te", "tr", "te", "te", "tr", "tr", "tr"]
 
 
 def test_covid_round_trip_with_masks_and_missing_values(covid_layout, tmp_path):

@@ -42,7 +42,7 @@ def test_train_val_is_divided_without_touching_test():
 
 
 def test_unknown_split_and_wrong_shares_are_named():
-    with pytest.raises(DataError, match="patient p1: split is 'dev'. Use train"):
+    with pytest.raises(DataError, match="split 'dev': not one that is known. Use train"):
         assign_split("p1", "dev", seed=0)
     with pytest.raises(DataError, match=r"shares \(0.5, 0.1, 0.1\): not three shares that sum to 1"):
         assign_split("p1", None, seed=0, shares=(0.5, 0.1, 0.1))
