@@ -111,6 +111,10 @@ class _Cores:
             return future
 
     def restart(self) -> None:
+        # A worker that was being started while another died is missed when Python ends the rest, and then waited for
+        # without end. Only this thread starts workers, so all of them are known here.
+        for process in list((self._pool._processes or {}).values()):
+            process.kill()
         self.close()
         self._pool = self._start()
 
