@@ -12,7 +12,7 @@ from medslip_core.checkpoint import latest_checkpoint
 from medslip_core.pretrain_params import PretrainParams
 
 from .outcome import Outcome
-from .tiny_run import PARAMS, difference, digests, memory_growth, rows_seen, start, warm_up
+from .tiny_run import PARAMS, difference, digests, has_met, memory_growth, rows_seen, start, warm_up
 
 THREADS = (1, 2, 4)
 HUNG_S = 120
@@ -38,7 +38,7 @@ def kill_training(
         warm_up()
         clean = Path(place, "clean")
         began = time.monotonic()
-        _join(start(clean, params, processes=processes))
+        _join(start(clean, params, processes=processes), clean)
         duration_s = time.monotonic() - began
         expected = digests(clean)
         run, kills, lost, growth = 0, 0, 0, -1.0
@@ -51,13 +51,13 @@ def kill_training(
                 if len(killed) < kills_per_run and outcome.total + len(killed) < count:
                     time.sleep(draw.uniform(0, duration_s))
                     draw.choice(sessions).kill()
-                    _join(sessions)
+                    _join(sessions, folder)
                     finished = (folder / "model").exists()
                     if not finished:
                         killed.append(_moment(folder))
                         lost = max(lost, _lost(folder))
                 else:
-                    _join(sessions)
+                    _join(sessions, folder)
                     finished = True
             kills += len(killed)
             growth = max(growth, memory_growth(folder))
@@ -96,12 +96,19 @@ def soak(count: int, seed: int = 0) -> Outcome:
     return outcome
 
 
-def _join(sessions: list) -> None:
-    """Wait for all to end; where one has ended, the other may not hang."""
+def _join(sessions: list, folder: Path) -> None:
+    """Wait for all to end; where one has ended, the other may not hang.
+
+    One that has not met the other yet would wait half an hour for it, were it not for its launcher (such as
+    `accelerate launch` or `srun --kill-on-bad-exit`), which ends it; so does this.
+    """
     one_ended = None
     while any(process.exitcode is None for process in sessions):
         if any(process.exitcode is not None for process in sessions):
             one_ended = one_ended or time.monotonic()
+            for process in sessions:
+                if process.exitcode is None and not has_met(folder, process):
+                    process.kill()
         if one_ended and time.monotonic() - one_ended > HUNG_S:
             ended = [process.exitcode for process in sessions]
             for process in sessions:

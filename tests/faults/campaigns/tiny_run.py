@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate import PartialState
 
 from medslip_core.augment import AugmentParams
 from medslip_core.checkpoint import list_checkpoints
@@ -84,6 +85,8 @@ def session(
     if port:
         os.environ.update(WORLD_SIZE="2", RANK=str(rank), LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1",
                           MASTER_PORT=str(port), ACCELERATE_USE_CPU="true")  # fmt: skip
+        PartialState(cpu=True)  # waits for the other
+        _met(notes, os.getpid()).touch()
 
     def train_step(run: TrainingRun) -> int:
         if rank == 0:
@@ -96,6 +99,15 @@ def session(
 
     TrainingRun.train_step = train_step
     pretrain(params, TinyCorpus(), folder, model=tiny_model())
+
+
+def has_met(folder: Path, process: multiprocessing.Process) -> bool:
+    """Whether one of two processes has met the other; `folder` is that of the notes."""
+    return _met(folder, process.pid).exists()
+
+
+def _met(notes: Path, pid: int) -> Path:
+    return notes / f"met-{pid}"
 
 
 def start(folder: Path, params: PretrainParams = PARAMS, threads: int = 1, processes: int = 1) -> list:
