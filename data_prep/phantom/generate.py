@@ -21,12 +21,12 @@ import pyarrow.parquet as pq
 from tqdm.auto import tqdm
 
 from data_prep.parallel import cores
-from data_prep.phantom.files import write_whole
 from data_prep.phantom.layouts import Slot, mimic, nih, rsna, siim
 from data_prep.phantom.population import POPULATIONS
 from data_prep.phantom.render import draw_study
 from data_prep.phantom.report import write_report
 from data_prep.phantom.truth import SCHEMA, TABLE_NAME, pack_masks
+from medslip_core.files import write_whole
 
 logger = logging.getLogger(__name__)
 

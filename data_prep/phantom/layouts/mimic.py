@@ -4,14 +4,15 @@ Source: Johnson et al., MIMIC-CXR-JPG 2.0.0 (PhysioNet): files/p10/p10000032/s50
 tables. Reports are a download of their own and lie in the sibling folder `mimic-cxr-reports`.
 """
 
+import gzip
 from pathlib import Path
 
 import cv2
 
-from data_prep.phantom.files import gzipped, write_whole
 from data_prep.phantom.layouts import Slot
 from data_prep.phantom.render import PhantomStudy
 from data_prep.phantom.report import Report
+from medslip_core.files import write_whole
 from medslip_core.vocabulary import ABSENT, PRESENT
 
 REPORTS_FOLDER = "mimic-cxr-reports"
@@ -52,8 +53,8 @@ def write_study(root: Path, slot: Slot, study: PhantomStudy, report: Report) -> 
     folder = f"files/p{subject // 1_000_000}/p{subject}/s{number}"
     image_path = f"{folder}/{dicom_id}.jpg"
     _, jpeg = cv2.imencode(".jpg", study.image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    write_whole(root / image_path, jpeg.tobytes())
-    write_whole(root.with_name(REPORTS_FOLDER) / f"{folder}.txt", report.text.encode())
+    write_whole(root / image_path, jpeg.tobytes(), flush=False)
+    write_whole(root.with_name(REPORTS_FOLDER) / f"{folder}.txt", report.text.encode(), flush=False)
 
     day = 30 * slot.study_number + slot.patient_digest("day")[0] % 28  # of a year of 12 months with 28 days and more
     year = 2110 + slot.patient_digest("year")[0] % 90
@@ -79,7 +80,7 @@ def write_tables(root: Path, rows: list[dict]) -> None:
     chexpert_header = ",".join(["subject_id", "study_id", *CHEXPERT_CLASSES])
     for table, header in (("metadata", METADATA_HEADER), ("split", SPLIT_HEADER), ("chexpert", chexpert_header)):
         lines = [header, *(",".join(map(str, row[table])) for row in rows)]
-        write_whole(root / f"mimic-cxr-2.0.0-{table}.csv.gz", gzipped("".join(f"{line}\n" for line in lines)))
+        write_whole(root / f"mimic-cxr-2.0.0-{table}.csv.gz", _gzipped("".join(f"{line}\n" for line in lines)))
 
 
 def _scattered(number: int, seed: int) -> int:
@@ -98,3 +99,8 @@ def _chexpert_labels(report: Report) -> list[str]:
     nothing_found = all(label in ("", "0.0") for label in labels[:-1])  # support devices are no finding
     labels[list(CHEXPERT_CLASSES).index("No Finding")] = "1.0" if nothing_found else ""
     return labels
+
+
+def _gzipped(text: str) -> bytes:
+    """Text as gzip bytes without a time stamp, equal whenever the text is."""
+    return gzip.compress(text.encode(), compresslevel=6, mtime=0)

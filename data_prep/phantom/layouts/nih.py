@@ -8,11 +8,11 @@ from pathlib import Path
 
 import cv2
 
-from data_prep.phantom.files import write_whole
 from data_prep.phantom.layouts import Slot
 from data_prep.phantom.layouts.boxes import finding_boxes
 from data_prep.phantom.render import PhantomStudy
 from data_prep.phantom.report import Report
+from medslip_core.files import write_whole
 from medslip_core.vocabulary import DATASET_CLASSES, PRESENT
 
 BOX_FRAME_PX = 1024
@@ -34,7 +34,7 @@ def write_study(root: Path, slot: Slot, study: PhantomStudy, report: Report) -> 
     study_id = f"{slot.patient_number + 1:08d}_{slot.study_number:03d}"
     image_path = f"images/{study_id}.png"
     _, png = cv2.imencode(".png", study.image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    write_whole(root / image_path, png.tobytes())
+    write_whole(root / image_path, png.tobytes(), flush=False)
 
     present = {pathology for _, pathology, state in study.triplets if state == PRESENT}
     labels = [name for name, pathology in DATASET_CLASSES["nih"].items() if pathology in present]

@@ -7,12 +7,12 @@ gives every image a patientId of its own.
 import uuid
 from pathlib import Path
 
-from data_prep.phantom.files import write_whole
 from data_prep.phantom.layouts import Slot
 from data_prep.phantom.layouts.boxes import finding_boxes
 from data_prep.phantom.layouts.dicom import dicom_bytes, uid_from
 from data_prep.phantom.render import PhantomStudy
 from data_prep.phantom.report import Report
+from medslip_core.files import write_whole
 
 OPACITY_PATHOLOGIES = ("pneumonia",)
 """Findings that the challenge's readers box as lung opacity suspicious for pneumonia."""
@@ -37,7 +37,7 @@ def write_study(root: Path, slot: Slot, study: PhantomStudy, report: Report) -> 
         pixel_spacing_mm=study.pixel_spacing_mm,
         encoding=_encoding(slot),
     )
-    write_whole(root / image_path, content)
+    write_whole(root / image_path, content, flush=False)
     boxes = [
         box
         for finding, mask in zip(study.findings, study.finding_masks, strict=True)

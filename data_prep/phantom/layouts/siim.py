@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.phantom.files import write_whole
 from data_prep.phantom.layouts import Slot
 from data_prep.phantom.layouts.dicom import dicom_bytes, uid_from
 from data_prep.phantom.render import PhantomStudy
 from data_prep.phantom.report import Report
+from medslip_core.files import write_whole
 
 
 def relative_run_lengths(mask: np.ndarray) -> str:
@@ -43,7 +43,7 @@ def write_study(root: Path, slot: Slot, study: PhantomStudy, report: Report) -> 
         sex=study.sex,
         pixel_spacing_mm=study.pixel_spacing_mm,
     )
-    write_whole(root / image_path, content)
+    write_whole(root / image_path, content, flush=False)
     annotations = [
         relative_run_lengths(mask)
         for finding, mask in zip(study.findings, study.finding_masks, strict=True)
