@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from medslip_core.metrics import auroc, patient_bootstrap, reliability
-from medslip_core.vocabulary import ANATOMIES, PATHOLOGIES, PRESENT
+from medslip_core.vocabulary import ANATOMIES, DATASET_NAMES, PATHOLOGIES, PRESENT
 from medslip_core.zero_shot import ClassPredictions
 
 if TYPE_CHECKING:
@@ -64,6 +64,11 @@ def readable(name: str) -> str:
     return name.replace("_", " ")
 
 
+def dataset_name(name: str) -> str:
+    """How a dataset is called by those who made it: "nih" -> "NIH ChestX-ray14"; one that is not known by its name."""
+    return DATASET_NAMES.get(name, name)
+
+
 METRIC_NAMES = {
     "auroc": "AUROC", "average_precision": "average precision", "f1": "F1", "ece": "ECE", "brier": "Brier score",
     "pointing_game": "pointing game", "pointing_near": "pointing within 3 %", "iou": "IoU", "dice": "Dice",
@@ -72,11 +77,11 @@ METRIC_NAMES = {
 
 
 def loss_curves(history: pd.DataFrame, smoothing_steps: int = 25) -> Described:
-    """One panel per term of the loss: training (smoothed over its raw course) and validation.
+    """One panel per term of the loss, on a logarithmic scale: training (its mean over its raw course) and validation.
 
     Args:
         history: as `pretrain` returns it; columns step, split ("train" or "validate") and one per term.
-        smoothing_steps: logged training rows averaged together.
+        smoothing_steps: each point of the mean is that of so many logged training rows up to it.
     """
     terms = {
         "total": "total", "existence_pathology": "existence, pathology", "existence_anatomy": "existence, anatomy",
@@ -88,20 +93,32 @@ def loss_curves(history: pd.DataFrame, smoothing_steps: int = 25) -> Described:
     with page_style() as plt:
         figure, axes = plt.subplots(2, 3, figsize=(WIDTH_INCHES, 4.0), sharex=True)
         for axis, (term, title) in zip(axes.flat, terms.items(), strict=True):
-            smooth = train[term].rolling(smoothing_steps, min_periods=1, center=True).mean()
+            smooth = train[term].rolling(smoothing_steps, min_periods=1).mean()
             axis.plot(train["step"], train[term], color=BLUE, alpha=0.25, linewidth=0.8)
-            axis.plot(train["step"], smooth, color=BLUE, label="training")
+            axis.plot(train["step"], smooth, color=BLUE, label=f"training, mean of {smoothing_steps} steps")
             axis.plot(validate["step"], validate[term], color=ORANGE, marker="o", markersize=3, label="validation")
             axis.set_title(title)
             axis.margins(x=0.02)
+            _logarithmic(axis.yaxis)
             if len(smooth):
                 changes.append(f"{title} from {smooth.iloc[0]:.2f} to {smooth.iloc[-1]:.2f}")
         figure.supxlabel("optimiser step", fontsize=9)
         figure.supylabel("loss", fontsize=9)
-        axes[0, 0].legend()
+        figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return described(
         figure, "Training and validation loss by term. Training, first to last: " + "; ".join(changes) + "."
     )
+
+
+def _logarithmic(axis) -> None:
+    """A logarithmic axis with plain numbers that do not touch, few for many decades and several for one."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 30 * low else (1,)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter("{x:,.12g}")
 
 
 def book_similarity(books: Mapping[str, Tensor], names: Sequence[str]) -> Described:
@@ -155,9 +172,10 @@ def roc_curves(predictions: ClassPredictions, resamples: int = 1000, seed: int =
             axis.plot(fall_out, recall, color=BLUE, label=f"AUROC {area.value:.2f}\n[{area.low:.2f}, {area.high:.2f}]")
             axis.legend(loc="lower right", handlelength=0, handletextpad=0, borderpad=0.1)
             told.append(f"{readable(name)} {area.value:.2f}")
+        figure.suptitle(dataset_name(predictions.dataset), fontsize=9, fontweight="bold")
         figure.supxlabel("false positive rate", fontsize=9)
         figure.supylabel("true positive rate", fontsize=9)
-    return described(figure, f"ROC curves on {predictions.dataset}. AUROC: {', '.join(told)}.")
+    return described(figure, f"ROC curves on {dataset_name(predictions.dataset)}. AUROC: {', '.join(told)}.")
 
 
 def _auroc_of(truth: np.ndarray, prob: np.ndarray):
@@ -165,7 +183,12 @@ def _auroc_of(truth: np.ndarray, prob: np.ndarray):
 
 
 def forest(
-    table: pd.DataFrame, metric: str, row: str = "class", group: str | None = None, chance: float | None = None
+    table: pd.DataFrame,
+    metric: str,
+    row: str = "class",
+    group: str | None = None,
+    chance: float | None = None,
+    columns: int = 1,
 ) -> Described:
     """Values with their intervals, one row per class or label, sorted; "macro" last.
 
@@ -175,75 +198,108 @@ def forest(
         row: column that names the rows, "class" or "label".
         group: column whose values are told apart by colour and shape, e.g. "method".
         chance: where to draw a line for chance.
+        columns: panels side by side that share the rows, for many of them.
     """
     chosen = table[(table["metric"] == metric) & table["value"].notna()]
     groups = list(dict.fromkeys(chosen[group])) if group else [None]
     leading = chosen if group is None else chosen[chosen[group] == groups[0]]
-    ranked = leading[leading[row] != "macro"].sort_values("value")[row]
+    ranked = leading[leading[row] != "macro"].sort_values("value", ascending=False)[row]
     others = [name for name in dict.fromkeys(chosen[row]) if name != "macro" and name not in set(ranked)]
-    names = (["macro"] if "macro" in set(chosen[row]) else []) + others + list(ranked)
+    names = [*ranked, *others] + ["macro"] * ("macro" in set(chosen[row]))  # from top to bottom
+    length = -(-len(names) // columns)
     told = []
     with page_style() as plt:
-        height = 0.9 + max(0.24, 0.13 * len(groups)) * len(names)
-        figure, axis = plt.subplots(figsize=(WIDTH_INCHES, height))
-        if chance is not None:
-            axis.axvline(chance, color="0.6", linewidth=0.8, linestyle="--")
+        height = 0.9 + max(0.24, 0.13 * len(groups)) * length
+        figure, axes = plt.subplots(1, columns, figsize=(WIDTH_INCHES, height), sharex=True, squeeze=False)
         for g, name in enumerate(groups):
             members = (chosen if group is None else chosen[chosen[group] == name]).set_index(row).reindex(names)
-            y = np.arange(len(names)) - (g - (len(groups) - 1) / 2) * 0.8 / len(groups)
             value, low, high = (members[column].to_numpy(float) for column in ("value", "low", "high"))
-            spread = [np.maximum(value - low, 0), np.maximum(high - value, 0)]
-            axis.errorbar(value, y, xerr=spread, fmt="osD^vPX*"[g % 8], markersize=4.5, linewidth=1.3,
-                          color=COLOURS[g % len(COLOURS)], label=name and readable(name))  # fmt: skip
+            look = {"fmt": "osD^vPX*"[g % 8], "color": COLOURS[g % len(COLOURS)], "label": name and readable(name)}
+            spread = np.stack([np.maximum(value - low, 0), np.maximum(high - value, 0)])
+            for panel, axis in enumerate(axes[0]):
+                here = slice(panel * length, (panel + 1) * length)
+                y = np.arange(len(value[here])) + (g - (len(groups) - 1) / 2) * 0.8 / len(groups)
+                axis.errorbar(value[here], y, xerr=spread[:, here], **look, markersize=4.5, linewidth=1.3)
             told += [f"{readable(n)}{f', {readable(name)}' if name else ''}: {v:.2f}"
                      for n, v in zip(names, value, strict=True) if n == "macro" or not group]  # fmt: skip
-        axis.set_yticks(np.arange(len(names)), [readable(name) for name in names])
-        axis.set_ylim(-0.7, len(names) - 0.3)
-        axis.grid(axis="x", color="0.9")
-        axis.set_axisbelow(True)
-        if names[0] == "macro":
-            axis.axhline(0.5, color="0.3", linewidth=0.8)
-        axis.set_xlabel(f"{METRIC_NAMES.get(metric, metric)} (95 % interval over patients)")
+        for panel, axis in enumerate(axes[0]):
+            here = names[panel * length : (panel + 1) * length]
+            axis.set_yticks(np.arange(len(here)), [readable(name) for name in here])
+            axis.set_ylim(length - 0.3, -0.7)
+            axis.grid(axis="x", color="0.9")
+            axis.set_axisbelow(True)
+            if chance is not None:
+                axis.axvline(chance, color="0.6", linewidth=0.8, linestyle="--")
+            if here[-1:] == ["macro"]:
+                axis.axhline(len(here) - 1.5, color="0.3", linewidth=0.8)
+        figure.supxlabel(f"{METRIC_NAMES.get(metric, metric)} (95 % interval over patients)", fontsize=9)
         if group:
-            figure.legend(loc="outside upper center", ncols=min(4, len(groups)))
+            handles, labels = axes[0, 0].get_legend_handles_labels()
+            figure.legend(handles, labels, loc="outside upper center", ncols=min(4, len(groups)))
     return described(figure, f"{METRIC_NAMES.get(metric, metric)} with 95 % intervals. {'; '.join(told)}.")
 
 
-def reliability_diagram(predictions: ClassPredictions, bins: int = 10) -> Described:
-    """Observed frequency against predicted probability, all classes pooled and each class thin; below, how many."""
+def reliability_diagram(
+    predictions: Mapping[str, ClassPredictions], bins: int = 10, least_labels: int = 10
+) -> Described:
+    """Observed frequency against predicted probability, all classes pooled and each class thin; below, how many.
+
+    Args:
+        predictions: title -> predictions, one panel each, side by side.
+        least_labels: a point stands for at least so many: the frequency of fewer says little.
+    """
+    told = []
     with page_style() as plt:
-        figure, (axis, counts) = plt.subplots(
-            2, 1, figsize=(4.2, 4.6), sharex=True, gridspec_kw={"height_ratios": [3, 1]}
-        )
-        axis.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, linestyle="--", label="perfect")
-        for c in range(len(predictions.classes)):
-            one = reliability(predictions.labels[:, c], predictions.probabilities[:, c], bins)
-            label = "single class" if c == 0 else None
-            axis.plot(one["probability"], one["frequency"], color=BLUE, alpha=0.25, linewidth=0.8, label=label)
-        pooled = reliability(predictions.labels.ravel(), predictions.probabilities.ravel(), bins)
-        axis.plot(pooled["probability"], pooled["frequency"], color=ORANGE, marker="o", markersize=4, label="all")
-        axis.set(ylabel="observed frequency", xlim=(0, 1), ylim=(-0.02, 1.02))
-        axis.legend(loc="upper left")
-        counts.bar((pooled["bin"] + 0.5) / bins, pooled["n"], width=0.9 / bins, color=ORANGE)
-        counts.set(xlabel="predicted probability", ylabel="labels", yscale="log")
-    points = ", ".join(f"{p:.2f}: {f:.2f}" for p, f in zip(pooled["probability"], pooled["frequency"], strict=True))
-    return described(figure, f"Predicted probability against observed frequency on {predictions.dataset}: {points}.")
+        columns = len(predictions)
+        figure, axes = plt.subplots(
+            2, columns, figsize=(min(WIDTH_INCHES, 3.5 * columns), 3.6 if columns > 1 else 4.6), sharex=True,
+            sharey="row", squeeze=False, gridspec_kw={"height_ratios": [3, 1]},
+        )  # fmt: skip
+        for (title, one), (axis, counts) in zip(predictions.items(), axes.T, strict=True):
+            axis.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, linestyle="--", label="perfect")
+            label = "single class"
+            for truth, prob in zip(one.labels.T, one.probabilities.T, strict=True):
+                curve = reliability(truth, prob, bins)
+                curve = curve[curve["n"] >= least_labels]
+                axis.plot(curve["probability"], curve["frequency"], color=BLUE, alpha=0.25, linewidth=0.8, label=label)
+                label = None
+            pooled = reliability(one.labels.ravel(), one.probabilities.ravel(), bins)
+            enough = pooled[pooled["n"] >= least_labels]
+            axis.plot(enough["probability"], enough["frequency"], color=ORANGE, marker="o", markersize=4, label="all")
+            axis.set(title=title, xlim=(0, 1), ylim=(-0.02, 1.02), xticks=[0, 0.5, 1], xticklabels=["0", ".5", "1"])
+            counts.bar((pooled["bin"] + 0.5) / bins, pooled["n"], width=0.9 / bins, color=ORANGE)
+            points = zip(enough["probability"], enough["frequency"], strict=True)
+            told.append(f"{title}: " + ", ".join(f"{p:.2f} {f:.2f}" for p, f in points))
+        axes[0, 0].set_ylabel("observed frequency")
+        axes[1, 0].set_ylabel("labels")
+        axes[1, 0].set_ylim(bottom=0.7)  # so that a single label has a bar
+        _logarithmic(axes[1, 0].yaxis)
+        figure.supxlabel("predicted probability", fontsize=9)
+        figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    return described(figure, f"Predicted probability and observed frequency, all classes pooled. {'; '.join(told)}.")
 
 
 def label_cooccurrence(triplets: pd.DataFrame, anatomies: int = 20, pathologies: int = 25) -> Described:
-    """How many studies state a pathology as present at an anatomy: the most frequent of both.
+    """How many studies state a pathology as present at an anatomy, of the most frequent pairs.
 
     Args:
         triplets: columns row, anatomy, pathology, state (indices into the vocabulary), as in a prepared corpus.
-        anatomies, pathologies: how many to show.
+        anatomies, pathologies: how many to show at most.
     """
     from matplotlib.colors import LogNorm
 
     present = triplets[triplets["state"] == PRESENT].drop_duplicates(["row", "anatomy", "pathology"])
     counts = np.zeros((len(ANATOMIES), len(PATHOLOGIES)), np.int64)
     np.add.at(counts, (present["anatomy"].to_numpy(int), present["pathology"].to_numpy(int)), 1)
-    rows = [i for i in np.argsort(-counts.sum(axis=1), kind="stable")[:anatomies] if counts[i].any()]
-    columns = [i for i in np.argsort(-counts.sum(axis=0), kind="stable")[:pathologies] if counts[:, i].any()]
+    ranked = [divmod(i, len(PATHOLOGIES)) for i in np.argsort(-counts, axis=None, kind="stable") if counts.flat[i]]
+    rows, columns = [], []
+    for anatomy, pathology in ranked:  # pair by pair, so that no row and no column stays empty
+        new_row, new_column = anatomy not in rows, pathology not in columns
+        if len(rows) + new_row <= anatomies and len(columns) + new_column <= pathologies:
+            rows += [anatomy] * new_row
+            columns += [pathology] * new_column
+    rows.sort(key=lambda i: -counts[i].sum())
+    columns.sort(key=lambda i: -counts[:, i].sum())
     shown = counts[np.ix_(rows, columns)]
     with page_style() as plt:
         figure, axis = plt.subplots(figsize=(WIDTH_INCHES, 1.4 + 0.2 * max(len(rows), 1)))
@@ -253,9 +309,7 @@ def label_cooccurrence(triplets: pd.DataFrame, anatomies: int = 20, pathologies:
         axis.set_yticks(range(len(rows)), [readable(ANATOMIES[i]) for i in rows])
         axis.spines[:].set_visible(False)
         figure.colorbar(image, label="studies", pad=0.01, aspect=30, format="%d", ticks=[1, 10, 100, 1000, 10000])
-    top = np.argsort(-counts, axis=None, kind="stable")[:5]
-    pairs = [f"{PATHOLOGIES[i % len(PATHOLOGIES)]} at {readable(ANATOMIES[i // len(PATHOLOGIES)])} "
-             f"({counts.flat[i]})" for i in top if counts.flat[i]]  # fmt: skip
+    pairs = [f"{PATHOLOGIES[p]} at {readable(ANATOMIES[a])} ({counts[a, p]})" for a, p in ranked[:5]]
     return described(figure, f"Studies by pathology (columns) and anatomy (rows). Most frequent: {', '.join(pairs)}.")
 
 

@@ -463,13 +463,16 @@ def score_baselines(truth: Truth, validation_truth: Truth, validation_maps: np.n
     return scores
 
 
-def example_cases(scores: pd.DataFrame, by: str = "iou") -> pd.DataFrame:
-    """A good, a typical and a bad case among the scores of one method: 95 %, 50 % and 5 % quantile of `by`.
+def example_cases(scores: pd.DataFrame, *by: str) -> pd.DataFrame:
+    """A good, a typical and a bad case among the scores of one method: the 95 %, 50 % and 5 % quantile of their order.
+
+    Args:
+        by: columns that order them, the first before the second.
 
     Returns:
         three rows of `scores` with a column case.
     """
-    ranked = scores.sort_values([by, "row"], na_position="first").reset_index(drop=True)
+    ranked = scores.sort_values([*by, "row"], na_position="first").reset_index(drop=True)
     positions = [round(q * (len(ranked) - 1)) for q in (0.95, 0.5, 0.05)]
     return ranked.iloc[positions].assign(case=["good", "typical", "bad"]).reset_index(drop=True)
 
@@ -520,3 +523,29 @@ def _summary_of_method(group: pd.DataFrame, labels: list[str], resamples: int, s
                 "threshold": members["threshold"].iloc[0] if uses_threshold else np.nan,
             })  # fmt: skip
     return pd.DataFrame(table)
+
+
+def compare(summary: pd.DataFrame, method: str, others: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
+    """For how many labels a method scores higher than others that were asked the same.
+
+    Args:
+        summary: as `summarise` returns it, of one dataset and one kind of truth.
+
+    Returns:
+        columns metric, against, labels, then counts of them: above and below (whole intervals apart), and overlap; and
+        mean and mean_other, the means over labels. No row for a method that is not there.
+    """
+    values = summary[summary["label"] != "macro"].set_index(["method", "metric", "label"])[["value", "low", "high"]]
+    rows = []
+    for metric, other in product(metrics, others):
+        if not {(method, metric), (other, metric)} <= set(values.index.droplevel("label")):
+            continue
+        both = values.loc[method, metric].join(values.loc[other, metric], rsuffix="_other", how="inner").dropna()
+        above, below = (both["low"] > both["high_other"]).sum(), (both["high"] < both["low_other"]).sum()
+        rows.append({
+            "metric": metric, "against": other, "labels": len(both),
+            "above": above, "below": below, "overlap": len(both) - above - below,
+            "mean": both["value"].mean(), "mean_other": both["value_other"].mean(),
+        })  # fmt: skip
+    columns = ["metric", "against", "labels", "above", "below", "overlap", "mean", "mean_other"]
+    return pd.DataFrame(rows, columns=columns)

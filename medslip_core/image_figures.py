@@ -57,8 +57,8 @@ def _heat(axis, image: np.ndarray, heat: np.ndarray) -> None:
     large = normalise(upsample(heat[None], image.shape[-1]))[0]
     axis.imshow(large, cmap=HEAT, vmin=0, vmax=1, alpha=0.65 * large)
     top, left = np.argwhere(large >= large.max() - 1e-6).mean(axis=0)
-    axis.plot(left, top, marker="x", color="white", markersize=6, markeredgewidth=2.6)
-    axis.plot(left, top, marker="x", color="black", markersize=5, markeredgewidth=1.2)
+    for size, width, colour in ((8, 3.4, "black"), (7, 1.6, "white")):  # above any outline
+        axis.plot(left, top, marker="x", color=colour, markersize=size, markeredgewidth=width, zorder=5)
 
 
 def contact_sheet(images: Sequence[np.ndarray], titles: Sequence[str], columns: int = 5) -> Described:
@@ -108,12 +108,8 @@ def augmented_batch(images: Sequence[np.ndarray], triplets: Sequence[Sequence[st
         images: n of [s, s], float in [0, 1] or uint8; triplets: for each, texts such as "effusion · left pleural".
     """
     rows = -(-len(images) // columns)
-    cell, most = WIDTH_INCHES / columns, 5
-    texts = []
-    for said in triplets:
-        lines = [wrap(text, int(cell * 14.5), subsequent_indent="   ") for text in said]
-        kept = [line for text in lines for line in text]
-        texts.append("\n".join(kept if len(kept) <= most else [*kept[: most - 1], f"… {len(said)} triplets in all"]))
+    cell = WIDTH_INCHES / columns
+    texts = [_first_triplets(said, int(cell * 14.5)) for said in triplets]
     text_inches = 0.15 * max((text.count("\n") + 1 for text in texts), default=0) + 0.05
     with page_style() as plt:
         figure, axes = plt.subplots(rows, columns, figsize=(WIDTH_INCHES, rows * (cell + text_inches)), squeeze=False)
@@ -127,14 +123,27 @@ def augmented_batch(images: Sequence[np.ndarray], triplets: Sequence[Sequence[st
     return described(figure, f"{len(images)} augmented training images with their triplets: {told}.")
 
 
+def _first_triplets(said: Sequence[str], characters: int, most_lines: int = 6) -> str:
+    """As many whole triplets as fit, and how many more there are."""
+    lines, shown = [], 0
+    for text in said:
+        new = wrap(text, characters, subsequent_indent="   ")
+        last = shown + 1 == len(said)
+        if len(lines) + len(new) > most_lines - (not last):  # a line stays free for the count of the others
+            break
+        lines += new
+        shown += 1
+    return "\n".join([*lines, *([f"and {len(said) - shown} more"] if shown < len(said) else [])])
+
+
 def grounding_panel(cases: Sequence[GroundingCase]) -> Described:
-    """Image, truth and one heat map per method, one row per case; the cross marks each map's maximum.
+    """The image and one heat map per method, one row per case; outlined the truth, a cross at each map's maximum.
 
     Args:
         cases: all with the same methods.
     """
     methods = list(cases[0].maps)
-    columns = 2 + len(methods)
+    columns = 1 + len(methods)
     cell = WIDTH_INCHES / columns
     told = []
     with page_style() as plt:
@@ -145,10 +154,7 @@ def grounding_panel(cases: Sequence[GroundingCase]) -> Described:
             axes = row.subplots(1, columns)
             _show(axes[0], case.image)
             axes[0].set_title("image", fontsize=8)
-            _show(axes[1], case.image)
-            _outline(axes[1], case.truth)
-            axes[1].set_title("truth", fontsize=8)
-            for axis, method in zip(axes[2:], methods, strict=True):
+            for axis, method in zip(axes[1:], methods, strict=True):
                 _heat(axis, case.image, case.maps[method])
                 _outline(axis, case.truth)
                 caption = case.captions.get(method)
@@ -167,12 +173,13 @@ def grounding_cases(
     """A good, a typical and a bad case of one label, for `grounding_panel`.
 
     Args:
-        truth: where the label is; scores: of `truth`'s rows, all methods; the IoU of the first method ranks them, or
-            its contrast-to-noise ratio where no threshold is known.
+        truth: where the label is; scores: of `truth`'s rows, all methods; the first method ranks them: by whether it
+            points to the truth, or beside it, and then by IoU, or contrast-to-noise ratio where no threshold is known.
         maps_of: rows [n] -> method -> maps [n, h, w]; methods: which of them to show.
     """
     leading = scores[scores["method"] == scores["method"].iloc[0]]
-    examples = example_cases(leading, "iou" if leading["iou"].notna().any() else "cnr").drop_duplicates("row")
+    overlap = "iou" if leading["iou"].notna().any() else "cnr"
+    examples = example_cases(leading, "pointing_game", "pointing_near", overlap).drop_duplicates("row")
     rows, of_row = examples["row"].to_numpy(), scores.set_index(["method", "row"])
     found, place = maps_of(rows), {row: i for i, row in enumerate(truth.rows)}
     cases = []
@@ -185,7 +192,7 @@ def grounding_cases(
 
 
 def _caption(scores: pd.Series) -> str:
-    hit = "hit" if scores["pointing_game"] >= 0.5 else "miss"
+    hit = "hit" if scores["pointing_game"] >= 0.5 else "near" if scores["pointing_near"] >= 0.5 else "miss"
     return hit if np.isnan(scores["iou"]) else f"{hit}, IoU {scores['iou']:.2f}"
 
 

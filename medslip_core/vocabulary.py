@@ -63,3 +63,6 @@ DATASET_CLASSES: dict[str, dict[str, str]] = {
     "siim": {"Pneumothorax": "pneumothorax"},
 }  # fmt: skip
 """Class of an evaluation dataset -> pathology that stands for it zero-shot (published code's mapping)."""
+
+DATASET_NAMES = {"nih": "NIH ChestX-ray14", "rsna": "RSNA Pneumonia", "siim": "SIIM-ACR Pneumothorax"}
+"""Dataset -> what those who made it call it."""

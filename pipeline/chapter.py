@@ -9,6 +9,7 @@ import math
 import os
 import time
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -99,13 +100,17 @@ class Chapter:
             record["headline"] = headline
         self._numbers[name] = record
 
-    def table(self, name: str, frame: pd.DataFrame, form: str = "{:.3f}") -> Styler:
+    def table(
+        self, name: str, frame: pd.DataFrame, form: str = "{:.3f}", *, caption: str = "", once: Sequence[str] = ()
+    ) -> Styler:
         """Write a result table as CSV and JSON into the chapter's folder, and return it styled for display.
 
         Args:
             name: file name without suffix, under `folder/tables/`.
             frame: tidy table; a default index is neither written nor shown.
             form: how float columns read.
+            caption: what the table shows.
+            once: columns that are said in the caption, and not shown, where they are the same in every row.
         """
         keep_index = not isinstance(frame.index, pd.RangeIndex)
         path = self.folder / "tables" / name
@@ -113,9 +118,17 @@ class Chapter:
         records = frame.reset_index() if keep_index else frame
         records.to_json(path.with_suffix(".json"), orient="records", indent=1)
         self._tables[name] = f"tables/{name}.csv"
-        floats = {column: form for column in frame.select_dtypes("floating").columns}
-        styled = Styler(frame, uuid=name, table_attributes='class="dataframe"').format(floats, na_rep="–")
+        same = {column: frame[column].iloc[0] for column in once if frame[column].nunique(dropna=False) == 1}
+        caption = "; ".join([*filter(None, [caption]), *(f"{column}: {value}" for column, value in same.items())])
+        shown = frame.drop(columns=list(same))
+        floats = {column: form for column in shown.select_dtypes("floating").columns}
+        styled = Styler(shown, uuid=name, table_attributes='class="dataframe"').format(floats, na_rep="–")
+        styled = styled.set_caption(caption) if caption else styled
         return styled if keep_index else styled.hide(axis="index")
+
+    def benchmark(self, name: str) -> dict[str, object]:
+        """What a benchmark measured apart from this run: the repository's benchmarks/results/<name>.json."""
+        return json.loads((Path(__file__).parents[1] / "benchmarks" / "results" / f"{name}.json").read_text())
 
     def finish(self) -> None:
         """Write results.json and the end marker. Stands in the chapter's last cell."""

@@ -18,7 +18,8 @@ from medslip_core.grounding import example_cases
 from medslip_core.image_figures import TRUTH_COLOUR
 
 METRIC_NAMES = {
-    **METRIC_NAMES, "dice_all": "Dice, all images", "dice_positives": "Dice, positives only",
+    **METRIC_NAMES, "auroc_learnable": "AUROC, learnable classes",
+    "dice_all": "Dice, all images", "dice_positives": "Dice, positives only",
     "iou_all": "IoU, all images", "iou_positives": "IoU, positives only",
 }  # fmt: skip
 

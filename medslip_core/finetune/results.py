@@ -100,8 +100,14 @@ def collect(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
 
 
-def over_seeds(runs: Sequence[Run], resamples: int = 1000, seed: int = 0) -> pd.DataFrame:
+def over_seeds(
+    runs: Sequence[Run], resamples: int = 1000, seed: int = 0, held: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """The mean over seeds of every case, macro over the classes.
+
+    Args:
+        held: as `grid.empty_cells` returns it; with it, classification has a metric "auroc_learnable" too: AUROC, macro
+            over the classes of which a seed's training labels held both a positive and a negative.
 
     Returns:
         columns `CASE`, metric, value (mean over seeds), low and high (95 % over test patients, of that mean), seeds,
@@ -113,7 +119,9 @@ def over_seeds(runs: Sequence[Run], resamples: int = 1000, seed: int = 0) -> pd.
     rows = []
     for case, members in cases.items():
         named = dict(zip(CASE, case, strict=True))
-        names, values, patients = _of_classes(members) if named["kind"] == "classification" else _of_masks(members)
+        names, values, patients = (
+            _of_classes(members, held) if named["kind"] == "classification" else _of_masks(members)
+        )
         mean = patient_bootstrap(lambda weight, one=values: one(weight).mean(axis=1), patients, resamples, seed)
         each = values(np.ones((1, len(patients))))[0]  # [seeds, metrics]
         rows += [
@@ -160,8 +168,9 @@ def compare(summary: pd.DataFrame, ours: str, other: str, metrics: Sequence[str]
 Values = Callable[[np.ndarray], np.ndarray]  # weights [R, n] -> [R, seeds, metrics]
 
 
-def _of_classes(runs: list[Run]) -> tuple[Sequence[str], Values, np.ndarray]:
+def _of_classes(runs: list[Run], held: pd.DataFrame | None) -> tuple[Sequence[str], Values, np.ndarray]:
     tests = [class_predictions(run) for run in runs]
+    learnable = [_learnable(run, test.classes, held) for run, test in zip(runs, tests, strict=True)]
     _check_same([test.rows for test in tests], runs)
     thresholds = [
         [best_f1_threshold(*pair) for pair in zip(one.labels.T, one.probabilities.T, strict=True)]
@@ -170,13 +179,25 @@ def _of_classes(runs: list[Run]) -> tuple[Sequence[str], Values, np.ndarray]:
 
     def values(weight: np.ndarray) -> np.ndarray:
         per_seed = []
-        for test, chosen in zip(tests, thresholds, strict=True):
+        for test, chosen, could in zip(tests, thresholds, learnable, strict=True):
             truth, prob = test.labels.T.astype(float), test.probabilities.T.astype(float)
-            of_class = [class_metrics(*one, weight) for one in zip(truth, prob, chosen, strict=True)]
-            per_seed.append(mean_over_classes(np.stack(of_class, axis=1)))
+            of_class = np.stack(
+                [class_metrics(*one, weight) for one in zip(truth, prob, chosen, strict=True)], axis=1
+            )  # [R, C, metrics]
+            of_learnable = mean_over_classes(of_class[:, could, METRICS.index("auroc")])
+            per_seed.append(np.column_stack([mean_over_classes(of_class), of_learnable]))
         return np.stack(per_seed, axis=1)
 
-    return METRICS, values, tests[0].patients
+    return (*METRICS, "auroc_learnable"), values, tests[0].patients
+
+
+def _learnable(run: Run, classes: Sequence[str], held: pd.DataFrame | None) -> np.ndarray:
+    """[C] bool: classes of which the run's training labels held a positive and a negative; all if that is not told."""
+    if held is None:
+        return np.ones(len(classes), bool)
+    named = ["task", "fraction", "seed"]
+    empty = held.set_index(named)["empty"].loc[tuple(run.identity[key] for key in named)].split(", ")
+    return np.array([name not in empty for name in classes])
 
 
 def _of_masks(runs: list[Run]) -> tuple[Sequence[str], Values, np.ndarray]:

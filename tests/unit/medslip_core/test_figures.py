@@ -71,7 +71,12 @@ FIGURES = {
     "roc of two classes": (lambda: figures.roc_curves(predictions(("Mass", "Hernia")), resamples=20), "Mass 0."),
     "forest": (lambda: figures.forest(results().query("method == 'a'"), "auroc", chance=0.5), "Thickening: 0.80"),
     "forest of methods": (lambda: figures.forest(results(), "auroc", group="method"), "macro, b: 0.75"),
-    "reliability": (lambda: figures.reliability_diagram(predictions()), "observed frequency on nih"),
+    "forest in columns": (lambda: figures.forest(results().query("method == 'b'"), "auroc", columns=2), "macro: 0.75"),
+    "reliability": (lambda: figures.reliability_diagram({"nih": predictions()}), "observed frequency, all"),
+    "reliability of three": (
+        lambda: figures.reliability_diagram(dict.fromkeys(["1 %", "10 %", "100 %"], predictions())),
+        "10 %: 0.",
+    ),
     "co-occurrence": (
         lambda: figures.label_cooccurrence(triplets()),
         "effusion at left pleural (3), tube at trachea (1)",
@@ -115,7 +120,25 @@ def test_roc_marks_a_class_with_one_label():
 
 def test_forest_sorts_by_value_with_macro_below():
     figure, _ = figures.forest(results().query("method == 'a'"), "auroc")
-    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["macro", "Mass", "Pleural Thickening"]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["Pleural Thickening", "Mass", "macro"]
+
+
+def test_every_row_and_column_of_the_cooccurrence_shows_something():
+    pairs = [("left_pleural", "effusion")] * 9 + [("rib", "fracture")] * 5 + [("trachea", "tube")] * 4
+    table = pd.DataFrame(
+        [(i, ANATOMY_INDEX[a], PATHOLOGY_INDEX[p], 1) for i, (a, p) in enumerate(pairs)],
+        columns=["row", "anatomy", "pathology", "state"],
+    )
+    figure, _ = figures.label_cooccurrence(table, anatomies=2, pathologies=3)
+    shown = figure.axes[0].images[0].get_array().filled(0)
+    assert shown.tolist() == [[9, 0], [0, 5]]
+
+
+def test_triplets_are_shown_whole():
+    said = ["effusion · left costophrenic", "tube · trachea", "low · lung volumes"]
+    assert image_figures._first_triplets(said, 20, most_lines=4).splitlines() == [
+        "effusion · left", "   costophrenic", "tube · trachea", "low · lung volumes"]  # fmt: skip
+    assert image_figures._first_triplets(said, 20, most_lines=3).splitlines()[2:] == ["and 2 more"]
 
 
 def test_every_score_has_a_name_to_show():

@@ -161,6 +161,19 @@ def test_means_over_seeds_stand_beside_each_other(finished):
     assert set(table["apart"]) <= {"below", "no"}
 
 
+def test_a_class_that_could_not_be_learned_can_be_left_out_of_the_mean(finished):
+    runs, held = finished.finished(), grid.empty_cells(finished)
+    chosen = [run for run in runs if run.table["kind"].iloc[0] == "classification"]
+    summary = results.over_seeds(chosen, resamples=20)
+    auroc, learnable = (summary.loc[summary["metric"] == name, "value"] for name in ("auroc", "auroc_learnable"))
+    assert auroc.tolist() == learnable.tolist()
+    first = chosen[0].table["class"].iloc[0]
+    summary = results.over_seeds(chosen, resamples=20, held=held.assign(empty=first))
+    kept = [run.table[run.table["metric"].eq("auroc") & ~run.table["class"].isin([first, "macro"])] for run in chosen]
+    found = summary[summary["metric"] == "auroc_learnable"]["value"]
+    np.testing.assert_allclose(found, [one["value"].mean() for one in kept])
+
+
 def test_parameters_travel_in_a_file(corpus, tmp_path):
     asked = params(corpus, weights={"random": "random", "ours": str(tmp_path / "model")})
     grid.write_params(asked, tmp_path / "grid.json")

@@ -307,9 +307,19 @@ def test_summary_means_by_label_and_over_labels():
     assert summary.loc[("a", "pointing_game"), "low"] == 0 and summary.loc[("a", "pointing_game"), "high"] == 1
 
 
+def test_compared_label_by_label():
+    rows = [("m", "a", 0.9, 0.8, 1.0), ("m", "b", 0.2, 0.1, 0.3), ("m", "c", 0.5, 0.4, 0.6), ("m", "macro", 0.5, 0, 1),
+            ("o", "a", 0.5, 0.4, 0.6), ("o", "b", 0.5, 0.4, 0.6), ("o", "c", 0.5, 0.4, 0.6)]  # fmt: skip
+    summary = pd.DataFrame(rows, columns=["method", "label", "value", "low", "high"]).assign(metric="iou")
+    table = grounding.compare(summary, "m", ["o", "not there"], ["iou"])
+    assert table.drop(columns=["mean", "mean_other"]).to_numpy().tolist() == [["iou", "o", 3, 1, 1, 1]]
+    assert table["mean"].tolist() == pytest.approx([1.6 / 3]) and table["mean_other"].tolist() == [0.5]
+
+
 def test_example_cases():
     masks = np.stack([square(0, 0)] * 3)
     heat = np.stack([square(0, 0), square(0, 4), square(16, 16)])
     scores = grounding.score("m", heat, truth_of(masks, 10), heat, truth_of(masks))
-    cases = grounding.example_cases(scores)
+    cases = grounding.example_cases(scores, "iou")
     assert list(cases["case"]) == ["good", "typical", "bad"] and list(cases["row"]) == [10, 11, 12]
+    assert list(grounding.example_cases(scores.assign(first=[0, 1, 2]), "first", "iou")["row"]) == [12, 11, 10]

@@ -37,6 +37,13 @@ def test_table_is_shown_without_a_default_index(tmp_path: Path) -> None:
     assert "row_heading" not in html
 
 
+def test_a_column_that_is_the_same_in_every_row_can_be_said_in_the_caption(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"task": ["nih", "nih"], "seed": [0, 1], "share": [0.25, 0.5]})
+    html = Chapter("one", tmp_path, {}).table("t", frame, caption="Shares", once=["task", "seed"]).to_html()
+    assert "<caption>Shares; task: nih</caption>" in html and ">nih</td>" not in html and ">seed</th>" in html
+    assert pd.read_csv(tmp_path / "one" / "tables" / "t.csv").columns.tolist() == ["task", "seed", "share"]
+
+
 def test_input_needs_a_finished_chapter(tmp_path: Path) -> None:
     later = Chapter("corpus", tmp_path, {})
     with pytest.raises(ChapterNotFinished, match="run the chapter phantom first"):
