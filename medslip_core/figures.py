@@ -76,12 +76,12 @@ METRIC_NAMES = {
 }  # fmt: skip
 
 
-def loss_curves(history: pd.DataFrame, smoothing_steps: int = 25) -> Described:
+def loss_curves(history: pd.DataFrame, smoothing_rows: int = 10) -> Described:
     """One panel per term of the loss, on a logarithmic scale: training (its mean over its raw course) and validation.
 
     Args:
         history: as `pretrain` returns it; columns step, split ("train" or "validate") and one per term.
-        smoothing_steps: each point of the mean is that of so many logged training rows up to it.
+        smoothing_rows: each point of the mean is that of so many logged training rows up to it.
     """
     terms = {
         "total": "total", "existence_pathology": "existence, pathology", "existence_anatomy": "existence, anatomy",
@@ -93,9 +93,9 @@ def loss_curves(history: pd.DataFrame, smoothing_steps: int = 25) -> Described:
     with page_style() as plt:
         figure, axes = plt.subplots(2, 3, figsize=(WIDTH_INCHES, 4.0), sharex=True)
         for axis, (term, title) in zip(axes.flat, terms.items(), strict=True):
-            smooth = train[term].rolling(smoothing_steps, min_periods=1).mean()
+            smooth = train[term].rolling(smoothing_rows, min_periods=1).mean()
             axis.plot(train["step"], train[term], color=BLUE, alpha=0.25, linewidth=0.8)
-            axis.plot(train["step"], smooth, color=BLUE, label=f"training, mean of {smoothing_steps} steps")
+            axis.plot(train["step"], smooth, color=BLUE, label="training, trailing mean")
             axis.plot(validate["step"], validate[term], color=ORANGE, marker="o", markersize=3, label="validation")
             axis.set_title(title)
             axis.margins(x=0.02)
@@ -279,8 +279,24 @@ def reliability_diagram(
     return described(figure, f"Predicted probability and observed frequency, all classes pooled. {'; '.join(told)}.")
 
 
+def _densest(counts: np.ndarray, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns, at most so many, that hold as much as can be had of each other, largest sums first.
+
+    Counted among the shown only, a row whose partners are left out gives way to one that has something to show.
+    """
+    chosen_rows = np.arange(len(counts))
+    while True:
+        sums = counts[chosen_rows].sum(axis=0)
+        chosen_columns = np.argsort(-sums, kind="stable")[: min(columns, np.count_nonzero(sums))]
+        sums = counts[:, chosen_columns].sum(axis=1)
+        found = np.argsort(-sums, kind="stable")[: min(rows, np.count_nonzero(sums))]
+        if set(found) == set(chosen_rows):
+            return found, chosen_columns
+        chosen_rows = found
+
+
 def label_cooccurrence(triplets: pd.DataFrame, anatomies: int = 20, pathologies: int = 25) -> Described:
-    """How many studies state a pathology as present at an anatomy, of the most frequent pairs.
+    """How many studies state a pathology as present at an anatomy: the most frequent of both.
 
     Args:
         triplets: columns row, anatomy, pathology, state (indices into the vocabulary), as in a prepared corpus.
@@ -291,15 +307,7 @@ def label_cooccurrence(triplets: pd.DataFrame, anatomies: int = 20, pathologies:
     present = triplets[triplets["state"] == PRESENT].drop_duplicates(["row", "anatomy", "pathology"])
     counts = np.zeros((len(ANATOMIES), len(PATHOLOGIES)), np.int64)
     np.add.at(counts, (present["anatomy"].to_numpy(int), present["pathology"].to_numpy(int)), 1)
-    ranked = [divmod(i, len(PATHOLOGIES)) for i in np.argsort(-counts, axis=None, kind="stable") if counts.flat[i]]
-    rows, columns = [], []
-    for anatomy, pathology in ranked:  # pair by pair, so that no row and no column stays empty
-        new_row, new_column = anatomy not in rows, pathology not in columns
-        if len(rows) + new_row <= anatomies and len(columns) + new_column <= pathologies:
-            rows += [anatomy] * new_row
-            columns += [pathology] * new_column
-    rows.sort(key=lambda i: -counts[i].sum())
-    columns.sort(key=lambda i: -counts[:, i].sum())
+    rows, columns = _densest(counts, anatomies, pathologies)
     shown = counts[np.ix_(rows, columns)]
     with page_style() as plt:
         figure, axis = plt.subplots(figsize=(WIDTH_INCHES, 1.4 + 0.2 * max(len(rows), 1)))
@@ -309,7 +317,8 @@ def label_cooccurrence(triplets: pd.DataFrame, anatomies: int = 20, pathologies:
         axis.set_yticks(range(len(rows)), [readable(ANATOMIES[i]) for i in rows])
         axis.spines[:].set_visible(False)
         figure.colorbar(image, label="studies", pad=0.01, aspect=30, format="%d", ticks=[1, 10, 100, 1000, 10000])
-    pairs = [f"{PATHOLOGIES[p]} at {readable(ANATOMIES[a])} ({counts[a, p]})" for a, p in ranked[:5]]
+    top = [divmod(i, len(PATHOLOGIES)) for i in np.argsort(-counts, axis=None, kind="stable")[:5] if counts.flat[i]]
+    pairs = [f"{PATHOLOGIES[p]} at {readable(ANATOMIES[a])} ({counts[a, p]})" for a, p in top]
     return described(figure, f"Studies by pathology (columns) and anatomy (rows). Most frequent: {', '.join(pairs)}.")
 
 

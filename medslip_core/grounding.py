@@ -535,12 +535,14 @@ def compare(summary: pd.DataFrame, method: str, others: Sequence[str], metrics: 
         columns metric, against, labels, then counts of them: above and below (whole intervals apart), and overlap; and
         mean and mean_other, the means over labels. No row for a method that is not there.
     """
-    values = summary[summary["label"] != "macro"].set_index(["method", "metric", "label"])[["value", "low", "high"]]
+    of_labels = summary[summary["label"] != "macro"]
+    parts = {key: part.set_index("label") for key, part in of_labels.groupby(["method", "metric"])}
     rows = []
     for metric, other in product(metrics, others):
-        if not {(method, metric), (other, metric)} <= set(values.index.droplevel("label")):
+        if not {(method, metric), (other, metric)} <= set(parts):
             continue
-        both = values.loc[method, metric].join(values.loc[other, metric], rsuffix="_other", how="inner").dropna()
+        ours, theirs = (parts[one, metric][["value", "low", "high"]] for one in (method, other))
+        both = ours.join(theirs, rsuffix="_other", how="inner").dropna()
         above, below = (both["low"] > both["high_other"]).sum(), (both["high"] < both["low_other"]).sum()
         rows.append({
             "metric": metric, "against": other, "labels": len(both),

@@ -124,14 +124,15 @@ def test_forest_sorts_by_value_with_macro_below():
 
 
 def test_every_row_and_column_of_the_cooccurrence_shows_something():
-    pairs = [("left_pleural", "effusion")] * 9 + [("rib", "fracture")] * 5 + [("trachea", "tube")] * 4
+    pairs = [("left_pleural", "effusion")] * 9 + [("rib", "fracture")] * 5
+    pairs += [(place, "tube") for place in ("trachea", "stomach", "spine") for _ in range(2)]  # more, but spread
     table = pd.DataFrame(
         [(i, ANATOMY_INDEX[a], PATHOLOGY_INDEX[p], 1) for i, (a, p) in enumerate(pairs)],
         columns=["row", "anatomy", "pathology", "state"],
     )
-    figure, _ = figures.label_cooccurrence(table, anatomies=2, pathologies=3)
+    figure, _ = figures.label_cooccurrence(table, anatomies=2, pathologies=2)
     shown = figure.axes[0].images[0].get_array().filled(0)
-    assert shown.tolist() == [[9, 0], [0, 5]]
+    assert shown.any(axis=0).all() and shown.any(axis=1).all()
 
 
 def test_triplets_are_shown_whole():
