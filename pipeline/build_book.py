@@ -91,7 +91,8 @@ def glance_table(chapters: list[FinishedChapter], profile: str) -> str:
         for number in chapter.results["numbers"].values()
         if "headline" in number
     ]
-    note = f"Profile `{profile}`, {_date(chapters[-1].results['started'])}. Intervals are 95 %.\n\n"
+    made = f"Profile `{profile}`, {_date(chapters[-1].results['started'])}."
+    note = f"{made} Intervals are 95 %, over test patients (of the report reader, over reports).\n\n"
     return note + _table(("Result", "Value", "Interval"), rows)
 
 
