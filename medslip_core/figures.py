@@ -257,25 +257,25 @@ def reliability_diagram(
         )  # fmt: skip
         for (title, one), (axis, counts) in zip(predictions.items(), axes.T, strict=True):
             axis.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, linestyle="--", label="perfect")
-            label = "single class"
-            for truth, prob in zip(one.labels.T, one.probabilities.T, strict=True):
-                curve = reliability(truth, prob, bins)
-                curve = curve[curve["n"] >= least_labels]
-                axis.plot(curve["probability"], curve["frequency"], color=BLUE, alpha=0.25, linewidth=0.8, label=label)
-                label = None
+            of_classes = [reliability(*pair, bins) for pair in zip(one.labels.T, one.probabilities.T, strict=True)]
             pooled = reliability(one.labels.ravel(), one.probabilities.ravel(), bins)
-            enough = pooled[pooled["n"] >= least_labels]
+            look = {"color": BLUE, "alpha": 0.25, "linewidth": 0.8}
+            for curve in of_classes:
+                enough = curve[curve["n"] >= least_labels].set_index("bin").reindex(range(bins))  # gaps stay gaps
+                axis.plot(enough["probability"], enough["frequency"], **look, label="single class")
+            enough = pooled[pooled["n"] >= least_labels].set_index("bin").reindex(range(bins))
             axis.plot(enough["probability"], enough["frequency"], color=ORANGE, marker="o", markersize=4, label="all")
             axis.set(title=title, xlim=(0, 1), ylim=(-0.02, 1.02), xticks=[0, 0.5, 1], xticklabels=["0", ".5", "1"])
             counts.bar((pooled["bin"] + 0.5) / bins, pooled["n"], width=0.9 / bins, color=ORANGE)
-            points = zip(enough["probability"], enough["frequency"], strict=True)
+            points = enough[["probability", "frequency"]].dropna().to_numpy()
             told.append(f"{title}: " + ", ".join(f"{p:.2f} {f:.2f}" for p, f in points))
         axes[0, 0].set_ylabel("observed frequency")
         axes[1, 0].set_ylabel("labels")
         axes[1, 0].set_ylim(bottom=0.7)  # so that a single label has a bar
         _logarithmic(axes[1, 0].yaxis)
         figure.supxlabel("predicted probability", fontsize=9)
-        figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+        kinds = {label: line for line, label in zip(*axes[0, 0].get_legend_handles_labels(), strict=True)}
+        figure.legend(kinds.values(), kinds.keys(), loc="outside upper center", ncols=3)
     return described(figure, f"Predicted probability and observed frequency, all classes pooled. {'; '.join(told)}.")
 
 
