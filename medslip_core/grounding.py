@@ -10,7 +10,7 @@ Source: paper arXiv 2403.10635, zero-shot grounding; Zhang et al., "Top-down Neu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 
@@ -250,6 +250,17 @@ def truth_from_boxes(corpus, rows: np.ndarray, labels: Sequence[str]) -> dict[st
     return _truths(corpus, rows, labels, "boxes", masks)
 
 
+def boxes_of_parts(masks: np.ndarray) -> np.ndarray:
+    """Masks [n, S, S] bool with the rectangle round each connected part filled."""
+    from scipy import ndimage
+
+    filled = np.zeros_like(masks)
+    for one, mask in zip(filled, masks, strict=True):
+        for part in ndimage.find_objects(ndimage.label(mask, np.ones((3, 3)))[0]):
+            one[part] = True
+    return filled
+
+
 def truth_from_masks(corpus, rows: np.ndarray, kind: str, labels: Sequence[str]) -> dict[str, Truth]:
     """The mask of each label per row.
 
@@ -298,6 +309,13 @@ class Question:
     def label(self) -> str:
         """The label's name in its dataset."""
         return self.test.label
+
+    def on_boxes(self) -> Question:
+        """The same question of the boxes round the parts of its masks: datasets of anatomies give those."""
+        test, validation = (
+            replace(truth, kind="boxes", masks=boxes_of_parts(truth.masks)) for truth in (self.test, self.validation)
+        )
+        return Question(self.query, test, validation)
 
 
 def questions(corpus, kind: str, labels: Sequence[str], most_rows: int = 0) -> list[Question]:

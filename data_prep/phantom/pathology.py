@@ -46,7 +46,7 @@ CATALOGUE: dict[str, Kind] = {
     "aortic calcification": Kind("calcification", 0.09, True),
     "hilar enlargement": Kind("enlarge", 0.12, True),
     "wide mediastinum": Kind("widen", 0.08, True),
-    "wide atrium": Kind("enlarge", 0.09, True),
+    "wide atrium": Kind("enlarge", 0.14, True),
     "fat pad": Kind("density", 0.10, True),
     "tracheal deviation": Kind("shift", 0.08, True),
     "raised diaphragm": Kind("elevation", 0.13, True),
@@ -56,9 +56,9 @@ CATALOGUE: dict[str, Kind] = {
     "spinal hardware": Kind("hardware", 0.03, True, True),
     "clavicle fracture": Kind("fracture", 0.08, True),
     "pacemaker": Kind("pacemaker", 0.06, True, True),
-    "leadless pacemaker": Kind("pacemaker", 0.05, True, True),
-    "nerve stimulator": Kind("device", 0.06, True, True),
-    "vena cava stent": Kind("stent", 0.05, True, True),
+    "leadless pacemaker": Kind("pacemaker", 0.07, True, True),
+    "nerve stimulator": Kind("device", 0.08, True, True),
+    "vena cava stent": Kind("stent", 0.07, True, True),
     "dialysis catheter": Kind("catheter", 0.06, True, True),
     "sternal wires": Kind("wire", 0.06, True, True),
     "clips": Kind("clip", 0.04, True, True),
@@ -75,7 +75,7 @@ CATALOGUE: dict[str, Kind] = {
     "obscured border": Kind("obscure", 0.09),
     "retrocardiac opacity": Kind("opacity", 0.10),
     "free air": Kind("air", 0.05),
-    "distended stomach": Kind("distention", 0.09),
+    "distended stomach": Kind("distention", 0.13),
     "nodule": Kind("nodule", 0.14),
     "mass": Kind("mass", 0.12),
     "endotracheal tube": Kind("tube", 0.06, device=True, raises={"central line": 2.5, "gastric tube": 5.0}),
@@ -158,7 +158,7 @@ def _place(name: str, kind: Kind, severity: float, rng: np.random.Generator) -> 
         at |= {"across": span(0.25, 0.7), "down": span(0.74, 0.95), "size_mm": span(50, 95)}
         anatomies = tuple(f"{s}_lower_lung" for s in sides) + (("lung_bases",) if side == "both" else ())
     elif name == "scar":
-        at |= {"across": span(0.3, 0.6), "down": span(0.05, 0.2), "size_mm": span(18, 40)}
+        at |= {"across": span(0.3, 0.6), "down": span(0.03, 0.13), "size_mm": span(18, 40)}
         anatomies = tuple(f"{s}_apical_lung" for s in sides)
     elif name in ("effusion", "pneumothorax", "thickening", "chest tube"):
         anatomies = tuple(f"{s}_pleural" for s in sides)
@@ -201,10 +201,10 @@ FIXED_PLACES: dict[str, tuple[str, ...]] = {
 """Anatomies of kinds that have one place."""
 
 TIPS: dict[str, tuple[tuple[tuple[str, ...], ...], tuple[float, ...]]] = {
-    "central line": ((("svc",), ("cavoatrial_junction",), ("other",)), (0.45, 0.3, 0.25)),
-    "picc": ((("svc",), ("cavoatrial_junction",), ("other",)), (0.45, 0.3, 0.25)),
-    "dialysis catheter": ((("cavoatrial_junction",), ("right_atrium",), ("other",)), (0.4, 0.4, 0.2)),
-    "pacemaker": ((("right_atrium", "right_ventricle"), ("right_ventricle",), ("right_atrium",)), (0.5, 0.3, 0.2)),
+    "central line": ((("svc",), ("cavoatrial_junction",), ("other",)), (0.4, 0.25, 0.35)),
+    "picc": ((("svc",), ("cavoatrial_junction",), ("other",)), (0.4, 0.25, 0.35)),
+    "dialysis catheter": ((("cavoatrial_junction",), ("right_atrium",), ("other",)), (0.4, 0.25, 0.35)),
+    "pacemaker": ((("right_atrium", "right_ventricle"), ("right_ventricle",), ("right_atrium",)), (0.25, 0.6, 0.15)),
 }
 """Where the tips of lines and leads may lie, and how often; "other": a line that ends too early, in a brachiocephalic
 vein, so that only its tip tells where it ends."""

@@ -38,7 +38,7 @@ def anatomy_places(thorax: Thorax, outlines: dict[str, np.ndarray]) -> dict[str,
             f"lower_{side}_lobe": lung & (down > 0.5 - 0.1 * np.clip(outward / 100, 0, 1)),
             f"{side}_pleural": behind_wall | (cavity & near_dome),
             f"{side}_diaphragm": near_dome & (outward > 14) & (outward < thorax.wall_x),
-            f"{side}_costophrenic": cavity & (outward > 0.72 * p.half_width_mm) & (dome - y < 34) & (down > 0.7),
+            f"{side}_costophrenic": _disc(thorax, (sign * 0.88 * p.half_width_mm, float(dome.max()) - 14), 24, 26),
             f"{side}_hilar": _disc(thorax, thorax.hilum[side], 17, 25),
         }
         if side == "right":
@@ -68,7 +68,8 @@ def anatomy_places(thorax: Thorax, outlines: dict[str, np.ndarray]) -> dict[str,
         "trachea": (np.abs(x - thorax.trachea_x) < 9) & (y < cy),
         "stomach": _disc(thorax, (70, thorax.stomach_y), 42, 32) | thorax.stomach,
         "cardiophrenic_sulcus": sum(
-            _disc(thorax, (edge_x, thorax.floor - 2), 16, 16) for edge_x in thorax.heart_x
+            _disc(thorax, (edge_x + outward, thorax.floor - 5), 20, 20)
+            for edge_x, outward in zip(thorax.heart_x, (-5, 5), strict=True)
         ) > 0,
         "cavoatrial_junction": _disc(thorax, (thorax.turn - p.mediastinum_mm + 5, thorax.floor - 84), 13, 13),
     }  # fmt: skip

@@ -61,25 +61,26 @@ def digests(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
 
 
-def kill_at_random(process: subprocess.Popen, out: Path, random: np.random.Generator) -> bool:
-    """Kills a run some images further on, or while it writes its tables; False if it ended before that."""
-    corpus = out.with_name(f".{out.name}.partial") / "corpus"
-    images = corpus / "images.u8"
-    further = random.exponential(0.4) * IMAGES * SIZE_PX**2  # the bytes of the last images are followed by the tables
-    mark = min((images.stat().st_size if images.exists() else 0) + further, (IMAGES - 2) * SIZE_PX**2)
-    while process.poll() is None and not (images.exists() and images.stat().st_size >= mark):
+def run_undisturbed(root: Path, out: Path) -> tuple[float, float]:
+    """Prepare once; the seconds until the first byte, before which nothing can be lost, and until the end."""
+    began, process, first_s = time.monotonic(), start(root, out), None
+    while process.poll() is None:
+        if first_s is None and out.with_name(f".{out.name}.partial").exists():
+            first_s = time.monotonic() - began
         time.sleep(0.001)
-    time.sleep(random.exponential(0.02))
-    process.kill()
-    return process.wait() != 0
+    assert process.returncode == 0 and first_s is not None
+    return first_s, time.monotonic() - began
 
 
 def test_kills_at_random_moments(dataset, tmp_path):
-    assert start(dataset, tmp_path / "clean").wait() == 0
+    first_s, all_s = run_undisturbed(dataset, tmp_path / "clean")
     clean = digests(tmp_path / "clean")
     random, out, struck = np.random.default_rng(0), tmp_path / "out", Counter()
     while struck.total() < KILLS:
-        if kill_at_random(start(dataset, out), out, random):
+        process = start(dataset, out)
+        time.sleep(random.uniform(first_s, all_s))
+        process.kill()
+        if process.wait() != 0:
             struck[state(out)] += 1
         if out.exists():  # it was faster than the kill, or all but done: then it is whole, and the next begins anew
             assert digests(out) == clean

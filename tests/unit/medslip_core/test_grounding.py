@@ -176,6 +176,20 @@ def test_widened_masks_hold_all_that_is_near():
         np.testing.assert_array_equal(wide, np.min(distances, axis=0) <= 2.5)
 
 
+def test_boxes_go_round_each_part_of_a_mask():
+    mask = np.zeros((1, 12, 12), bool)
+    mask[0, 1:4, 1] = mask[0, 3, 1:4] = True  # an L
+    mask[0, 8, 8] = mask[0, 9, 9] = True  # touches itself by a corner
+    expected = np.zeros_like(mask)
+    expected[0, 1:4, 1:4] = expected[0, 8:10, 8:10] = True
+    assert np.array_equal(grounding.boxes_of_parts(mask), expected)
+
+    truth = truth_of(mask)
+    asked = grounding.Question("mass", truth, truth_of(np.zeros((0, 12, 12), bool))).on_boxes()
+    assert asked.test.kind == "boxes" and np.array_equal(asked.test.masks, expected)
+    assert np.array_equal(truth.masks, mask) and len(asked.validation.masks) == 0
+
+
 def test_overlap_and_contrast_by_hand():
     mask = square(8, 8)
     heat = square(8, 12).astype(float)  # half of it inside
