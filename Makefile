@@ -9,10 +9,11 @@ VENV    ?= .venv
 PYTHON  ?= $(shell command -v python3.11 || command -v python3)
 # This machine's part of the fine-tuning grid, e.g. 2/4
 SHARE   ?= 1/1
-# Compiled bytecode saves every chapter some ten seconds of importing
-unexport PYTHONDONTWRITEBYTECODE
 # Longest run of one cell in seconds; empty: no limit
 CELL_TIMEOUT ?=
+
+# Compiled bytecode saves every chapter some ten seconds of importing
+unexport PYTHONDONTWRITEBYTECODE
 
 # uv installs in a third of pip's time, but knows nothing of pip's own configuration: where it fails, pip takes over.
 UV   := uv==0.13.9
