@@ -12,6 +12,9 @@ SHARE   ?= 1/1
 # Longest run of one cell in seconds; empty: no limit
 CELL_TIMEOUT ?=
 
+# Compiled bytecode saves every chapter some ten seconds of importing
+unexport PYTHONDONTWRITEBYTECODE
+
 # uv installs in a third of pip's time, but knows nothing of pip's own configuration: where it fails, pip takes over.
 UV   := uv==0.13.9
 PY   := $(VENV)/bin/python

@@ -66,6 +66,8 @@ class Thorax:
         self.free_air = zeros.copy()  # share of the depth taken by a pneumothorax
         self.solid = zeros.copy()  # mm of tissue added (negative: gas)
         self.metal = zeros.copy()  # optical depth of devices and calcium
+        self.pleura = zeros > 0  # what fluid, air or scar has opened of the pleural space
+        self.sulcus = zeros > 0  # what fat fills beside the heart
 
     def _dome(self, side: str) -> np.ndarray:
         """Height of the diaphragm, [1, W]."""

@@ -36,7 +36,7 @@ def anatomy_places(thorax: Thorax, outlines: dict[str, np.ndarray]) -> dict[str,
             f"{side}_mid_lung": lung & (down >= 0.36) & (down < 0.68),
             f"{side}_lower_lung": lung & (down >= 0.68),
             f"lower_{side}_lobe": lung & (down > 0.5 - 0.1 * np.clip(outward / 100, 0, 1)),
-            f"{side}_pleural": behind_wall | (cavity & near_dome),
+            f"{side}_pleural": behind_wall | (cavity & near_dome) | (thorax.pleura & (outward > 0)),
             f"{side}_diaphragm": near_dome & (outward > 14) & (outward < thorax.wall_x),
             f"{side}_costophrenic": _disc(thorax, (sign * 0.88 * p.half_width_mm, float(dome.max()) - 14), 24, 26),
             f"{side}_hilar": _disc(thorax, thorax.hilum[side], 17, 25),
@@ -70,7 +70,7 @@ def anatomy_places(thorax: Thorax, outlines: dict[str, np.ndarray]) -> dict[str,
         "cardiophrenic_sulcus": sum(
             _disc(thorax, (edge_x + outward, thorax.floor - 5), 20, 20)
             for edge_x, outward in zip(thorax.heart_x, (-5, 5), strict=True)
-        ) > 0,
+        ) + thorax.sulcus > 0,
         "cavoatrial_junction": _disc(thorax, (thorax.turn - p.mediastinum_mm + 5, thorax.floor - 84), 13, 13),
     }  # fmt: skip
     return places

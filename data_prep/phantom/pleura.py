@@ -21,6 +21,7 @@ def effusion(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.n
         share = smoothstep((canvas.y - surface) / (veil + 0.18 * height)) * (sign * canvas.x > 0)
         thorax.aeration *= 1 - 0.96 * share
         area |= (share > 0.3) & thorax.cavity[side]
+    thorax.pleura |= area
     return area
 
 
@@ -36,7 +37,9 @@ def pneumothorax(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> 
     thorax.free_air = np.maximum(thorax.free_air, share)
     thorax.solid += (9 + 9 * finding.severity) * line
     thorax.aeration *= 1 - 0.3 * finding.severity * half * (1 - share)
-    return (share > 0.5) & thorax.cavity[side]
+    area = (share > 0.5) & thorax.cavity[side]
+    thorax.pleura |= area
+    return area
 
 
 def thickening(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.ndarray:
@@ -51,4 +54,5 @@ def thickening(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np
         rind = rind * (extent > 0.05) * (SIDES[side] * canvas.x > thorax.medial_x)
         thorax.solid += (24 + 36 * finding.severity) * rind * (thorax.lung[side] > 0)
         area |= (canvas.blur(rind.astype(np.float32), 2) > 0.3) & thorax.cavity[side]
+    thorax.pleura |= area
     return area
