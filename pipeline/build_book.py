@@ -93,8 +93,8 @@ def glance_table(chapters: list[FinishedChapter], profile: str) -> str:
     ]
     made = f"Profile `{profile}`, {_date(chapters[-1].results['started'])}."
     note = (
-        f"{made} Intervals are 95 %, over test patients (of the report reader, over reports). A synthetic corpus goes by "
-        "the name of the data set whose layout it has.\n\n"
+        f"{made} Intervals are 95 %, over test patients (of the report reader, over reports). A synthetic corpus goes "
+        "by the name of the data set whose layout it has.\n\n"
     )
     return note + _table(("Result", "Value", "Interval"), rows)
 
