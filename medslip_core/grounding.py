@@ -187,6 +187,8 @@ def upsample(maps: np.ndarray, size_px: int) -> np.ndarray:
         return before, np.minimum(before + 1, cells - 1), (position - before).astype(np.float32)
 
     maps = np.asarray(maps, np.float32)
+    if maps.shape[1:] == (size_px, size_px):
+        return maps
     above, below, share = neighbours(maps.shape[1])
     maps = maps[:, above] * (1 - share)[:, None] + maps[:, below] * share[:, None]  # [n, size_px, w]
     left, right, share = neighbours(maps.shape[2])
