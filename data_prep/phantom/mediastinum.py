@@ -54,8 +54,9 @@ def fat_pad(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.nd
     size = 18 + 13 * finding.severity
     pad = thorax.canvas.ellipsoid((edge + SIDES[side] * 0.3 * size, thorax.floor - 4), (size, 0.9 * size), 70)
     thorax.solid += 0.8 * np.minimum(pad, thorax.lungs) * (1 - thorax.patient.lung_density)
-    thorax.sulcus |= pad > 22
-    return pad > 22
+    area = pad > 22
+    thorax.sulcus |= area
+    return area
 
 
 def wide_atrium(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.ndarray:
