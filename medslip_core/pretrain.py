@@ -23,6 +23,7 @@ import safetensors
 import torch
 from accelerate import PartialState
 
+from medslip_core.allocator import keep_freed_memory
 from medslip_core.checkpoint import CheckpointError
 from medslip_core.corpus import PreparedCorpus
 from medslip_core.model import MedslipConfig, MedslipModel
@@ -170,6 +171,7 @@ def main(arguments: list[str] | None = None) -> PretrainResult:
         params = PretrainParams.from_dict(values)
     except ParameterError as error:
         parser.error(f"{given.params}: {error}")
+    keep_freed_memory()
     result = pretrain(params, PreparedCorpus.open(corpus), run_folder, resume=not given.anew)
     PartialState().destroy_process_group()
     return result

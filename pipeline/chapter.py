@@ -17,6 +17,7 @@ import pandas as pd
 from IPython.display import display
 from pandas.io.formats.style import Styler
 
+from medslip_core.allocator import keep_freed_memory
 from medslip_core.files import write_whole
 from medslip_core.provenance import environment_record, environment_summary
 
@@ -53,6 +54,7 @@ class Chapter:
         # The executed copy goes too: it belongs to the results that end here, and make then knows to run it again.
         for stale in (self.folder / "results.json", self.folder / f"{name}.ipynb"):
             stale.unlink(missing_ok=True)
+        keep_freed_memory()
         print(environment_summary(environment_record()))
 
     def input(self, chapter: str) -> Path:

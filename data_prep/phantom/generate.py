@@ -26,6 +26,7 @@ from data_prep.phantom.population import POPULATIONS
 from data_prep.phantom.render import draw_study
 from data_prep.phantom.report import write_report
 from data_prep.phantom.truth import SCHEMA, TABLE_NAME, pack_masks
+from medslip_core.allocator import keep_freed_memory
 from medslip_core.files import write_whole
 
 logger = logging.getLogger(__name__)
@@ -160,7 +161,7 @@ def _written(shards: list[_Shard], processes: int) -> Iterator[_Shard]:
     # Spawned, not forked: the caller may be a notebook with threads of torch and of its kernel.
     context = multiprocessing.get_context("spawn")
     workers = min(processes, len(todo))
-    with ProcessPoolExecutor(workers, context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=_start_worker) as pool:
         futures = {pool.submit(_write_shard, shard): shard for shard in todo}
         try:
             for future in as_completed(futures):
@@ -169,6 +170,11 @@ def _written(shards: list[_Shard], processes: int) -> Iterator[_Shard]:
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _start_worker() -> None:
+    cv2.setNumThreads(1)
+    keep_freed_memory()
 
 
 def _write_shard(shard: _Shard) -> None:

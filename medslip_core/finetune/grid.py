@@ -28,6 +28,7 @@ import safetensors.torch
 import torch
 from tqdm import tqdm
 
+from medslip_core.allocator import keep_freed_memory
 from medslip_core.corpus import PreparedCorpus
 from medslip_core.files import write_whole
 from medslip_core.finetune import fractions, initial, results
@@ -376,6 +377,7 @@ def main(arguments: list[str] | None = None) -> list[Run]:
         chosen = share_of(grid.cells, given.share)
     except (ValueError, FileNotFoundError) as error:
         parser.error(f"{given.params}: {error}")
+    keep_freed_memory()
     return grid.run(chosen)
 
 
