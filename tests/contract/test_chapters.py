@@ -14,6 +14,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 CHAPTERS = sorted((REPOSITORY / "book").glob("*.ipynb"))
 PARAMS = sorted((REPOSITORY / "params").glob("*/*"))
 TOC = yaml.safe_load((REPOSITORY / "_toc.yml").read_text())
+PAGE_COLUMNS = 84  # characters of code that fit across the built page at 1280 px; a longer line scrolls sideways
 MACHINE_PATH = re.compile(r"(?:/(?:home|root|Users|work|mnt|tmp|opt)/|[A-Z]:\\)\S*")
 
 each_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
@@ -71,6 +72,18 @@ def test_defines_no_class_and_no_long_function(path: Path) -> None:
             assert not isinstance(node, ast.ClassDef), "a class belongs in a module"
             if isinstance(node, ast.FunctionDef):
                 assert node.end_lineno - node.lineno < 12, f"{node.name} is long: it belongs in a module"
+
+
+@each_chapter
+def test_code_lines_fit_the_page(path: Path) -> None:
+    longer = [
+        f"{path.name}, cell {cell.id}, line {number} has {len(line)} characters: {line}"
+        for cell in nbformat.read(path, as_version=4).cells
+        if cell.cell_type == "code"
+        for number, line in enumerate(cell.source.splitlines(), start=1)
+        if len(line) > PAGE_COLUMNS
+    ]
+    assert not longer, "\n".join([f"more than {PAGE_COLUMNS} characters scroll on the page", *longer])
 
 
 @each_chapter
