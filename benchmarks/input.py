@@ -19,6 +19,7 @@ from published_code import published_dataset
 
 from data_prep.corpus import prepare
 from data_prep.phantom.generate import generate
+from medslip_core.allocator import keep_freed_memory
 from medslip_core.augment import augment
 from medslip_core.corpus import PreparedCorpus
 from medslip_core.model import MedslipConfig, MedslipModel
@@ -43,6 +44,7 @@ def reads(corpus: str) -> Callable[[], Any]:
 
 def training_input(corpus: str) -> Callable[[], Any]:
     """Every image once, as a training step on the CPU has it: labels, negatives, augmented and normalised pixels."""
+    keep_freed_memory()  # as `python -m medslip_core.pretrain` does
     opened = PreparedCorpus.open(corpus)
     opened.manifest["split"] = "train"
     params = PretrainParams(batch_size=min(BATCH, len(opened)), label_source="truth")
