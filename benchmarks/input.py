@@ -31,13 +31,13 @@ SIZE_PX, BATCH = 224, 64
 
 def reads(corpus: str) -> Callable[[], Any]:
     """Every image of the corpus once, in batches of drawn rows."""
-    images = PreparedCorpus.open(corpus).images
+    opened = PreparedCorpus.open(corpus)
     order = np.random.default_rng(0)
 
     def read() -> None:
-        rows = order.permutation(len(images))
+        rows = order.permutation(len(opened))
         for start in range(0, len(rows), BATCH):
-            torch.from_numpy(images[rows[start : start + BATCH]])
+            torch.from_numpy(opened.take(rows[start : start + BATCH]))
 
     return read
 

@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor, wait
+from importlib import import_module
 from typing import TypeVar
 
 import cv2
@@ -19,6 +20,7 @@ AHEAD = 2
 """Chunks in the making or waiting to be written, for every worker: enough to keep all busy, few enough to hold."""
 
 CLUSTER_TIMEOUT_S = 30
+WORKERS_IMPORT = "data_prep.record"
 
 
 def cores() -> int:
@@ -137,6 +139,12 @@ class _Cluster:
             problem = f"no Dask scheduler answers ({type(error).__name__})"
             remedy = "Start it with `dask scheduler` and `dask worker`, or leave the address out to use this machine."
             raise DataError(f"cluster {address}", problem, remedy) from error
+        try:  # asked of the workers there are: without it, Dask ends them one by one, and the work waits for ever
+            self._client.run(import_module, WORKERS_IMPORT)
+        except ImportError as error:
+            self._client.close()
+            remedy = "Install this version of medslip[data] in the workers' environment too."
+            raise DataError(f"cluster {address}", f"its workers lack this package ({error})", remedy) from error
         self.deaths = (KilledWorker,)
         self.count = max(sum(self._client.nthreads().values()), 4)  # one that grows with its work starts with none
         self._pool = self._client.get_executor(pure=False)

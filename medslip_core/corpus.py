@@ -17,6 +17,7 @@
 
 import hashlib
 import json
+import mmap
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
@@ -121,8 +122,25 @@ class PreparedCorpus:
     @cached_property
     def images(self) -> np.ndarray:
         """All images as a read-only memory map: uint8 [N, S, S], 0 black (air) … 255 white (bone)."""
-        shape = (len(self), self.image_size_px, self.image_size_px)
-        return np.memmap(self.folder / "images.u8", np.uint8, "r", shape=shape)
+        return np.frombuffer(self._pixels, np.uint8).reshape(-1, self.image_size_px, self.image_size_px)
+
+    @cached_property
+    def _pixels(self) -> mmap.mmap:
+        with (self.folder / "images.u8").open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Images of some rows, uint8 [B, S, S], in memory of their own.
+
+        What will be read is announced first. Touched unannounced, every image that is not in memory yet makes the
+        system read on behind it, as far as the disk's settings say: up to megabytes for each, all for naught.
+        """
+        if hasattr(mmap, "MADV_WILLNEED"):
+            length = self.image_size_px**2
+            for row in rows:
+                start = int(row) * length // mmap.PAGESIZE * mmap.PAGESIZE
+                self._pixels.madvise(mmap.MADV_WILLNEED, start, (int(row) + 1) * length - start)
+        return self.images[rows]
 
     @cached_property
     def triplets(self) -> pd.DataFrame:

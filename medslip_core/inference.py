@@ -36,7 +36,7 @@ def batches(model, corpus, rows: np.ndarray, batch_size: int, description: str) 
     with tqdm(total=len(rows), desc=description, unit="image", mininterval=interval) as progress:
         for start in range(0, len(rows), batch_size):
             chunk = rows[start : start + batch_size]
-            images = torch.from_numpy(np.ascontiguousarray(corpus.images[chunk]))  # [B, S, S] uint8
+            images = torch.from_numpy(corpus.take(chunk))  # [B, S, S] uint8
             # Convolutions on a CPU are twice as fast with the channels last.
             yield model.pixel_values(images.to(model.device)).contiguous(memory_format=torch.channels_last)
             progress.update(len(chunk))

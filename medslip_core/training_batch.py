@@ -79,7 +79,7 @@ class BatchSource:
 
     def images(self, rows: np.ndarray) -> Tensor:
         """Images [B, S, S] uint8 of corpus rows."""
-        return torch.from_numpy(np.ascontiguousarray(self.corpus.images[rows])).to(self.device, non_blocking=True)
+        return torch.from_numpy(self.corpus.take(rows)).to(self.device, non_blocking=True)
 
 
 @dataclass(frozen=True)

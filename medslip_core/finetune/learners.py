@@ -72,7 +72,7 @@ class Learner:
         )
 
     def images(self, rows: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(self.corpus.images[rows])).to(self.device, non_blocking=True)
+        return torch.from_numpy(self.corpus.take(rows)).to(self.device, non_blocking=True)
 
     def pixels(self, images: Tensor) -> Tensor:
         return self.model.pixel_values(images).contiguous(memory_format=torch.channels_last)

@@ -76,6 +76,12 @@ def test_only_the_item_that_kills_its_worker_is_lost_on_a_cluster(cluster):
     assert results == [*range(0, 26, 2), "lost 13", *range(28, 36, 2)]
 
 
+def test_workers_without_this_package(cluster, monkeypatch):
+    monkeypatch.setattr("data_prep.parallel.WORKERS_IMPORT", "package_of_another_version")
+    with pytest.raises(DataError, match="workers lack this package .*package_of_another_version.*Install this version"):
+        list(in_order(double, lost, chunks(2), 1, cluster))
+
+
 def test_no_cluster_there(nih_layout, tmp_path, monkeypatch):
     pytest.importorskip("distributed", reason="dask.distributed is not installed")
     monkeypatch.setattr("data_prep.parallel.CLUSTER_TIMEOUT_S", 1)

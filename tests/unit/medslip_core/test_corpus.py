@@ -93,6 +93,14 @@ def test_images_cannot_be_written_and_a_pickled_corpus_holds_no_pixels(corpus):
     np.testing.assert_array_equal(pickle.loads(copy).images, corpus.images)
 
 
+def test_taken_images_are_those_rows_in_memory_of_their_own(corpus):
+    rows = np.array([3, 0, 3])
+    taken = corpus.take(rows)
+    np.testing.assert_array_equal(taken, np.stack([corpus.images[row] for row in rows]))
+    taken[:] = 0
+    assert corpus.images[0].any()
+
+
 def test_another_version_and_a_folder_without_corpus(corpus, tmp_path):
     path = corpus.folder / "corpus.json"
     header = json.loads(path.read_text()) | {"version": 99}

@@ -23,7 +23,8 @@ def model():
 
 @pytest.fixture(scope="module")
 def corpus():
-    return SimpleNamespace(images=np.random.default_rng(0).integers(0, 256, (5, 64, 64), dtype=np.uint8))
+    images = np.random.default_rng(0).integers(0, 256, (5, 64, 64), dtype=np.uint8)
+    return SimpleNamespace(images=images, take=images.__getitem__)
 
 
 def test_maps_follow_the_formulas(model, corpus):

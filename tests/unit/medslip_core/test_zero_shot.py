@@ -29,8 +29,10 @@ def model():
 def corpus():
     generator = np.random.default_rng(0)
     labels = pd.DataFrame(generator.integers(0, 2, (12, 14)).astype(np.float32), columns=list(DATASET_CLASSES["nih"]))
+    images = generator.integers(0, 256, (12, 40, 40), dtype=np.uint8)
     return SimpleNamespace(
-        images=generator.integers(0, 256, (12, 40, 40), dtype=np.uint8),
+        images=images,
+        take=images.__getitem__,
         manifest=pd.DataFrame({"patient_id": [f"p{i // 2}" for i in range(12)]}),
         labels=lambda classes, rows: labels[classes].to_numpy()[rows],
         header={"dataset": "nih"},
