@@ -54,7 +54,8 @@ def bright_corpus(n=6):
         return {} if row % 2 else {"pneumonia" if kind == "pathology" else "trachea": images[row] == 200}
 
     return SimpleNamespace(
-        images=images, take=images.__getitem__, image_size_px=SIZE, boxes=boxes, masks=masks, header={"dataset": "rsna"},
+        images=images, take=images.__getitem__, boxes=boxes, masks=masks,
+        image_size_px=SIZE, header={"dataset": "rsna"},
         manifest=pd.DataFrame({"patient_id": [f"p{i}" for i in range(n)]}),
         rows=lambda split: np.arange(n // 2) + (n // 2 if split == "test" else 0),
     )  # fmt: skip
