@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import torch
 from contenders import Contender, in_turn, write_results
+from matplotlib.ticker import LogLocator, StrMethodFormatter
 from train_step import TRIPLETS_PER_IMAGE, batch, our_step
 
 from medslip_core.corpus import PreparedCorpus
@@ -29,6 +30,7 @@ IMAGE_SIZES_PX = (112, 160, 224, 320)
 QUERIES = (63, 126, 252, 504)  # 2 in 5 of them anatomies
 CORPUS_IMAGES = (1_000, 10_000, 100_000, 400_000)
 INPUT_BATCH = 64
+PIXELS = "pixels per image"
 SIZE_PX = 224
 
 
@@ -76,6 +78,12 @@ def growth(rows: list[dict[str, Any]], figure: str) -> float:
     return math.log(last[figure] / first[figure]) / math.log(last["x"] / first["x"])
 
 
+def _short(axis: str, value: float) -> str:
+    if axis == PIXELS:
+        return f"{math.isqrt(round(value))}²"
+    return f"{value / 1000:g}k" if value >= 1000 else f"{value:g}"
+
+
 def draw(axes_rows: dict[str, list[dict[str, Any]]], clock: str, path: Path) -> None:
     """One column per axis: time above, memory below, with a dotted line for linear growth."""
     with page_style() as plt:
@@ -86,13 +94,16 @@ def draw(axes_rows: dict[str, list[dict[str, Any]]], clock: str, path: Path) -> 
             for panel, (key, label) in zip(panels[:, column], figures, strict=True):
                 y = np.array([row[key] for row in rows])
                 panel.loglog(x, y, "o-", color=BLUE, markersize=3)
-                panel.loglog(x, y[-1] * x / x[-1], ":", color="grey")
+                panel.loglog(x, y[-1] * x / x[-1], ":", color="grey", label="linear")
                 panel.set_ylim(y.min() / 1.5, y.max() * 1.5)
                 panel.set_ylabel(label if column == 0 else "")
                 panel.minorticks_off()
+                panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
             panels[1, column].set_xlabel(name)
-            panels[1, column].set_xticks(x, [f"{value / 1000:g}k" if value >= 1000 else f"{value:g}" for value in x])
+            panels[1, column].set_xticks(x, [_short(name, value) for value in x])
             panels[1, column].tick_params("x", labelrotation=45)
+        panels[0, 0].legend(frameon=False)
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path)
         plt.close(figure)
@@ -116,7 +127,7 @@ def main() -> None:
 
     axes = {
         "batch, images": {n: step(n) for n in (images // 2, images, 2 * images, 4 * images)},
-        "pixels per image": {size**2: step(images, size) for size in IMAGE_SIZES_PX},
+        PIXELS: {size**2: step(images, size) for size in IMAGE_SIZES_PX},
         "queries": {n: step(images, queries=n) for n in QUERIES},
         "images in the corpus": {n: (input_step, dict(images=n)) for n in CORPUS_IMAGES},
     }
