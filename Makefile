@@ -34,6 +34,7 @@ CODE_phantom    := $(call code,data_prep/phantom) $(wildcard benchmarks/results/
 CODE_corpus     := $(call code,data_prep)
 CODE_reports    := $(call code,data_prep/reports)
 CODE_OTHERS     := $(call code,medslip_core)
+CODE_pretraining := $(CODE_OTHERS) $(wildcard benchmarks/results/train_step_cpu.json)
 
 .PHONY: demo run finetune book lab test lint lock clean clean-all help FORCE
 .DELETE_ON_ERROR:
