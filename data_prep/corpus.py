@@ -111,7 +111,7 @@ def prepare(
                 bar.update(len(results))
                 _check_share(root, writer, total, max_set_aside)
         try:
-            put_in_place(writer.finish(facts), out)
+            put_in_place(writer.finish(facts, studies.absent), out)
         except DataError:
             shutil.rmtree(work)
             raise

@@ -40,8 +40,11 @@ def index_images(root: Path) -> dict[str, Path]:
     return found
 
 
-def report_absent(absent: Sequence[str], total: int, table: Path, root: Path) -> None:
+def report_absent(absent: Sequence[str], total: int, table: Path, root: Path) -> Sequence[str]:
     """Logs how many images a table names that are not below root; the record's attribute `absent` names them.
+
+    Returns:
+        `absent`.
 
     Raises:
         DataError: none of them is there.
@@ -52,3 +55,4 @@ def report_absent(absent: Sequence[str], total: int, table: Path, root: Path) ->
     if absent:
         message = "%s: %d of its %d images are not below %s and are left out, the first is %s"
         logger.warning(message, table.name, len(absent), total, root, absent[0], extra={"absent": absent})
+    return absent

@@ -92,7 +92,7 @@ def read(
         raise DataError(path, f"no image with view {views}", "Name the views to read: views=….")
     images["suffix"] = [_suffix(row, root / "files") for row in images.itertuples()]
     there = images["suffix"].notna()
-    report_absent(images.loc[~there, "dicom_id"].tolist(), len(images), path, root / "files")
+    absent = report_absent(images.loc[~there, "dicom_id"].tolist(), len(images), path, root / "files")
     images = images[there]
     labels = images[list(CLASSES)].to_numpy(np.float32)  # [N, 14]
     images = images.drop(columns=list(CLASSES))
@@ -130,7 +130,7 @@ def read(
         if other_views:
             logger.info("mimic: %d images had another view than %s", other_views, "/".join(views))
 
-    return Studies(studies(), len(images))
+    return Studies(studies(), len(images), absent)
 
 
 def _study_folder(row) -> str:

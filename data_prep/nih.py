@@ -55,7 +55,7 @@ def read(root: Path, tables: str | Path | None = None) -> Studies:
         findings=findings, patient=patients, path=[files.get(name.rpartition(".")[0]) for name in table["Image Index"]]
     )
     there = table["path"].notna()
-    report_absent(table.loc[~there, "Image Index"].tolist(), len(table), path, root)
+    absent = report_absent(table.loc[~there, "Image Index"].tolist(), len(table), path, root)
     table = table[there].rename(columns={"Image Index": "image", sex_column: "sex"})
     table = table.rename(columns={"Patient Age": "age", "View Position": "view"})
     if splits and not table["image"].isin(list(splits)).all():
@@ -82,7 +82,7 @@ def read(root: Path, tables: str | Path | None = None) -> Studies:
                 provenance={"table": path.name, "row": row.row},
             )
 
-    return Studies(studies(), len(table))
+    return Studies(studies(), len(table), absent)
 
 
 def patient_of(image_index: str) -> str:

@@ -49,7 +49,7 @@ def read(root: Path, tables: str | Path | None = None) -> Studies:
     patients = _patients(find_table(folder, "nih_image_index.csv", required=False))
     files = index_images(root)
     there = [image for image in targets if image in files]
-    report_absent([image for image in targets if image not in files], len(targets), path, root)
+    absent = report_absent([image for image in targets if image not in files], len(targets), path, root)
 
     def studies() -> Iterator[Study]:
         for image in there:
@@ -69,7 +69,7 @@ def read(root: Path, tables: str | Path | None = None) -> Studies:
                 provenance={"table": path.name, "row": rows[image]},
             )
 
-    return Studies(studies(), len(there))
+    return Studies(studies(), len(there), absent)
 
 
 def _labels(path: Path) -> tuple[dict[str, float], dict[str, tuple[Box, ...]], dict[str, int]]:

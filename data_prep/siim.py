@@ -45,7 +45,7 @@ def read(root: Path, tables: str | Path | None = None) -> Studies:
         annotations.setdefault(image, []).append((text.strip() if isinstance(text, str) else "", row))
     files = index_images(root)
     there = [image for image in annotations if image in files]
-    report_absent([image for image in annotations if image not in files], len(annotations), path, root)
+    absent = report_absent([image for image in annotations if image not in files], len(annotations), path, root)
 
     def studies() -> Iterator[Study]:
         for image in there:
@@ -67,7 +67,7 @@ def read(root: Path, tables: str | Path | None = None) -> Studies:
                 fault=fault,
             )
 
-    return Studies(studies(), len(there))
+    return Studies(studies(), len(there), absent)
 
 
 def united_mask(annotations: list[tuple[str, int]], image_path: Path, table: Path) -> np.ndarray:

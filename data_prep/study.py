@@ -1,6 +1,6 @@
 """One study as the readers give it: an image on disk and everything its dataset says about it."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,10 +59,16 @@ class Study:
 
 
 class Studies(Iterator[Study]):
-    """An iterator of studies that knows beforehand how many it will give, for progress bars."""
+    """An iterator of studies that knows beforehand how many it will give, for progress bars.
 
-    def __init__(self, studies: Iterable[Study], total: int) -> None:
-        self._studies, self._left = iter(studies), total
+    Args:
+        studies: to give.
+        total: how many they are.
+        absent: images that the dataset's table names and that are not there.
+    """
+
+    def __init__(self, studies: Iterable[Study], total: int, absent: Sequence[str] = ()) -> None:
+        self._studies, self._left, self.absent = iter(studies), total, absent
 
     def __next__(self) -> Study:
         study = next(self._studies)

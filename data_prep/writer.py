@@ -21,7 +21,7 @@ import os
 import pickle
 import shutil
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import astuple, dataclass, fields
 from itertools import chain, count, islice
@@ -185,11 +185,12 @@ class CorpusWriter:
         self._write(self.journal, _line(line))
         self._count(line)
 
-    def finish(self, facts: dict) -> Path:
+    def finish(self, facts: dict, absent: Sequence[str] = ()) -> Path:
         """Writes the tables and the header, which makes the folder a corpus.
 
         Args:
             facts: what the header says beside counts and files.
+            absent: images that the dataset's table names and that are not there.
 
         Returns:
             The folder of the corpus, to be put in its place.
@@ -203,7 +204,10 @@ class CorpusWriter:
         if pq.read_metadata(self.corpus / "manifest.parquet").num_rows != self.count:
             raise DataError(self.journal.name, "damaged since it was written", "Check the disk, and run again.")
         _check(self.corpus / "manifest.parquet")
-        header = {"format": FORMAT, "version": VERSION, "count": self.count, "set_aside": self.set_aside} | facts
+        with (self.corpus / "absent.csv").open("w", newline="", encoding="utf-8") as table:
+            csv.writer(table, lineterminator="\n").writerows([["image"], *([image] for image in absent)])
+        counts = {"count": self.count, "set_aside": self.set_aside, "absent": len(absent)}
+        header = {"format": FORMAT, "version": VERSION, **counts} | facts
         names = sorted(path.name for path in self.corpus.iterdir() if path.name != HEADER)
         header["files"] = {
             name: {"bytes": (self.corpus / name).stat().st_size, "sha256": block_digests(self.corpus / name)}

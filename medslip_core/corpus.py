@@ -13,6 +13,7 @@
     masks.parquet     row, kind "pathology" | "anatomy", label (a name of the vocabulary), offset into
     masks.bits        one bit a pixel, S * S bits a mask, each padded to whole bytes
     set_aside.csv     records that could not be used, with the reason
+    absent.csv        images that the dataset's table names and that were not there
 """
 
 import hashlib

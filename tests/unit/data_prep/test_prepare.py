@@ -5,9 +5,10 @@ import json
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 
-from data_prep import corpus, writer
+from data_prep import READERS, corpus, writer
 from data_prep.__main__ import main
 from data_prep.corpus import prepare
 from data_prep.errors import DataError
@@ -96,6 +97,17 @@ def test_covid_round_trip_with_masks_and_missing_values(covid_layout, tmp_path):
     np.testing.assert_array_equal(np.flatnonzero(pathologies["tube"].any(axis=0)), [*range(8, 24), *range(40, 56)])
     without = PreparedCorpus.open(prepare("covid", covid_layout, tmp_path / "bare", image_size_px=64, masks=False))
     assert without.masks(0, "anatomy") == {}
+
+
+@pytest.mark.parametrize("dataset", ["mimic", "nih", "rsna", "siim"])
+def test_images_that_are_not_there_are_named_in_the_corpus(dataset, request, tmp_path):
+    root = request.getfixturevalue(f"{dataset}_layout")
+    before = READERS[dataset](root).absent
+    next(READERS[dataset](root)).image_path.unlink()
+    corpus = PreparedCorpus.open(prepare(dataset, root, tmp_path / "out", 32))
+    absent = pd.read_csv(corpus.folder / "absent.csv", dtype=str)["image"].tolist()
+    assert len(absent) == corpus.header["absent"] == len(before) + 1
+    assert set(before) < set(absent)
 
 
 def test_squash_and_limit(mimic_layout, tmp_path):
