@@ -78,7 +78,7 @@ $(ENV): requirements.lock pyproject.toml
 	@touch $@
 
 lab: $(ENV)  ## Open JupyterLab on the book
-	$(PY) -m jupyterlab --notebook-dir . --LabApp.default_url=/lab/tree/book
+	$(PY) -m jupyterlab --notebook-dir . --LabApp.default_url=/lab/tree/book $(if $(filter 0,$(shell id -u)),--allow-root)
 
 test: $(ENV)  ## Run all tests
 	$(PY) -m pytest

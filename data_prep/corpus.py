@@ -30,7 +30,7 @@ from data_prep.record import Prepared, Recipe, SetAside, prepare_study, set_asid
 from data_prep.splits import DEFAULT_SHARES
 from data_prep.study import Study
 from data_prep.writer import CHUNK, Chunk, CorpusWriter, in_chunks, put_in_place
-from medslip_core.corpus import HEADER
+from medslip_core.corpus import HEADER, CorpusError, read_header
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +83,8 @@ def prepare(
     reader = find_reader(dataset, reader_options)
     if out.exists() and not (out / HEADER).is_file() and not (out.is_dir() and not any(out.iterdir())):
         raise DataError(out, "is there already and is no prepared corpus", "Name another folder, or remove this one.")
+    if (before := _dataset_of(out)) not in (None, dataset):
+        raise DataError(out, f"holds a corpus of {before}", f"Name another folder for {dataset}, or remove this one.")
     Geometry(1, 1, image_size_px, fit)  # says at once if size or fit is wrong
     recipe = Recipe(root, image_size_px, fit, masks, truth, _in_order(percentiles))
     studies = reader(root, **reader_options)
@@ -116,7 +118,8 @@ def prepare(
             shutil.rmtree(work)
             raise
     shutil.rmtree(work)
-    logger.info("%s: %d images, %d set aside", out, writer.count, writer.set_aside)
+    counts = writer.count, writer.set_aside, len(studies.absent)
+    logger.info("%s: %d images, %d set aside (set_aside.csv), %d not there (absent.csv)", out, *counts)
     return out
 
 
@@ -181,6 +184,14 @@ def _code() -> str:
         if path.suffix in (".py", ".toml"):
             digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+def _dataset_of(out: Path) -> str | None:
+    """Of a corpus that is there and whole; a damaged one may be replaced by any."""
+    try:
+        return read_header(out)["dataset"]
+    except CorpusError:
+        return None
 
 
 def _check_share(root: Path, writer: CorpusWriter, total: int, share: float) -> None:

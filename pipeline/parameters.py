@@ -20,6 +20,10 @@ class ParametersError(ValueError):
     """A params file does not fit its chapter."""
 
 
+DEFAULTS = "demo"
+"""The profile that is the chapters' own defaults."""
+
+
 @dataclass(frozen=True)
 class Parameter:
     """One statement of a parameters cell: `name: annotation = default  # comment`."""
@@ -62,6 +66,32 @@ def declared_parameters(notebook_path: Path) -> dict[str, Parameter]:
         comment = comments.get(node.lineno) or comments.get(node.end_lineno, "")
         declared[node.target.id] = Parameter(node.target.id, annotation, default, comment)
     return declared
+
+
+def check_profile(params: Path, profile: str, book: Path) -> None:
+    """Check that a profile is there and that each of its files belongs to a chapter, before anything long runs.
+
+    Args:
+        params: folder of the profiles.
+        profile: one of them, or "demo", which may have none: it is the chapters' defaults.
+        book: folder of the chapters.
+
+    Raises:
+        ParametersError: no such profile, or a file that no chapter would read.
+    """
+    folder = params / profile
+    if not folder.is_dir():
+        if profile == DEFAULTS:
+            return
+        known = sorted({DEFAULTS, *(path.name for path in params.glob("*") if path.is_dir())})
+        raise ParametersError(
+            f"{folder}: no such profile; there are {', '.join(known)} (a folder there makes one more)"
+        )
+    chapters = sorted(path.stem for path in book.glob("*.ipynb"))
+    for path in sorted(folder.glob("[!.]*")):
+        if path.name not in {f"{chapter}.yaml" for chapter in chapters}:
+            near = difflib.get_close_matches(path.stem, chapters, n=1, cutoff=0)
+            raise ParametersError(f"{path}: belongs to no chapter; did you mean {near[0]}.yaml?")
 
 
 def read_parameters(params_path: Path, declared: dict[str, Parameter], data: str | None = None) -> dict[str, object]:

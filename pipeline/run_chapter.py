@@ -24,7 +24,7 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from pipeline.chapter import END_MARKER, RUN_ID_VARIABLE
-from pipeline.parameters import ParametersError, declared_parameters, read_parameters
+from pipeline.parameters import ParametersError, check_profile, declared_parameters, read_parameters
 
 logger = logging.getLogger(__name__)
 
@@ -180,12 +180,11 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logger.setLevel(logging.INFO)
-    run = ChapterRun(
-        given.chapter, given.profile, given.book, given.params, given.runs, given.data, given.cell_timeout
-    )
+    run = ChapterRun(given.chapter, given.profile, given.book, given.params, given.runs, given.data, given.cell_timeout)
     logger.info("[%s] chapter %s: running", run.profile, run.name)
     clock = time.monotonic()
     try:
+        check_profile(run.params, run.profile, run.book)
         run_chapter(run)
     except (ParametersError, ChapterFailed, FileNotFoundError) as error:
         logger.error("[%s] chapter %s: FAILED after %.0f s\n%s", run.profile, run.name, time.monotonic() - clock, error)

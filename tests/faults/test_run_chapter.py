@@ -5,6 +5,7 @@ Kills at random moments, of kernel and driver, are in campaigns/kill_chapters.py
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import nbformat
@@ -41,6 +42,24 @@ def test_finished_chapter(run: ChapterRun) -> None:
         "headline": "AUROC",
     }
     assert {path.name for path in run.folder.iterdir()} == {"one.ipynb", "results.json", "tables"}
+
+
+@pytest.mark.parametrize(
+    ("profile", "file", "said"),
+    [
+        ("nosuch", None, "nosuch: no such profile; there are demo, mine"),
+        ("mine", "oen.yaml", r"oen\.yaml: belongs to no chapter; did you mean one\.yaml\?"),
+        ("mine", "one.yml", r"one\.yml: belongs to no chapter; did you mean one\.yaml\?"),
+    ],
+)
+def test_a_profile_that_would_not_be_read_stops_before_the_first_chapter(run, caplog, profile, file, said) -> None:
+    write_chapter(run.book, "one", "pass")
+    (run.params / "mine").mkdir(parents=True)
+    if file:
+        (run.params / "mine" / file).write_text("seed: 1\n")
+    folders = [f"--{name}={getattr(run, name)}" for name in ("book", "params", "runs")]
+    assert main(["one", "--profile", profile, *folders]) == 1
+    assert re.search(said, caplog.text) and not run.runs.exists()
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -110,6 +110,16 @@ def test_images_that_are_not_there_are_named_in_the_corpus(dataset, request, tmp
     assert set(before) < set(absent)
 
 
+def test_a_corpus_of_another_dataset_is_not_replaced(nih_layout, mimic_layout, tmp_path):
+    out = prepare("nih", nih_layout, tmp_path / "out", 32)
+    before = digests(out)
+    with pytest.raises(DataError, match="out: holds a corpus of nih. Name another folder for mimic"):
+        prepare("mimic", mimic_layout, out, 32)
+    assert digests(out) == before
+    (out / "corpus.json").write_text("{}")
+    assert PreparedCorpus.open(prepare("mimic", mimic_layout, out, 32)).header["dataset"] == "mimic"
+
+
 def test_squash_and_limit(mimic_layout, tmp_path):
     corpus = PreparedCorpus.open(prepare("mimic", mimic_layout, tmp_path / "out", 32, fit="squash", limit=2))
     assert len(corpus) == 2 and corpus.images[:, :, 0].any()
