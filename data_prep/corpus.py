@@ -77,7 +77,7 @@ def prepare(
         `out`.
 
     Raises:
-        DataError: the dataset cannot be used, or too many of its records cannot.
+        DataError: the dataset cannot be used, too many of its records cannot, or `out` holds something else.
     """
     root, out, truth = Path(root), Path(out), Path(truth) if truth is not None else None
     reader = find_reader(dataset, reader_options)

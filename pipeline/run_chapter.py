@@ -24,7 +24,7 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from pipeline.chapter import END_MARKER, RUN_ID_VARIABLE
-from pipeline.parameters import ParametersError, check_profile, declared_parameters, read_parameters
+from pipeline.parameters import DEFAULTS, ParametersError, check_profile, declared_parameters, read_parameters
 
 logger = logging.getLogger(__name__)
 
@@ -172,7 +172,7 @@ def _mark_failure(notebook: nbformat.NotebookNode, failure: str) -> str:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("chapter", help="name of a notebook in book/, without suffix")
-    parser.add_argument("--profile", default="demo", help="folder of params/ (default: demo)")
+    parser.add_argument("--profile", default=DEFAULTS, help=f"folder of params/ (default: {DEFAULTS})")
     parser.add_argument("--data", help="folder that stands for ${DATA} in the params files")
     parser.add_argument("--cell-timeout", type=int, metavar="SECONDS", help="longest run of one cell (default: none)")
     for folder in ("book", "params", "runs"):
