@@ -22,7 +22,8 @@ from data_prep.phantom.generate import generate
 from medslip_core.allocator import keep_freed_memory
 from medslip_core.augment import augment
 from medslip_core.corpus import PreparedCorpus
-from medslip_core.model import MedslipConfig, MedslipModel
+from medslip_core.model import MedslipModel
+from medslip_core.model_config import MedslipConfig
 from medslip_core.pretrain_params import PretrainParams
 from medslip_core.training_batch import BatchSource
 

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from medslip_core.allocator import keep_freed_memory
 from medslip_core.losses.objective import medslip_objective
 from medslip_core.losses.protocl import sample_negatives
-from medslip_core.model import MedslipConfig, MedslipModel, MedslipOutput
+from medslip_core.model import MedslipModel, MedslipOutput
+from medslip_core.model_config import MedslipConfig
 from medslip_core.optimisation import make_optimizer
 from medslip_core.pretrain_params import PretrainParams
 

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
-    "MedslipConfig": "model",
+    "MedslipConfig": "model_config",
     "MedslipModel": "model",
     "MedslipOutput": "model",
     "embed_books": "text",

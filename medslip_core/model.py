@@ -1,91 +1,26 @@
 """The MeDSLIP model: one image, two streams (anatomy: where; pathology: what), queried by text.
 
-One class for training, zero-shot classification, grounding and fine-tuning. The defaults of `MedslipConfig` are the
-published setting; everything else is an option. The model computes no loss (see `medslip_core.losses`).
+One class for training, zero-shot classification, grounding and fine-tuning. It computes no loss (see
+`medslip_core.losses`).
 
 Source: paper arXiv 2403.10635, section "Method", and the published implementation's PreTrain_MeDSLIP/models.
 Differences on purpose: the text books are buffers, saved with the weights; loading is always strict.
 """
 
-from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_origin
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import PreTrainedConfig, PreTrainedModel
-from transformers.utils import ModelOutput
 
 from medslip_core.backbone import Trunk
 from medslip_core.decoder import Attention, QueryDecoder, sincos_positions
-from medslip_core.vocabulary import ANATOMIES, PATHOLOGIES
-
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-class MedslipConfig(PreTrainedConfig):
-    """Every choice that shapes a MeDSLIP model; the defaults are the published setting.
-
-    Args:
-        backbone: timm name of the image trunk.
-        backbone_stage: feature stage of the trunk; None takes the last one of stride 16.
-        detail_stage: an earlier stage whose features join those of the chosen one, on its finer grid (see `Trunk`).
-        image_size: side S of the input, px.
-        image_mean, image_std: normalisation per channel of images in 0..1.
-        anatomies, pathologies: names of the queries, in order; None takes the vocabulary of MeDSLIP (51 and 75).
-        text_encoder: where the books came from; None until `MedslipModel.set_books` was called.
-        text_dim: width T of the text embeddings.
-        hidden_dim: width d of queries, memory and features.
-        decoder_layers, decoder_heads, feed_forward_dim, dropout: of the two query decoders.
-        gate_activation: of the gate that splits the image into streams ("none" is published).
-        final_norm: one LayerNorm for both decoders ("shared", published) or one each ("separate").
-        memory_norm: LayerNorm on the image memory before the decoders see it.
-        memory_position: "sincos2d" adds fixed 2-d position codes to the memory (best with `memory_norm`).
-        query_residual: adds a learned vector to each query, so that near-equal sentences can part.
-        center_books: subtracts the mean of each book and scales its rows to norm sqrt(T).
-        feature_norm: ICL on unit features (cosines) instead of raw dot products.
-        icl_scale: factor of the ICL logits; 1 / sqrt(d) tames dot products, about 10 suits cosines.
-        protocl_temperature: None for raw dot products, else cosines divided by it; read by the objective's caller.
-    """
-
-    model_type = "medslip"
-
-    backbone: str = "resnet50"
-    backbone_stage: int | None = None
-    detail_stage: int | None = None
-    image_size: int = 224
-    image_mean: tuple[float, ...] | list[float] = IMAGENET_MEAN
-    image_std: tuple[float, ...] | list[float] = IMAGENET_STD
-    anatomies: tuple[str, ...] | list[str] | None = None
-    pathologies: tuple[str, ...] | list[str] | None = None
-    text_encoder: str | None = None
-    text_dim: int = 768
-    hidden_dim: int = 256
-    decoder_layers: int = 4
-    decoder_heads: int = 4
-    feed_forward_dim: int = 1024
-    dropout: float = 0.1
-    gate_activation: Literal["none", "sigmoid"] = "none"
-    final_norm: Literal["shared", "separate"] = "shared"
-    memory_norm: bool = False
-    memory_position: Literal["none", "sincos2d"] = "none"
-    query_residual: bool = False
-    center_books: bool = False
-    feature_norm: bool = False
-    icl_scale: float = 1.0
-    protocl_temperature: float | None = None
-
-    def __post_init__(self, **kwargs: Any) -> None:
-        super().__post_init__(**kwargs)
-        for name, annotation in MedslipConfig.__annotations__.items():
-            if get_origin(annotation) is Literal and getattr(self, name) not in get_args(annotation):
-                raise ValueError(f"{name}={getattr(self, name)!r} is unknown; choose from {get_args(annotation)}")
-        self.anatomies = list(self.anatomies or ANATOMIES)
-        self.pathologies = list(self.pathologies or PATHOLOGIES)
+from medslip_core.model_config import MedslipConfig
+from medslip_core.saved_model import SavedModel
 
 
-@dataclass
-class MedslipOutput(ModelOutput):
+@dataclass(frozen=True)
+class MedslipOutput:
     """What the model says about a batch of B images; A anatomies, P pathologies, N = h * w image patches.
 
     Attributes:
@@ -124,16 +59,13 @@ class StreamProjection(nn.Module):
         return self.norm(self.outer(self.inner(features).relu()))
 
 
-class MedslipModel(PreTrainedModel):
+class MedslipModel(SavedModel):
     """The dual-stream model.
 
     Parts, by name: `trunk`, `gate`, `pathology_projection`, `anatomy_projection`, `query_projection`,
     `pathology_decoder`, `anatomy_decoder`, `final_norm`, `pathology_existence`, `anatomy_existence`,
     `pathology_prototype`, `anatomy_prototype`; buffers `anatomy_book` [A, T] and `pathology_book` [P, T].
     """
-
-    config_class = MedslipConfig
-    main_input_name = "pixel_values"
 
     def __init__(self, config: MedslipConfig) -> None:
         super().__init__(config)
@@ -166,25 +98,6 @@ class MedslipModel(PreTrainedModel):
         for name, part in self.named_children():
             if name != "trunk":
                 part.apply(_draw_linear)
-        self.post_init()
-
-    def _init_weights(self, module: nn.Module) -> None:
-        """Nothing: all weights are drawn on construction, and `from_pretrained` refuses to leave any at that."""
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> "MedslipModel":
-        """Load a saved model, strictly.
-
-        Raises:
-            ValueError: a weight is missing, unexpected or of another shape.
-        """
-        kwargs |= {"output_loading_info": True, "ignore_mismatched_sizes": True}  # judged below, all faults at once
-        model, info = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
-        faults = {kind: sorted(map(str, info[f"{kind}_keys"])) for kind in ("missing", "unexpected", "mismatched")}
-        if any(faults.values()):
-            listed = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in faults.items() if names)
-            raise ValueError(f"{pretrained_model_name_or_path}: weights do not fit the config: {listed}")
-        return model
 
     def set_books(self, anatomy_book: Tensor, pathology_book: Tensor, encoder: str) -> None:
         """Store the text books, which travel with the weights from here on.
@@ -204,7 +117,7 @@ class MedslipModel(PreTrainedModel):
                     f"{tuple(stored.shape)}; set text_dim and the names in MedslipConfig"
                 )
             stored.copy_(new)
-        self.config.text_encoder = encoder
+        self.config = replace(self.config, text_encoder=encoder)
 
     def text_books(self) -> tuple[Tensor, Tensor]:
         """The anatomy book [A, T] and the pathology book [P, T] as the model uses them (centred if so configured).

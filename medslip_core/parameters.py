@@ -96,11 +96,12 @@ def _checked(value: Any, hint: Any, metadata: Mapping[str, Any]) -> tuple[Any, s
             return value, str(error)
     if typing.get_origin(hint) is tuple:
         parts = typing.get_args(hint)
-        if not isinstance(value, list | tuple) or len(value) != len(parts):
-            return value, f"{value!r} is not a list of {len(parts)} values"
-        checked = [_checked(one, part, metadata) for one, part in zip(value, parts, strict=True)]
+        is_range = parts[-1] is not Ellipsis
+        if not isinstance(value, list | tuple) or is_range and len(value) != len(parts):
+            return value, f"{value!r} is not a list" + (f" of {len(parts)} values" if is_range else "")
+        checked = [_checked(one, parts[0], metadata) for one in value]
         problems = [problem for _, problem in checked if problem]
-        if not problems and list(value) != sorted(value):
+        if not problems and is_range and list(value) != sorted(value):
             problems = [f"{value!r}: the lower value comes first"]
         return tuple(one for one, _ in checked), ", ".join(problems)
     return _checked_scalar(value, typing.get_origin(hint) or hint, metadata)

@@ -26,7 +26,8 @@ from accelerate import PartialState
 from medslip_core.allocator import keep_freed_memory
 from medslip_core.checkpoint import CheckpointError
 from medslip_core.corpus import PreparedCorpus
-from medslip_core.model import MedslipConfig, MedslipModel
+from medslip_core.model import MedslipModel
+from medslip_core.model_config import MedslipConfig
 from medslip_core.non_finite import NonFiniteLossError
 from medslip_core.parameters import ParameterError
 from medslip_core.pretrain_params import PretrainParams
@@ -107,7 +108,7 @@ def starting_model(params: PretrainParams) -> MedslipModel:
     from medslip_core.text import embed_books
 
     books = embed_books(params.text_encoder, separator=params.text_separator)
-    config = MedslipConfig(**{"text_dim": books.dim, **params.model})
+    config = MedslipConfig.from_dict({"text_dim": books.dim, **params.model})
     with torch.random.fork_rng():
         torch.manual_seed(torch_seed(params.seed, "initial weights"))
         model = MedslipModel(config)
@@ -129,7 +130,7 @@ def _finish(run: TrainingRun) -> PretrainResult:
     if run.accelerator.is_main_process:
         try:
             shutil.rmtree(partial, ignore_errors=True)
-            model.save_pretrained(partial)
+            model.save_pretrained(partial, _training(run))
             shutil.rmtree(model_folder, ignore_errors=True)
             partial.rename(model_folder)
         except (OSError, safetensors.SafetensorError) as error:
@@ -147,6 +148,12 @@ def _finish(run: TrainingRun) -> PretrainResult:
         steps=run.step,
         history=read_history(run.folder / "history.csv"),
     )
+
+
+def _training(run: TrainingRun) -> str:
+    """What a run trained on, for the model card."""
+    images, layout = len(run.source.order.rows), run.corpus.header["dataset"]
+    return f"{images:,} images in the layout of {layout!r}, {run.step:,} steps of {run.params.batch_size}"
 
 
 def main(arguments: list[str] | None = None) -> PretrainResult:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from dataclasses import dataclass
 
 from medslip_core.augment import AugmentParams
-from medslip_core.model import MedslipConfig
+from medslip_core.model_config import MedslipConfig
 from medslip_core.parameters import ParameterError, Parameters, parameter
-
-MODEL_NAMES = tuple(MedslipConfig.__annotations__)
 
 
 @dataclass(frozen=True)
@@ -87,9 +84,10 @@ class PretrainParams(Parameters):
     def __post_init__(self) -> None:
         super().__post_init__()
         problems = []
-        for name in self.model.keys() - set(MODEL_NAMES):
-            nearest = difflib.get_close_matches(str(name), MODEL_NAMES, n=1, cutoff=0.0)[0]
-            problems.append(f"model.{name}: unknown parameter; the nearest valid name is {nearest}")
+        try:
+            MedslipConfig.from_dict(self.model)
+        except ParameterError as error:
+            problems.append(f"model: {error}")
         if self.warmup_epochs >= self.epochs:
             problems.append(f"warmup_epochs: {self.warmup_epochs} must be less than epochs ({self.epochs})")
         if self.accumulation_steps > self.batch_size:

@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from medslip_core.model import MedslipConfig, MedslipModel
+from medslip_core.model import MedslipModel
+from medslip_core.model_config import MedslipConfig
 
 logger = logging.getLogger(__name__)
 

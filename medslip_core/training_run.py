@@ -43,7 +43,7 @@ from medslip_core.optimisation import (
     set_learning_rate,
     training_mode,
 )
-from medslip_core.pretrain_params import MODEL_NAMES, PretrainParams
+from medslip_core.pretrain_params import PretrainParams
 from medslip_core.randomness import torch_seed
 from medslip_core.run_checkpoints import Best, RunCheckpoints
 from medslip_core.sampling import part_of_batch
@@ -301,8 +301,7 @@ class TrainingRun:
 
     def identity(self) -> dict[str, Any]:
         """All that must be the same for a resumed run to be the same run (not: processes, threads, device)."""
-        config = self.model.config.to_dict()
-        model = {f"model.{name}": config[name] for name in MODEL_NAMES}
+        model = {f"model.{name}": value for name, value in self.model.config.to_dict().items()}
         corpus = dict(corpus_sha256=self.corpus.header["sha256"], train_rows=len(self.source.order.rows))
         return {**self.params.fixed(), **model, **corpus}
 

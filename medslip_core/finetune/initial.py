@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
+from dataclasses import replace
 
 import torch
 
-from medslip_core.model import MedslipConfig, MedslipModel
+from medslip_core.model import MedslipModel
+from medslip_core.model_config import MedslipConfig
 from medslip_core.randomness import torch_seed
+from medslip_core.saved_model import saved_config
 
 RANDOM, IMAGENET = "random", "imagenet:"
 
@@ -29,13 +31,13 @@ def architecture(sources: dict[str, str], model: dict) -> MedslipConfig:
         ValueError: neither options nor a folder.
     """
     if model:
-        return MedslipConfig(**model)
+        return MedslipConfig.from_dict(model)
     folder = next((source for source in sources.values() if is_folder(source)), None)
     if folder is None:
         raise ValueError(
             "no architecture: name options of MedslipConfig in `model`, or a pre-trained folder in `weights`"
         )
-    return _config(folder)
+    return saved_config(folder)
 
 
 def starting_model(name: str, source: str, config: MedslipConfig, seed: int) -> MedslipModel:
@@ -52,7 +54,7 @@ def starting_model(name: str, source: str, config: MedslipConfig, seed: int) -> 
         ValueError: the folder's model has another architecture, or ImageNet weights do not fit.
     """
     if is_folder(source):
-        saved = _config(source)
+        saved = saved_config(source)
         differing = [
             f"{option} is {getattr(saved, option)!r}, not {getattr(config, option)!r}"
             for option in ("backbone", "backbone_stage", "detail_stage")
@@ -64,7 +66,7 @@ def starting_model(name: str, source: str, config: MedslipConfig, seed: int) -> 
                 "Compare weights of one architecture in one grid (its `model` says which)."
             )
         model = MedslipModel.from_pretrained(source)
-        model.config.image_size = config.image_size
+        model.config = replace(model.config, image_size=config.image_size)
         return model
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_seed(seed, "initial weights"))
@@ -81,9 +83,3 @@ def fingerprint(model: torch.nn.Module) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def _config(folder: str) -> MedslipConfig:
-    if not (Path(folder) / "config.json").is_file():
-        raise FileNotFoundError(f"{folder}: no saved model there (config.json); run the pre-training chapter first")
-    return MedslipConfig.from_pretrained(folder)

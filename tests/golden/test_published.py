@@ -109,12 +109,12 @@ def assert_agrees(ours: Tensor, theirs: np.ndarray) -> None:
 
 @pytest.mark.parametrize("name", ["pathology_logits", "anatomy_logits", "icl_logits"])
 def test_logits_agree(case: Case, name: str) -> None:
-    assert_agrees(case.output[name], case.golden[name])
+    assert_agrees(getattr(case.output, name), case.golden[name])
 
 
 @pytest.mark.parametrize("stream", ["pathology", "anatomy"])
 def test_attention_agrees(case: Case, stream: str) -> None:
-    assert_agrees(case.output[f"{stream}_attention"][:, :, ::5], case.golden[f"attention_{stream}"])
+    assert_agrees(getattr(case.output, f"{stream}_attention")[:, :, ::5], case.golden[f"attention_{stream}"])
 
 
 @pytest.mark.parametrize("term", [field.name for field in dataclasses.fields(LossTerms)])
@@ -130,9 +130,10 @@ def test_labels_agree(case: Case) -> None:
 
 def test_no_entry_is_far_off(case: Case, request: pytest.FixtureRequest) -> None:
     tolerance = 1e-5 if "resnet18" in request.node.name else 5e-3  # see assert_agrees
-    ours = {name: case.output[name] for name in ("pathology_logits", "anatomy_logits", "icl_logits")}
+    ours = {name: getattr(case.output, name) for name in ("pathology_logits", "anatomy_logits", "icl_logits")}
     ours |= {
-        f"attention_{stream}": case.output[f"{stream}_attention"][:, :, ::5] for stream in ("pathology", "anatomy")
+        f"attention_{stream}": getattr(case.output, f"{stream}_attention")[:, :, ::5]
+        for stream in ("pathology", "anatomy")
     }
     for name, tensor in ours.items():
         assert np.abs(tensor.numpy() - case.golden[name]).max() <= tolerance * np.abs(case.golden[name]).max(), name

@@ -13,7 +13,8 @@ from accelerate import PartialState
 
 from medslip_core.augment import AugmentParams
 from medslip_core.checkpoint import list_checkpoints
-from medslip_core.model import MedslipConfig, MedslipModel
+from medslip_core.model import MedslipModel
+from medslip_core.model_config import MedslipConfig
 from medslip_core.pretrain import pretrain
 from medslip_core.pretrain_params import PretrainParams
 from medslip_core.training_run import TrainingRun
@@ -37,7 +38,7 @@ class TinyCorpus:
 
     def __init__(self) -> None:
         random = np.random.default_rng(0)
-        self.header = {"sha256": "of a tiny corpus"}
+        self.header = {"sha256": "of a tiny corpus", "dataset": "tiny"}
         self.images = random.integers(0, 256, (16, 40, 40), dtype=np.uint8)
         self._matrix = random.choice(np.array([-1, 0, 1], np.int8), (16, 51, 75), p=[0.8, 0.1, 0.1])
 

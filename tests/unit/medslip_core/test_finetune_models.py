@@ -7,7 +7,8 @@ import torch
 from medslip_core.finetune import initial
 from medslip_core.finetune.classifier import Classifier, PooledFeatures, known_label_loss
 from medslip_core.finetune.segmenter import Segmenter, mask_loss
-from medslip_core.model import MedslipConfig, MedslipModel
+from medslip_core.model import MedslipModel
+from medslip_core.model_config import MedslipConfig
 
 CONFIG = dict(
     backbone="test_resnet",

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from medslip_core.gradcam import CAM_METHODS, gradcam_maps
-from medslip_core.model import MedslipConfig, MedslipModel
+from medslip_core.model import MedslipModel
+from medslip_core.model_config import MedslipConfig
 from medslip_core.vocabulary import PATHOLOGY_INDEX
 
 

@@ -29,7 +29,9 @@ def test_plain_values_go_through_json_and_back():
 @pytest.mark.parametrize("values, message", [
     ({"learnig_rate": 1e-3}, "learnig_rate: unknown parameter; the nearest valid name is learning_rate"),
     ({"augment": {"flip": 0.5}}, "augment: flip: unknown parameter; the nearest valid name is flip_prob"),
-    ({"model": {"hiden_dim": 64}}, "model.hiden_dim: unknown parameter; the nearest valid name is hidden_dim"),
+    ({"model": {"hiden_dim": 64}}, "model: hiden_dim: unknown parameter; the nearest valid name is hidden_dim"),
+    ({"model": {"hidden_dim": "64"}}, "model: hidden_dim: '64' is str, not int"),
+    ({"model": {"image_mean": 0.5}}, "model: image_mean: 0.5 is not a list"),
     ({"learning_rate": "1e-4"}, "learning_rate: '1e-4' is str, not float (write 0.0001: YAML reads 1e-4 as text)"),
     ({"epochs": 2.5}, "epochs: 2.5 is float, not int"),
     ({"epochs": True}, "epochs: True is bool, not int"),

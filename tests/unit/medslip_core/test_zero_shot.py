@@ -10,7 +10,8 @@ from sklearn.metrics import f1_score, roc_auc_score
 
 from medslip_core import zero_shot
 from medslip_core.metrics import METRICS, ONE_LABEL
-from medslip_core.model import MedslipConfig, MedslipModel
+from medslip_core.model import MedslipModel
+from medslip_core.model_config import MedslipConfig
 from medslip_core.vocabulary import DATASET_CLASSES, PATHOLOGY_INDEX
 from medslip_core.zero_shot import ClassPredictions
 

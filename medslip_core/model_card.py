@@ -1,0 +1,60 @@
+"""The model card that lies beside every saved model: what it is, what it is for, what it is not for."""
+
+from medslip_core.model_config import MedslipConfig
+
+_CARD = """\
+---
+library_name: medslip
+pipeline_tag: zero-shot-image-classification
+tags:
+- chest-x-ray
+- medical-imaging
+- vision-language
+---
+
+# MeDSLIP
+
+Two streams learned from chest radiographs and their reports: *pathology* (what is there) and *anatomy* (where). It says
+for each of {pathologies} pathologies and {anatomies} anatomies whether it is present or affected, and where in the
+image it looked. Method: arXiv 2403.10635.
+
+| | |
+| --- | --- |
+| image trunk | {backbone}, {image_size} px, one grey channel repeated |
+| text encoder of the queries | {text_encoder}, {text_dim} dimensions |
+| decoders | {decoder_layers} layer(s), {decoder_heads} head(s), width {hidden_dim} |
+| trained on | {training} |
+
+```python
+from medslip_core import MedslipModel
+
+model = MedslipModel.from_pretrained("this folder or its name on the hub")
+pixels = model.pixel_values(images)  # images [B, H, W], uint8 or 0..1, air black
+present = model(pixels).pathology_logits.softmax(dim=-1)[..., 1]  # [B, {pathologies}]
+```
+
+## Intended use
+
+Research on vision-language learning: zero-shot classification, grounding, fine-tuning, comparison of methods. Frontal
+chest radiographs of adults, as in the data it was trained on.
+
+## Limits
+
+- **Not a medical device.** Nothing it says may guide the care of a patient.
+- Its probabilities are not calibrated, and are worth what its training data are worth: labels read from reports carry
+  the errors of reports and of the reading; other hospitals, machines, views and ages may be read worse.
+- Models trained on the phantom have seen no patient; their figures say that the method works on synthetic images.
+- A report does not state everything: what the model finds and the report does not mention may be there.
+- Training data may carry biases of sex, age and origin; evaluate by group before drawing conclusions.
+"""
+
+
+def model_card(config: MedslipConfig, training: str) -> str:
+    """The card, Markdown with the hub's metadata.
+
+    Args:
+        config: of the model.
+        training: what it was trained on, a sentence.
+    """
+    counts = dict(anatomies=len(config.anatomies), pathologies=len(config.pathologies))
+    return _CARD.format(**{**config.to_dict(), **counts}, training=training)

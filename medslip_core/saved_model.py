@@ -1,0 +1,119 @@
+"""A model in a folder, in the Hugging Face layout: `config.json`, `model.safetensors`, and a model card `README.md`.
+
+The folder can be published as it is (`hf upload NAME FOLDER`), and read from the hub by its name. Nothing in it is ever
+executed: weights are safetensors, never pickles. (transformers' own base class would do the same, at four times the
+time that importing torch takes.)
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from medslip_core.files import write_whole
+from medslip_core.model_card import model_card
+from medslip_core.model_config import MedslipConfig
+from medslip_core.parameters import ParameterError
+
+CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+
+
+def saved_config(folder: str | Path) -> MedslipConfig:
+    """The config of a saved model.
+
+    Raises:
+        FileNotFoundError: there is none in the folder.
+        ValueError: it is damaged, or has options that this version does not know.
+    """
+    file = Path(folder) / CONFIG
+    if not file.is_file():
+        raise FileNotFoundError(f"{folder}: no saved model there ({CONFIG}); run the pre-training chapter first")
+    try:
+        return MedslipConfig.from_dict(json.loads(file.read_text(encoding="utf-8")))
+    except ParameterError as error:
+        raise ValueError(f"{file}: not a config of this version: {error}") from error
+    except (ValueError, AttributeError, TypeError) as error:
+        raise ValueError(f"{file}: damaged ({error}); save the model again") from error
+
+
+class SavedModel(nn.Module):
+    """Base of a model that is built from its `config`, and saved and loaded with it.
+
+    Attributes:
+        config: what it was built from.
+    """
+
+    def __init__(self, config: MedslipConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return next(self.parameters()).device
+
+    def save_pretrained(self, folder: str | Path, training: str = "not recorded") -> None:
+        """Save config, weights and model card.
+
+        Args:
+            folder: made if missing; what lies there under these names is replaced.
+            training: what the model was trained on, a sentence for the card.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file({name: tensor.contiguous() for name, tensor in self.state_dict().items()}, folder / WEIGHTS)
+        write_whole(folder / CONFIG, (json.dumps(self.config.to_dict(), indent=2) + "\n").encode())
+        write_whole(folder / CARD, model_card(self.config, training).encode())
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, **hub_options: Any) -> Self:
+        """Load a saved model, strictly, in evaluation mode, on the CPU.
+
+        Args:
+            source: a folder, or a name on the Hugging Face hub.
+            hub_options: of `huggingface_hub.snapshot_download`, such as `revision` or `token`.
+
+        Raises:
+            FileNotFoundError: no such folder or model, or a file of it is missing.
+            ValueError: a file is damaged; or a weight is missing, unexpected or of another shape.
+        """
+        folder = Path(source) if Path(source).is_dir() else _fetched(str(source), hub_options)
+        model, file = cls(saved_config(folder)), folder / WEIGHTS
+        if not file.is_file():
+            raise FileNotFoundError(f"{file}: missing; save the model again")
+        try:
+            weights = load_file(file)
+        except SafetensorError as error:
+            raise ValueError(f"{file}: damaged ({error}); save the model again") from error
+        expected = model.state_dict()
+        faults = {
+            "missing": expected.keys() - weights.keys(),
+            "unexpected": weights.keys() - expected.keys(),
+            "mismatched": {
+                name for name in expected.keys() & weights.keys() if expected[name].shape != weights[name].shape
+            },
+        }
+        if any(faults.values()):
+            listed = "; ".join(f"{kind}: {', '.join(sorted(names))}" for kind, names in faults.items() if names)
+            raise ValueError(f"{file}: weights do not fit {CONFIG}: {listed}")
+        model.load_state_dict(weights)
+        return model.eval()
+
+
+def _fetched(name: str, options: dict[str, Any]) -> Path:
+    """The folder of a model on the hub, downloaded unless it was before."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=[CONFIG, WEIGHTS], **options))
+    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError) as error:
+        raise FileNotFoundError(
+            f"{name}: no such folder, and not to be had from the Hugging Face hub: {error}"
+        ) from error

@@ -1,0 +1,96 @@
+"""A saved model's folder: what lies in it, what it says about itself, and what is refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from medslip_core.model import MedslipModel
+from medslip_core.model_config import MedslipConfig
+
+SMALL = dict(backbone="resnet10t", image_size=32, text_dim=8, hidden_dim=16, decoder_layers=1, feed_forward_dim=16)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    model = MedslipModel(MedslipConfig(**SMALL))
+    model.set_books(torch.randn(51, 8), torch.randn(75, 8), "an encoder")
+    model.save_pretrained(tmp_path / "model", training="32 images of a test")
+    return tmp_path / "model"
+
+
+def test_the_card_says_what_the_model_is_for_and_what_it_is_not(folder: Path) -> None:
+    card = (folder / "README.md").read_text()
+    assert card.startswith("---\n") and "\n## Intended use\n" in card and "Not a medical device" in card
+    for fact in ("32 images of a test", "resnet10t", "32 px", "an encoder", "75 pathologies"):
+        assert fact in card
+
+
+def test_the_folder_holds_what_the_hub_expects(folder: Path) -> None:
+    assert sorted(file.name for file in folder.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    config = json.loads((folder / "config.json").read_text())
+    assert (
+        config["backbone"] == "resnet10t" and config["text_encoder"] == "an encoder" and len(config["anatomies"]) == 51
+    )
+
+
+def test_loading_is_strict_about_everything_at_once(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    del weights["gate.weight"]
+    weights["gate.extra"] = torch.zeros(1)
+    weights["query_projection.weight"] = torch.zeros(16, 9)
+    save_file(weights, folder / "model.safetensors")
+    with pytest.raises(ValueError, match="missing: gate.weight; unexpected: gate.extra; mismatched: query_projection"):
+        MedslipModel.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("content, message", [
+    ("{", "config.json: damaged"),
+    ("[1]", "config.json: damaged"),
+    ('{"hiden_dim": 3}', "config.json: not a config of this version: hiden_dim: unknown"),
+    ('{"hidden_dim": "64"}', "config.json: not a config of this version: hidden_dim: '64' is str"),
+])  # fmt: skip
+def test_a_bad_config_is_named(content: str, message: str, folder: Path) -> None:
+    (folder / "config.json").write_text(content)
+    with pytest.raises(ValueError, match=message):
+        MedslipModel.from_pretrained(folder)
+
+
+def test_damaged_weights_are_named(folder: Path) -> None:
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(ValueError, match="model.safetensors: damaged"):
+        MedslipModel.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_missing_file_is_named(name: str, folder: Path) -> None:
+    (folder / name).unlink()
+    with pytest.raises(FileNotFoundError, match=name):
+        MedslipModel.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("source", ["no/such/folder/here", "someone/some-model"])
+def test_neither_a_folder_nor_on_the_hub(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(FileNotFoundError, match=f"{source}: no such folder, and not to be had"):
+        MedslipModel.from_pretrained(source)
+
+
+def test_a_model_is_read_from_the_hub_by_its_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {}
+
+    def download(name: str, **options: object) -> str:
+        asked.update(name=name, **options)
+        return str(folder)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    model = MedslipModel.from_pretrained("someone/some-model", revision="v1")
+    assert model.config.text_encoder == "an encoder" and not model.training
+    assert asked == {
+        "name": "someone/some-model",
+        "revision": "v1",
+        "allow_patterns": ["config.json", "model.safetensors"],
+    }
