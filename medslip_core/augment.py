@@ -23,6 +23,7 @@ from torch import Tensor
 
 from medslip_core.parameters import Parameters, parameter
 from medslip_core.randomness import generator, uniform
+from medslip_core.transfer import to_device
 from medslip_core.vocabulary import ANATOMY_INDEX, MIRRORED_ANATOMY_INDEX, UNCERTAIN
 
 ONE_SIDED = ANATOMY_INDEX["middle_right_lobe"]
@@ -121,11 +122,11 @@ def augment(images: Tensor, views: Views, image_size: int) -> Tensor:
     shrink = images.shape[-1] // image_size
     if shrink > 1:  # interpolation alone would skip pixels
         grey = F.avg_pool2d(grey, shrink)
-    grid = _grid(views.affine.to(device, non_blocking=True), image_size)
+    grid = _grid(to_device(views.affine, device), image_size)
     grey = F.grid_sample(grey, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
     def per_image(value: Tensor) -> Tensor:
-        return value.to(device, non_blocking=True)[:, None, None, None]
+        return to_device(value, device)[:, None, None, None]
 
     if views.sharpness.any():
         grey = grey.add_(per_image(views.sharpness) * (grey - _blurred(grey))).clamp_(0, 1)
@@ -134,7 +135,7 @@ def augment(images: Tensor, views: Views, image_size: int) -> Tensor:
     # mid-grey as the pivot, not the image's mean: no reduction whose order could depend on the batch
     grey = grey.sub_(0.5).mul_(per_image(views.contrast)).add_(0.5 + per_image(views.brightness))
     if views.noise.any():
-        grey = grey + per_image(views.noise) * _noise(views.noise_place.to(device, non_blocking=True), image_size)
+        grey = grey + per_image(views.noise) * _noise(to_device(views.noise_place, device), image_size)
     return grey.clamp_(0, 1).squeeze(1)
 
 
@@ -149,7 +150,7 @@ def augment_masks(masks: Tensor, views: Views, mask_size: int) -> Tensor:
     Returns:
         [B, mask_size, mask_size] bool; nothing outside the image.
     """
-    grid = _grid(views.affine.to(masks.device), mask_size)
+    grid = _grid(to_device(views.affine, masks.device), mask_size)
     return F.grid_sample(masks[:, None].float(), grid, align_corners=False).squeeze(1) >= 0.5
 
 
@@ -167,7 +168,7 @@ def flip_matrix(matrix: Tensor, flipped: Tensor) -> Tensor:
     """
     mirrored = matrix[:, _mirrored_rows(matrix.device)]
     mirrored[:, ONE_SIDED] = UNCERTAIN
-    return torch.where(flipped.to(matrix.device, non_blocking=True)[:, None, None], mirrored, matrix)
+    return torch.where(to_device(flipped, matrix.device)[:, None, None], mirrored, matrix)
 
 
 @cache  # sent to a GPU once: sending it every step would make the host wait

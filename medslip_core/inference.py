@@ -11,6 +11,8 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from medslip_core.transfer import to_device
+
 BATCH_LOG_SECONDS = 5  # between lines where the bar cannot redraw itself
 
 
@@ -36,9 +38,9 @@ def batches(model, corpus, rows: np.ndarray, batch_size: int, description: str) 
     with tqdm(total=len(rows), desc=description, unit="image", mininterval=interval) as progress:
         for start in range(0, len(rows), batch_size):
             chunk = rows[start : start + batch_size]
-            images = torch.from_numpy(corpus.take(chunk))  # [B, S, S] uint8
+            images = to_device(corpus.take(chunk), model.device)  # [B, S, S] uint8
             # Convolutions on a CPU are twice as fast with the channels last.
-            yield model.pixel_values(images.to(model.device)).contiguous(memory_format=torch.channels_last)
+            yield model.pixel_values(images).contiguous(memory_format=torch.channels_last)
             progress.update(len(chunk))
 
 

@@ -19,6 +19,7 @@ from medslip_core.losses.protocl import Negatives, sample_negatives
 from medslip_core.pretrain_params import PretrainParams
 from medslip_core.randomness import generator
 from medslip_core.sampling import BatchOrder
+from medslip_core.transfer import to_device
 from medslip_core.validation import label_matrix
 from medslip_core.vocabulary import ABSENT, ANATOMY_INDEX, PATHOLOGY_INDEX, PRESENT
 
@@ -65,7 +66,7 @@ class BatchSource:
 
     def matrix(self, rows: np.ndarray) -> Tensor:
         """Label matrices [B, A, P] int8 of corpus rows."""
-        return torch.from_numpy(label_matrix(self.params, self.corpus, rows)).to(self.device)
+        return to_device(label_matrix(self.params, self.corpus, rows), self.device)
 
     def negatives(self, matrix: Tensor, stream: str, counter: int) -> Negatives:
         """Negative prototypes for label matrices, drawn from (seed, stream, counter)."""
@@ -79,7 +80,7 @@ class BatchSource:
 
     def images(self, rows: np.ndarray) -> Tensor:
         """Images [B, S, S] uint8 of corpus rows."""
-        return torch.from_numpy(self.corpus.take(rows)).to(self.device, non_blocking=True)
+        return to_device(self.corpus.take(rows), self.device)
 
 
 @dataclass(frozen=True)

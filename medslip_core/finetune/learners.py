@@ -17,6 +17,7 @@ from medslip_core.finetune.params import FinetuneParams
 from medslip_core.finetune.segmenter import Masks, Segmenter, mask_loss
 from medslip_core.model import MedslipModel
 from medslip_core.optimisation import training_mode
+from medslip_core.transfer import to_device
 from medslip_core.validation import macro_auroc
 
 EVALUATION_BATCH = 64
@@ -72,7 +73,7 @@ class Learner:
         )
 
     def images(self, rows: np.ndarray) -> Tensor:
-        return torch.from_numpy(self.corpus.take(rows)).to(self.device, non_blocking=True)
+        return to_device(self.corpus.take(rows), self.device)
 
     def pixels(self, images: Tensor) -> Tensor:
         return self.model.pixel_values(images).contiguous(memory_format=torch.channels_last)
@@ -98,7 +99,7 @@ class ImageClassifier(Learner):
         images = augment(self.images(rows), views, self.model.config.image_size)
         with self.autocast():
             logits = self.network(self.pixels(images))
-        return known_label_loss(logits, torch.from_numpy(self.labels[rows]).to(self.device))
+        return known_label_loss(logits, to_device(self.labels[rows], self.device))
 
     def probabilities(self, rows: np.ndarray) -> np.ndarray:
         """[n, C] float32 in [0, 1]."""
@@ -130,10 +131,10 @@ class FeatureClassifier(ImageClassifier):
         self.network.train()
 
     def inputs(self, rows: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(self.table[rows])).to(self.device)
+        return to_device(np.ascontiguousarray(self.table[rows]), self.device)
 
     def loss(self, rows: np.ndarray, epoch: int) -> Tensor:
-        return known_label_loss(self.network(self.inputs(rows)), torch.from_numpy(self.labels[rows]).to(self.device))
+        return known_label_loss(self.network(self.inputs(rows)), to_device(self.labels[rows], self.device))
 
     def probabilities(self, rows: np.ndarray) -> np.ndarray:
         self.network.eval()
@@ -152,7 +153,7 @@ class ImageSegmenter(Learner):
         size = self.model.config.image_size
         views = draw_views(self.params.augment, self.seed, epoch, rows)
         images = augment(self.images(rows), views, size)
-        masks = augment_masks(torch.from_numpy(self.masks[rows]).to(self.device), views, size)
+        masks = augment_masks(to_device(self.masks[rows], self.device), views, size)
         with self.autocast():
             logits = self.network(self.pixels(images))
         return mask_loss(logits, masks)
