@@ -1,12 +1,17 @@
-"""Time and cost of the paper's full pre-training, from a measured speed of one GPU.
+"""Time and cost of the paper's full pre-training: from measured speeds, and on H100s from the operations of a step.
 
-    python benchmarks/full_run_estimate.py --measured benchmarks/results/train_step_h100.json --name "ours, bf16"
-    python benchmarks/full_run_estimate.py --images-per-s 2500 --price 3
+    python benchmarks/full_run_estimate.py [--gpu benchmarks/results/train_step_h100.json] [--json FILE]
 
-Assumptions: the paper's schedule (100 epochs) over all images of MIMIC-CXR-JPG 2.0 (377,110; a subset takes less, in
-proportion); one validation of a fiftieth of the images per epoch at three times the speed of training; several GPUs
-share one node and lose a tenth of their speed to each other; the input keeps up (benchmarks/input.py says how many
-cores that takes); the price is per GPU and hour, and pays for nothing else.
+The CPU's speeds are those of benchmarks/results/train_step_cpu.json. A GPU's are measured where `--gpu` names what
+benchmarks/train_step.py wrote on one. Else they are estimated: the operations of a step are counted here, and a
+network like this one is taken to get 5 to 15 % of what the H100's tensor cores could do in bfloat16. (NVIDIA reports
+90 epochs of ResNet-50 on ImageNet in 8.75 hours on one A100 by their own tuned code, which is 29 % of that card's peak;
+catalog.ngc.nvidia.com, resnet_mxnet, performance.)
+
+Assumptions besides: the paper's schedule (100 epochs) over all images of MIMIC-CXR-JPG (377,110; a subset takes less,
+in proportion); one validation of a fiftieth of the images per epoch at three times the speed of training; several GPUs
+of one node lose a tenth of their speed to each other; the input keeps up (benchmarks/input.py); the price is per GPU
+and hour, and pays for nothing else.
 """
 
 import argparse
@@ -14,6 +19,13 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from contenders import write_results
+from torch.utils.flop_counter import FlopCounterMode
+from train_step import batch, our_step
+
+CPU_RESULTS = Path(__file__).parent / "results" / "train_step_cpu.json"
+H100_PEAK = 989.4e12  # operations/s in bfloat16 without sparsity, SXM5 (NVIDIA H100 data sheet)
+UTILISATION = (0.05, 0.15)
 GPUS = (1, 8)
 
 
@@ -22,12 +34,11 @@ class FullRun:
     """What a run consists of, and what was measured.
 
     Attributes:
-        images_per_s: training speed of one GPU, measured.
+        images_per_s: training speed of one device.
         images: training images; epochs: passes over them.
         validation_share: images per epoch that are only looked at, as a share of `images`.
         validation_speed: how many times faster than training that is.
-        scaling_efficiency: speed of each of several GPUs as a share of one alone.
-        price_per_gpu_hour: in any currency.
+        scaling_efficiency: speed of each of several devices as a share of one alone.
     """
 
     images_per_s: float
@@ -36,46 +47,76 @@ class FullRun:
     validation_share: float = 0.02
     validation_speed: float = 3.0
     scaling_efficiency: float = 0.9
-    price_per_gpu_hour: float = 3.0
 
-    def hours(self, gpus: int) -> float:
-        """Wall-clock hours on so many GPUs."""
+    def hours(self, devices: int) -> float:
+        """Wall-clock hours on so many devices."""
         passes = self.epochs * (1 + self.validation_share / self.validation_speed)
-        efficiency = self.scaling_efficiency if gpus > 1 else 1.0
-        return passes * self.images / (self.images_per_s * gpus * efficiency) / 3600
+        efficiency = self.scaling_efficiency if devices > 1 else 1.0
+        return passes * self.images / (self.images_per_s * devices * efficiency) / 3600
 
-    def cost(self, gpus: int) -> float:
-        """Price of these hours on all GPUs."""
-        return self.hours(gpus) * gpus * self.price_per_gpu_hour
 
-    def cores_for_input(self, gpus: int, images_per_s_per_core: float) -> float:
-        """Cores that keep so many GPUs fed."""
-        return self.images_per_s * gpus / images_per_s_per_core
+def operations_per_image() -> float:
+    """Floating-point operations of a training step in the published setting, per image (a product and sum are two)."""
+    images, matrix = batch(2)
+    step = our_step("cpu", images, matrix)
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return counter.get_total_flops() / len(images)
+
+
+def speeds(measured: Path) -> dict[str, float]:
+    """Images per second of each contender of benchmarks/train_step.py."""
+    return {row["name"]: row["images_per_s"] for row in json.loads(measured.read_text())["contenders"]}
+
+
+def estimate(cpu: dict[str, float], gpu: dict[str, float], operations: float, price: float) -> list[dict]:
+    """One row per machine.
+
+    Args:
+        cpu, gpu: contender -> images/s; without a GPU's figures its speed is estimated.
+        operations: per image.
+        price: per GPU and hour.
+    """
+    rows = [(f"CPU, {name}", speed, "measured", 1) for name, speed in cpu.items()]
+    if gpu:
+        cards = [(name, speed, "measured") for name, speed in gpu.items()]
+    else:
+        cards = [(f"{share:.0%} of its peak", share * H100_PEAK / operations, "estimated") for share in UTILISATION]
+    rows += [(f"{count} H100, {name}", speed, basis, count) for count in GPUS for name, speed, basis in cards]
+    return [
+        {
+            "machine": machine,
+            "speed": basis,
+            "images_per_s_each": speed,
+            "hours": FullRun(speed).hours(count),
+            "cost": count * FullRun(speed).hours(count) * price if "H100" in machine else None,
+        }
+        for machine, speed, basis, count in rows
+    ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    speed = parser.add_mutually_exclusive_group(required=True)
-    speed.add_argument("--images-per-s", type=float, help="training speed of one GPU")
-    speed.add_argument("--measured", type=Path, help="JSON of benchmarks/train_step.py that holds it")
-    parser.add_argument("--name", default="ours", help="which of its contenders")
-    parser.add_argument("--images", type=int, default=FullRun.images)
-    parser.add_argument("--epochs", type=int, default=FullRun.epochs)
-    parser.add_argument("--price", type=float, default=FullRun.price_per_gpu_hour, help="per GPU and hour")
+    parser.add_argument("--gpu", type=Path, help="JSON of benchmarks/train_step.py, run on a GPU")
+    parser.add_argument("--price", type=float, default=3.0, help="per GPU and hour")
+    parser.add_argument("--json", type=Path, help="also write the figures here")
     given = parser.parse_args()
-    images_per_s = given.images_per_s
-    if given.measured:
-        rows = {row["name"]: row["images_per_s"] for row in json.loads(given.measured.read_text())["contenders"]}
-        if given.name not in rows:
-            parser.error(f"{given.measured}: no contender {given.name!r}; it has {', '.join(rows)}")
-        images_per_s = rows[given.name]
-    run = FullRun(images_per_s, given.images, given.epochs, price_per_gpu_hour=given.price)
-    print(
-        f"{run.images:,} images x {run.epochs} epochs at {images_per_s:,.0f} images/s per GPU, {given.price:g} an hour"
-    )
-    for gpus in GPUS:
-        hours = run.hours(gpus)
-        print(f"{gpus} GPU: {hours:6.1f} h, {hours * gpus:6.1f} GPU hours, cost {run.cost(gpus):,.0f}")
+    of_cpu = speeds(CPU_RESULTS)
+    cpu = {name: of_cpu[name] for name in ("published code", "ours", "ours, bf16")}
+    gpu = {}
+    if given.gpu:
+        gpu = {name: speed for name, speed in speeds(given.gpu).items() if name.startswith(("ours", "published"))}
+        gpu.pop("ours: losses alone", None)
+    operations = operations_per_image()
+    rows = estimate(cpu, gpu, operations, given.price)
+    print(f"{FullRun.images:,} images x {FullRun.epochs} epochs, {operations / 1e9:.1f} GFLOP per image and step")
+    print(f"{'':<32}{'images/s each':>15}{'':>11}{'hours':>12}{'cost':>8}")
+    for row in rows:
+        cost = "" if row["cost"] is None else f"{row['cost']:,.0f}"
+        print(f"{row['machine']:<32}{row['images_per_s_each']:15,.1f}{row['speed']:>11}{row['hours']:12,.1f}{cost:>8}")
+    if given.json:
+        settings = dict(images=FullRun.images, epochs=FullRun.epochs, price=given.price)
+        write_results(given.json, {**settings, "gflop_per_image": operations / 1e9, "rows": rows})
 
 
 if __name__ == "__main__":
