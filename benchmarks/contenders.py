@@ -38,17 +38,21 @@ class Contender:
         prepare: function of a module (sent to the process by name); returns the work, a function without arguments.
         arguments: of `prepare`.
         threads: of torch.
+        times: how often the work is done in a turn; figures are of one time. More than one where it only starts what
+            goes on without it, as on a GPU.
 
     Raises:
         RuntimeError: it could not be prepared; with the reason.
     """
 
-    def __init__(self, name: str, prepare: Callable[..., Callable[[], Any]], arguments: dict, threads: int) -> None:
+    def __init__(
+        self, name: str, prepare: Callable[..., Callable[[], Any]], arguments: dict, threads: int, times: int = 1
+    ) -> None:
         self.name = name
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["medslip_core.pretrain"])  # imported once, and shared by all processes
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, prepare, arguments, threads), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, prepare, arguments, threads, times), daemon=True)
         self._process.start()
         theirs.close()
         self._receive()
@@ -106,7 +110,9 @@ def write_results(path: Path, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(whole, indent=1, default=str) + "\n")
 
 
-def _serve(pipe: Connection, prepare: Callable[..., Callable[[], Any]], arguments: dict, threads: int) -> None:
+def _serve(
+    pipe: Connection, prepare: Callable[..., Callable[[], Any]], arguments: dict, threads: int, times: int
+) -> None:
     import torch
 
     torch.set_num_threads(threads)
@@ -114,24 +120,25 @@ def _serve(pipe: Connection, prepare: Callable[..., Callable[[], Any]], argument
         work = prepare(**arguments)
         pipe.send(None)
         while pipe.recv():
-            pipe.send(_timed(work))
+            pipe.send(_timed(work, times))
     except EOFError:
         pass
     except Exception as error:  # told to the other side, which raises it
         pipe.send(RuntimeError(f"{type(error).__name__}: {error}"))
 
 
-def _timed(work: Callable[[], Any]) -> Timing:
+def _timed(work: Callable[[], Any], times: int) -> Timing:
     import torch
 
     on_gpu = torch.cuda.is_available() and torch.cuda.is_initialized()
     if on_gpu:
         torch.cuda.synchronize()
     wall, processor = time.perf_counter(), time.process_time()
-    work()
+    for _ in range(times):
+        work()
     if on_gpu:
         torch.cuda.synchronize()
         peak = torch.cuda.max_memory_allocated() / 2**20
     else:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-    return Timing(time.perf_counter() - wall, time.process_time() - processor, peak)
+    return Timing((time.perf_counter() - wall) / times, (time.process_time() - processor) / times, peak)

@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from contenders import Contender, in_turn, write_results
 from matplotlib.ticker import LogLocator, StrMethodFormatter
-from train_step import TRIPLETS_PER_IMAGE, batch, our_step
+from random_corpus import random_corpus
+from train_step import batch, our_step
 
-from medslip_core.corpus import PreparedCorpus
 from medslip_core.figures import BLUE, WIDTH_INCHES, page_style
 from medslip_core.pretrain_params import PretrainParams
 from medslip_core.training_batch import BatchSource
@@ -37,7 +36,7 @@ SIZE_PX = 224
 def input_step(images: int) -> Callable[[], Any]:
     """A step's input from a corpus of so many images."""
     folder = tempfile.TemporaryDirectory()
-    corpus = _random_corpus(Path(folder.name), images)
+    corpus = random_corpus(Path(folder.name), images, SIZE_PX)
     source = BatchSource(PretrainParams(batch_size=INPUT_BATCH), corpus, "cpu")
     step = 0
 
@@ -48,22 +47,6 @@ def input_step(images: int) -> Callable[[], Any]:
 
     read.folder = folder  # kept as long as the work
     return read
-
-
-def _random_corpus(folder: Path, images: int) -> PreparedCorpus:
-    draw = np.random.default_rng(0)
-    with (folder / "images.u8").open("wb") as file:
-        file.truncate(images * SIZE_PX**2)  # a file with holes takes no space
-    triplets = dict(
-        row=np.repeat(np.arange(images), TRIPLETS_PER_IMAGE),
-        anatomy=draw.integers(0, 51, images * TRIPLETS_PER_IMAGE, np.int8),
-        pathology=draw.integers(0, 75, images * TRIPLETS_PER_IMAGE, np.int8),
-        state=draw.integers(0, 2, images * TRIPLETS_PER_IMAGE, np.int8),
-        source=pd.Categorical.from_codes(np.zeros(images * TRIPLETS_PER_IMAGE, np.int8), ["report"]),
-    )
-    pd.DataFrame(triplets).to_parquet(folder / "triplets.parquet")
-    header = dict(count=images, image_size_px=SIZE_PX)
-    return PreparedCorpus(folder, header, pd.DataFrame(dict(split=["train"] * images)))
 
 
 def measure(points: dict[float, tuple[Callable, dict]], rounds: int, threads: int) -> list[dict[str, Any]]:

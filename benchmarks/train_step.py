@@ -26,6 +26,7 @@ from medslip_core.model_config import MedslipConfig
 from medslip_core.optimisation import make_optimizer
 from medslip_core.pretrain_params import PretrainParams
 
+STEPS_PER_TURN_OF_A_GPU = 20
 TRIPLETS_PER_IMAGE = 15  # stated in a report, about; two thirds of them present
 
 
@@ -139,7 +140,8 @@ def main() -> None:
         theirs = batch(given.published_batch or given.batch)
         arguments = dict(checkout=given.published, device=device, images=theirs[0], matrix=theirs[1])
         entries += [("published code", published_step, arguments)]
-    contenders = [Contender(name, prepare, arguments, given.threads) for name, prepare, arguments in entries]
+    times = STEPS_PER_TURN_OF_A_GPU if device == "cuda" else 1
+    contenders = [Contender(name, prepare, arguments, given.threads, times) for name, prepare, arguments in entries]
     rows = in_turn(contenders, given.rounds)
     for row, (_, _, arguments) in zip(rows, entries, strict=True):
         row["images_per_s"] = len(arguments["images"]) / row["wall_s"]
