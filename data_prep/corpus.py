@@ -24,6 +24,7 @@ from tqdm.auto import tqdm
 
 from data_prep import READERS
 from data_prep.errors import WORKER_DIED, DataError
+from data_prep.files import require_folder
 from data_prep.geometry import Geometry
 from data_prep.parallel import cores, in_order
 from data_prep.record import Prepared, Recipe, SetAside, prepare_study, set_aside
@@ -81,6 +82,7 @@ def prepare(
     """
     root, out, truth = Path(root), Path(out), Path(truth) if truth is not None else None
     reader = find_reader(dataset, reader_options)
+    require_folder(root)
     if out.exists() and not (out / HEADER).is_file() and not (out.is_dir() and not any(out.iterdir())):
         raise DataError(out, "is there already and is no prepared corpus", "Name another folder, or remove this one.")
     if (before := _dataset_of(out)) not in (None, dataset):
@@ -197,5 +199,6 @@ def _dataset_of(out: Path) -> str | None:
 def _check_share(root: Path, writer: CorpusWriter, total: int, share: float) -> None:
     if writer.set_aside > share * total:
         problem = f"{writer.set_aside} of {total} records cannot be used, more than the share of {share:g}"
-        remedy = "Mend them, or allow more by max_set_aside; what is done is kept."
-        raise DataError(root, f"{problem}. First: {'; '.join(writer.first_reasons)}", remedy)
+        first = "; ".join(reason.removesuffix(".") for reason in writer.first_reasons)
+        remedy = "Mend them, or allow more by max_set_aside (--max-set-aside); what is done is kept."
+        raise DataError(root, f"{problem}. First: {first}", remedy)

@@ -16,14 +16,19 @@ LONGEST_NAME = 255
 """Bytes of a file's name that file systems take; of longer ones they cannot even say that they are not there."""
 
 
+def require_folder(root: Path) -> None:
+    """Raises DataError if a dataset's root is no folder."""
+    if not root.is_dir():
+        raise DataError(root, "no such folder", "Point root at the dataset as downloaded and unpacked.")
+
+
 def index_images(root: Path) -> dict[str, Path]:
     """Maps each image's file name without its suffix to its path; links to folders are not followed.
 
     Raises:
         DataError: `root` is no folder or holds no image, or two files have the same name.
     """
-    if not root.is_dir():
-        raise DataError(root, "no such folder", "Point root at the dataset as downloaded and unpacked.")
+    require_folder(root)
     found: dict[str, Path] = {}
     for folder, folders, names in os.walk(root):
         folders.sort()

@@ -68,17 +68,20 @@ def declared_parameters(notebook_path: Path) -> dict[str, Parameter]:
     return declared
 
 
-def check_profile(params: Path, profile: str, book: Path) -> None:
-    """Check that a profile is there and that each of its files belongs to a chapter, before anything long runs.
+def check_profile(params: Path, profile: str, book: Path, data: str | None = None) -> None:
+    """Check that a profile is there and each of its files belongs to a chapter, before anything long runs.
 
     Args:
         params: folder of the profiles.
         profile: one of them, or "demo", which may have none: it is the chapters' defaults.
         book: folder of the chapters.
+        data: folder that stands for ${DATA}, which must be there too.
 
     Raises:
-        ParametersError: no such profile, or a file that no chapter would read.
+        ParametersError: no such profile or folder of data, or a file that no chapter would read.
     """
+    if data and not Path(data).is_dir():
+        raise ParametersError(f"DATA={data}: no such folder; it should hold the data sets that {profile} reads")
     folder = params / profile
     if not folder.is_dir():
         if profile == DEFAULTS:

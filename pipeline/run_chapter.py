@@ -184,7 +184,7 @@ def main(arguments: list[str] | None = None) -> int:
     logger.info("[%s] chapter %s: running", run.profile, run.name)
     clock = time.monotonic()
     try:
-        check_profile(run.params, run.profile, run.book)
+        check_profile(run.params, run.profile, run.book, run.data)
         run_chapter(run)
     except (ParametersError, ChapterFailed, FileNotFoundError) as error:
         logger.error("[%s] chapter %s: FAILED after %.0f s\n%s", run.profile, run.name, time.monotonic() - clock, error)

@@ -21,6 +21,7 @@ from data_prep.check.image import Inspection, inspect_all, lost
 from data_prep.check.report import Picture, Report
 from data_prep.corpus import find_reader
 from data_prep.errors import DataError
+from data_prep.files import require_folder
 from data_prep.parallel import cores, in_order
 from data_prep.study import Studies, Study
 from data_prep.tables import tables_folder
@@ -52,8 +53,7 @@ def check(
     """
     root = Path(root)
     reader = find_reader(dataset, reader_options)
-    if not root.is_dir():
-        raise DataError(root, "no such folder", "Point root at the dataset as downloaded and unpacked.")
+    require_folder(root)
     tables = tables_folder(root, reader_options.get("tables"))
     folder = scan(root)
     tally = _Tally(root)

@@ -62,6 +62,13 @@ def test_a_profile_that_would_not_be_read_stops_before_the_first_chapter(run, ca
     assert re.search(said, caplog.text) and not run.runs.exists()
 
 
+def test_data_that_are_not_there_stop_before_the_first_chapter(run, caplog) -> None:
+    write_chapter(run.book, "one", "pass")
+    folders = [f"--{name}={getattr(run, name)}" for name in ("book", "params", "runs")]
+    assert main(["one", "--data", str(run.book / "nosuch"), *folders]) == 1
+    assert re.search("DATA=.*nosuch: no such folder", caplog.text) and not run.runs.exists()
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_failing_chapter_is_not_done(run: ChapterRun, fault: str) -> None:
     source, reason = FAULTS[fault]
