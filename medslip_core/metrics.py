@@ -212,11 +212,27 @@ def patient_bootstrap(
     Returns:
         value on the samples as they are, low and high end of the interval.
     """
-    patients = np.asarray(patients)
-    names, patient_of_sample = np.unique(patients, return_inverse=True)
     value = np.asarray(statistic(np.ones((1, len(patients)))))[0]
-    if len(names) == 0:
+    if len(patients) == 0:
         return Estimate(value, np.full_like(value, np.nan), np.full_like(value, np.nan))
+    return percentile_interval(value, patient_resamples(statistic, patients, resamples, seed), level)
+
+
+def percentile_interval(value: np.ndarray, drawn: np.ndarray, level: float = 0.95) -> Estimate:
+    """A value [...] between the percentiles of what was drawn [R, ...]; draws that are NaN do not count."""
+    tail = (1 - level) / 2
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN slice encountered")
+        low, high = np.nanquantile(drawn, [tail, 1 - tail], axis=0)
+    undefined = np.isnan(value)
+    return Estimate(value, np.where(undefined, np.nan, low), np.where(undefined, np.nan, high))
+
+
+def patient_resamples(
+    statistic: Callable[[np.ndarray], np.ndarray], patients: np.ndarray, resamples: int = 1000, seed: int = 0
+) -> np.ndarray:
+    """The statistic on each draw of whole patients, [resamples, ...]; arguments as for `patient_bootstrap`."""
+    names, patient_of_sample = np.unique(np.asarray(patients), return_inverse=True)
     generator = np.random.default_rng(seed)
     at_once = max(1, _ELEMENTS_AT_ONCE // len(patients))
     drawn = []
@@ -224,12 +240,7 @@ def patient_bootstrap(
         count = min(at_once, resamples - start)
         times = generator.multinomial(len(names), np.full(len(names), 1 / len(names)), size=count)  # [count, patients]
         drawn.append(np.asarray(statistic(times[:, patient_of_sample].astype(float))))
-    tail = (1 - level) / 2
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "All-NaN slice encountered")
-        low, high = np.nanquantile(np.concatenate(drawn), [tail, 1 - tail], axis=0)
-    undefined = np.isnan(value)
-    return Estimate(value, np.where(undefined, np.nan, low), np.where(undefined, np.nan, high))
+    return np.concatenate(drawn)
 
 
 def weighted_mean(values: np.ndarray, weight: np.ndarray) -> np.ndarray:

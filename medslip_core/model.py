@@ -72,7 +72,8 @@ class MedslipModel(SavedModel):
         width, text_dim = config.hidden_dim, config.text_dim
         anatomies, pathologies = len(config.anatomies), len(config.pathologies)
         self.trunk = Trunk(config.backbone, config.backbone_stage, config.image_size, config.detail_stage)
-        self.gate = nn.Linear(self.trunk.channels, self.trunk.channels)
+        if config.gated:
+            self.gate = nn.Linear(self.trunk.channels, self.trunk.channels)
         self.pathology_projection = StreamProjection(self.trunk.channels, width, config.memory_norm)
         self.anatomy_projection = StreamProjection(self.trunk.channels, width, config.memory_norm)
 
@@ -187,11 +188,13 @@ class MedslipModel(SavedModel):
         feature_map = self.trunk(pixel_values)  # [B, C, h, w]
         height, width = feature_map.shape[-2:]
         features = feature_map.flatten(2).transpose(1, 2)  # [B, C, h, w] -> [B, C, N] -> [B, N, C]
-        gate = self.gate(features)
-        if self.config.gate_activation == "sigmoid":
-            gate = gate.sigmoid()
-        pathology = self.pathology_projection(gate * features)
-        anatomy = self.anatomy_projection((1 - gate) * features)
+        of_pathology = of_anatomy = features
+        if self.config.gated:
+            gate = self.gate(features)
+            if self.config.gate_activation == "sigmoid":
+                gate = gate.sigmoid()
+            of_pathology, of_anatomy = gate * features, (1 - gate) * features
+        pathology, anatomy = self.pathology_projection(of_pathology), self.anatomy_projection(of_anatomy)
         if self.config.memory_position == "sincos2d":
             positions = sincos_positions(height, width, self.config.hidden_dim, features.device)  # [N, d]
             pathology, anatomy = pathology + positions, anatomy + positions

@@ -33,9 +33,8 @@ class MedslipConfig(Parameters):
     decoder_heads: int = parameter(4, "of their attention; divides `hidden_dim`", low=1)
     feed_forward_dim: int = parameter(1024, "inner width of their feed-forward networks", low=1)
     dropout: float = parameter(0.1, "in the decoders and before the heads", low=0, high=1)
-    gate_activation: str = parameter(
-        "none", "of the gate that splits the image into streams", choices=("none", "sigmoid")
-    )
+    gated: bool = parameter(True, "a gate splits the image between the streams; False: both see all of it")
+    gate_activation: str = parameter("none", "of that gate", choices=("none", "sigmoid"))
     final_norm: str = parameter(
         "shared", "LayerNorm after the decoders: one for both, or one each", choices=("shared", "separate")
     )

@@ -72,6 +72,10 @@ class Chapter:
         self._inputs[chapter] = json.loads(results.read_text())["run_id"]
         return results.parent
 
+    def parameters_of(self, chapter: str) -> dict[str, object]:
+        """The parameters with which an earlier chapter ran in this run folder; errors as for `input`."""
+        return json.loads((self.input(chapter) / "results.json").read_text())["parameters"]
+
     def number(
         self,
         name: str,

@@ -42,6 +42,7 @@ from medslip_core.finetune.training import fit
 from medslip_core.inference import batches
 from medslip_core.model import MedslipModel
 from medslip_core.parameters import ParameterError
+from medslip_core.sharing import share_of
 from medslip_core.vocabulary import DATASET_CLASSES
 from medslip_core.zero_shot import ClassPredictions, evaluate
 
@@ -313,18 +314,6 @@ def empty_cells(grid: Grid) -> pd.DataFrame:
              "images": len(train), "empty": ", ".join(empty)}
         )  # fmt: skip
     return pd.DataFrame(rows)
-
-
-def share_of(cells: list[Cell], share: str) -> list[Cell]:
-    """The cells of one machine among several, e.g. "2/4".
-
-    Raises:
-        ParameterError: not a share.
-    """
-    part, slash, parts = share.partition("/")
-    if not (slash and part.isdigit() and parts.isdigit() and 1 <= int(part) <= int(parts)):
-        raise ParameterError(f"share: {share!r} is not k/n with 1 <= k <= n, e.g. 2/4")
-    return cells[int(part) - 1 :: int(parts)]
 
 
 def write_params(params: GridParams, path: Path) -> None:

@@ -4,17 +4,16 @@ import hashlib
 import json
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 import pytest
 
-from data_prep.corpus import prepare
 from medslip_core.corpus import CorpusError
 from medslip_core.finetune import fractions, grid, results
 from medslip_core.finetune.learners import FeatureClassifier
 from medslip_core.finetune.params import GridParams
 from medslip_core.parameters import ParameterError
+from medslip_core.sharing import share_of
 from pipeline.parameters import declared_parameters, read_parameters
 
 SIDE = 32
@@ -32,29 +31,6 @@ TRAINING = {
     "classification": {"linear": {**STEPS, "learning_rate": 0.1}, "full": STEPS},
     "segmentation": {"frozen": {**STEPS, "learning_rate": 0.01}, "full": STEPS},
 }
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory) -> Path:
-    """60 patients in NIH's layout; every other one has an effusion, a bright square with a box around it."""
-    root = tmp_path_factory.mktemp("nih")
-    (root / "images").mkdir()
-    entries = ["Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position"]
-    boxes = ["Image Index,Finding Label,Bbox [x,y,w,h],,,"]
-    generator = np.random.default_rng(0)
-    for number in range(1, 61):
-        image = generator.integers(0, 90, (SIDE, SIDE), np.uint8)
-        name, shown = f"{number:08d}_000.png", number % 2
-        if shown:
-            left, top = generator.integers(0, 20, 2)
-            image[top : top + 12, left : left + 12] += 160
-            boxes.append(f"{name},Effusion,{left * 32},{top * 32},384,384,,,")
-        assert cv2.imwrite(str(root / "images" / name), image)
-        entries.append(f"{name},{'Effusion' if shown else 'No Finding'},0,{number},50,M,PA")
-    (root / "Data_Entry_2017.csv").write_text("\n".join(entries) + "\n")
-    (root / "BBox_List_2017.csv").write_text("\n".join(boxes) + "\n")
-    out = tmp_path_factory.mktemp("corpora") / "nih"
-    return prepare("nih", root, out, image_size_px=SIDE, processes=1, shares=(0.5, 0.2, 0.3))
 
 
 def params(corpus: Path, **changes) -> GridParams:
@@ -144,10 +120,10 @@ def test_a_killed_cell_goes_on_to_the_same_result(corpus, finished, tmp_path, mo
 
 
 def test_machines_share_a_grid(finished):
-    shares = [grid.share_of(finished.cells, f"{k}/3") for k in (1, 2, 3)]
+    shares = [share_of(finished.cells, f"{k}/3") for k in (1, 2, 3)]
     assert sorted((cell for share in shares for cell in share), key=str) == sorted(finished.cells, key=str)
     with pytest.raises(ParameterError, match="k/n"):
-        grid.share_of(finished.cells, "4/3")
+        share_of(finished.cells, "4/3")
 
 
 def test_means_over_seeds_stand_beside_each_other(finished):

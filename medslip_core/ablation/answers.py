@@ -1,0 +1,70 @@
+"""What a model answers on test images, as one tidy table from which every figure is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from medslip_core import grounding
+from medslip_core.ablation.params import AblationParams
+from medslip_core.corpus import PreparedCorpus
+from medslip_core.figures import dataset_name
+from medslip_core.model import MedslipModel
+from medslip_core.vocabulary import ANATOMIES
+from medslip_core.zero_shot import predict_split
+
+COLUMNS = ["figure", "metric", "label", "row", "patient", "truth", "score"]
+"""metric "auroc": truth 1 or 0 (NaN: unknown), score a probability; "pointing_game": score 1 (hit) or 0, truth NaN."""
+
+UNPLACED = ("unspecified", "other")
+
+
+def answers(model: MedslipModel, corpora: Mapping[str, PreparedCorpus], params: AblationParams) -> pd.DataFrame:
+    """Everything that `params` asks of a model: columns `COLUMNS`, one row per image and label."""
+    tables = [_classes(model, corpora[name], params.batch_size) for name in params.classification]
+    for name, labels in params.boxes.items():
+        asked = grounding.questions(corpora[name], "boxes", labels)
+        figure = f"pointing, {dataset_name(name)} boxes"
+        tables.append(_pointing(model, corpora[name], asked, figure, "pathology", params))
+    if params.anatomy_corpus:
+        corpus = corpora[params.anatomy_corpus]
+        named = [name for name in ANATOMIES if name not in UNPLACED]
+        places = grounding.questions(corpus, "anatomies", named, params.anatomy_images)
+        on_boxes = [place.on_boxes() for place in places]
+        tables.append(_pointing(model, corpus, on_boxes, "pointing, boxes of anatomies", "anatomy", params))
+    return pd.concat(tables, ignore_index=True)[COLUMNS]
+
+
+def _classes(model: MedslipModel, corpus: PreparedCorpus, batch_size: int) -> pd.DataFrame:
+    test = predict_split(model, corpus, "test", batch_size)
+    return pd.DataFrame({
+        "figure": f"AUROC, {dataset_name(test.dataset)}",
+        "metric": "auroc",
+        "label": np.tile(test.classes, len(test.rows)),
+        "row": np.repeat(test.rows, len(test.classes)),
+        "patient": np.repeat(test.patients.astype(str), len(test.classes)),
+        "truth": test.labels.astype(float).ravel(),
+        "score": test.probabilities.astype(float).ravel(),
+    })  # fmt: skip
+
+
+def _pointing(
+    model: MedslipModel, corpus: PreparedCorpus, asked: list[grounding.Question], figure: str, stream: str,
+    params: AblationParams,
+) -> pd.DataFrame:  # fmt: skip
+    rows = np.unique(np.concatenate([np.zeros(0, np.int64), *(one.test.rows for one in asked)]))
+    tables = [pd.DataFrame(columns=COLUMNS)]
+    maps = grounding.attention_maps(model, corpus, rows, batch_size=params.batch_size, looks=params.looks)
+    for one in asked:
+        of_label = getattr(maps.take(one.test.rows), stream)(one.query)
+        hits = [
+            grounding.pointing_game(grounding.normalise(grounding.upsample(seen[None], len(mask)))[0], mask)
+            for seen, mask in zip(of_label, one.test.masks, strict=True)
+        ]
+        tables.append(pd.DataFrame({
+            "figure": figure, "metric": "pointing_game", "label": one.label, "row": one.test.rows,
+            "patient": one.test.patients.astype(str), "truth": np.nan, "score": hits,
+        }))  # fmt: skip
+    return pd.concat(tables, ignore_index=True)

@@ -1,0 +1,116 @@
+"""Variants against the first of them, on the same test images, with paired intervals and tests.
+
+Images of one patient are alike, so whole patients are drawn with replacement; each draw is the same for all variants,
+which takes out of the difference what makes images easy or hard for all of them. Intervals and tests speak of other
+patients, not of other training seeds: with one seed each, a difference may be that of a luckier run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from medslip_core.metrics import auroc, mean_over_classes, patient_resamples, percentile_interval, weighted_mean
+
+COLUMNS = ["figure", "variant", "metric", "n", "seeds", "value", "low", "high", "difference", "difference_low",
+           "difference_high", "p", "p_holm"]  # fmt: skip
+
+
+def compare(answers: Mapping[str, Sequence[pd.DataFrame]], resamples: int = 1000, seed: int = 0) -> pd.DataFrame:
+    """Every figure of every variant, and its difference from that of the first.
+
+    Args:
+        answers: variant -> one table per training seed, as `ablation.answers` gives it.
+        resamples: draws of patients; seed: of them.
+
+    Returns:
+        columns `COLUMNS`: value, macro over the labels and mean over the seeds, and its difference from the first
+        variant's, each with a 95 % interval; n, the image and label pairs behind it; p, two-sided, of the difference
+        (NaN for the first), and p_holm, adjusted for all differences of the table.
+
+    Raises:
+        ValueError: the variants were not asked the same.
+    """
+    tables = [_figure(name, answers, resamples, seed) for name in _figures(answers)]
+    result = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
+    result["p_holm"] = holm(result["p"].to_numpy(float))
+    return result[COLUMNS]
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """Holm's adjustment [n] of p-values [n]: none is below the level if all null hypotheses hold, but by that chance.
+
+    NaN stays, and counts for nothing.
+    """
+    adjusted = np.full(len(p), np.nan)
+    tested = np.flatnonzero(~np.isnan(p))
+    ranked = tested[np.argsort(p[tested], kind="stable")]
+    steps = p[ranked] * np.arange(len(ranked), 0, -1)
+    adjusted[ranked] = np.minimum(np.maximum.accumulate(steps), 1) if len(ranked) else steps
+    return adjusted
+
+
+def _figures(answers: Mapping[str, Sequence[pd.DataFrame]]) -> list[str]:
+    return list(dict.fromkeys(name for seeds in answers.values() for table in seeds for name in table["figure"]))
+
+
+def _figure(name: str, answers: Mapping[str, Sequence[pd.DataFrame]], resamples: int, seed: int) -> pd.DataFrame:
+    asked = ["label", "row", "patient", "truth"]
+    chosen = {
+        variant: [table[table["figure"] == name].sort_values(["label", "row"], ignore_index=True) for table in seeds]
+        for variant, seeds in answers.items()
+    }
+    first = next(iter(chosen.values()))[0]
+    for variant, seeds in chosen.items():
+        if not all(table[asked].equals(first[asked]) for table in seeds):
+            raise ValueError(f"{name}: {variant!r} was not asked the same as the others; run it again")
+    metric = first["metric"].iloc[0]
+    values = [[_macro(table, metric) for table in seeds] for seeds in chosen.values()]
+
+    def statistic(weight: np.ndarray) -> np.ndarray:  # [R, n] -> [R, variants, value | difference]
+        value = np.stack([np.mean([one(weight) for one in seeds], axis=0) for seeds in values], axis=1)
+        return np.stack([value, value - value[:, :1]], axis=2)
+
+    patients = first["patient"].to_numpy()
+    drawn = patient_resamples(statistic, patients, resamples, seed)
+    estimate = percentile_interval(statistic(np.ones((1, len(patients))))[0], drawn)
+    rows = [
+        {"figure": name, "variant": variant, "metric": metric, "n": int((~np.isnan(_counted(first))).sum()),
+         "seeds": len(seeds), "value": estimate.value[v, 0], "low": estimate.low[v, 0], "high": estimate.high[v, 0],
+         "difference": estimate.value[v, 1], "difference_low": estimate.low[v, 1],
+         "difference_high": estimate.high[v, 1], "p": _two_sided(drawn[:, v, 1]) if v else np.nan}
+        for v, (variant, seeds) in enumerate(chosen.items())
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _counted(table: pd.DataFrame) -> np.ndarray:
+    """What is NaN where an image does not count for its label."""
+    return table["truth" if table["metric"].iloc[0] == "auroc" else "score"].to_numpy(float)
+
+
+def _macro(table: pd.DataFrame, metric: str) -> Callable[[np.ndarray], np.ndarray]:
+    """weights [R, n] -> the mean over labels [R]."""
+    of_label = [np.flatnonzero(table["label"] == label) for label in dict.fromkeys(table["label"])]
+    truth, score = table["truth"].to_numpy(float), table["score"].to_numpy(float)
+
+    def value(weight: np.ndarray) -> np.ndarray:
+        if metric == "auroc":
+            known = [b[~np.isnan(truth[b])] for b in of_label]
+            per_label = [auroc(truth[b], score[b], weight[:, b]) for b in known]
+        else:
+            per_label = [weighted_mean(score[b], weight[:, b]) for b in of_label]
+        return mean_over_classes(np.stack(per_label, axis=1))
+
+    return value
+
+
+def _two_sided(differences: np.ndarray) -> float:
+    """p of "no difference": how rarely draws lie on the other side of it, counted twice, never zero."""
+    known = differences[~np.isnan(differences)]
+    if len(known) == 0:
+        return np.nan
+    rarer = min((known <= 0).sum(), (known >= 0).sum())
+    return float(min(1, 2 * (rarer + 1) / (len(known) + 1)))

@@ -1,0 +1,56 @@
+"""Parameters of an ablation study."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from medslip_core.parameters import ParameterError, Parameters, parameter
+from medslip_core.pretrain_params import PretrainParams
+
+
+@dataclass(frozen=True)
+class AblationParams(Parameters):
+    """What is pre-trained, in which variants, and what each is asked afterwards.
+
+    Raises:
+        ParameterError: listing every value that cannot be, those of the variants' runs too.
+    """
+
+    pretraining_corpus: str = parameter("", "folder of the prepared corpus to train on")
+    corpora: dict = parameter({}, "corpus -> folder, of those that are asked about")
+    pretraining: dict = parameter({}, "PretrainParams that all variants share")
+    variants: dict = parameter({}, "name -> PretrainParams that differ; the first is what the others are compared with")
+    seeds: list = parameter(lambda: [0], "each variant is trained once with each")
+    classification: list = parameter(list, "corpora whose classes are asked for")
+    boxes: dict = parameter({}, "corpus -> classes whose boxes are pointed at")
+    anatomy_corpus: str = parameter("", "corpus with masks of anatomies, which are pointed at; none: no anatomies")
+    anatomy_images: int = parameter(200, "images on which anatomies are pointed at; 0: all", low=0)
+    looks: int = parameter(1, "per side: moved views that make maps finer (`grounding.attention_maps`)", low=1)
+    batch_size: int = parameter(64, "images per forward pass when asked", low=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        problems = []
+        if len(self.variants) < 2:
+            problems.append("variants: at least two are needed, the first to compare the others with")
+        asked = [*self.classification, *self.boxes, *filter(None, [self.anatomy_corpus])]
+        for name in dict.fromkeys(asked):
+            if name not in self.corpora:
+                problems.append(f"{name!r} is asked about, and is none of the corpora {sorted(self.corpora)}")
+        if not asked:
+            problems.append("classification, boxes, anatomy_corpus: nothing is asked")
+        for name in self.variants:
+            try:
+                self.run(name, seed=0)
+            except (ParameterError, TypeError) as error:
+                problems.append(f"variants.{name}: {error}")
+        if not all(type(seed) is int and seed >= 0 for seed in self.seeds) or not self.seeds:
+            problems.append(f"seeds: {self.seeds!r} are not whole numbers from 0 upwards")
+        if problems:
+            raise ParameterError("; ".join(problems))
+
+    def run(self, variant: str, seed: int) -> PretrainParams:
+        """The pre-training of a variant; options of its model are added to the shared ones."""
+        own = self.variants[variant] or {}
+        model = {**self.pretraining.get("model", {}), **own.get("model", {})}
+        return PretrainParams.from_dict({**self.pretraining, **own, "model": model, "seed": seed})

@@ -1,0 +1,71 @@
+"""An ablation study as people read it: its options, one table, a chart of differences, and a sentence per figure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from medslip_core.figures import Described, forest
+
+LEVEL = 0.05
+"""Of the p-values after Holm's adjustment."""
+
+
+def options(variant: Mapping[str, Any]) -> str:
+    """What a variant differs in: "icl_weight 0.0, model.gated False"."""
+    flat = {name: value for name, value in variant.items() if name != "model"}
+    flat |= {f"model.{name}": value for name, value in variant.get("model", {}).items()}
+    return ", ".join(f"{name} {value}" for name, value in flat.items())
+
+
+def budget(pretraining: Mapping[str, Any]) -> str:
+    """How long each variant was trained: "2 epochs in batches of 16"."""
+    return f"{pretraining['epochs']} epochs in batches of {pretraining['batch_size']}"
+
+
+def differences(comparison: pd.DataFrame) -> pd.DataFrame:
+    """One row per variant, one column per figure: "0.951 (-0.012*)"; a star for p_holm below `LEVEL`."""
+
+    def text(row: pd.Series) -> str:
+        if np.isnan(row["value"]):
+            return "–"
+        if np.isnan(row["p"]):
+            return f"{row['value']:.3f}"
+        star = "*" if row["p_holm"] < LEVEL else ""
+        return f"{row['value']:.3f} ({row['difference']:+.3f}{star})".replace("-", "−")
+
+    told = comparison.assign(text=comparison.apply(text, axis=1))
+    wide = told.pivot(index="variant", columns="figure", values="text")
+    ordered = wide.loc[comparison["variant"].unique(), comparison["figure"].unique()]
+    return ordered.rename_axis(columns=None).reset_index()
+
+
+def forest_of_differences(part: pd.DataFrame) -> Described:
+    """The differences of one figure from the first variant, with their intervals.
+
+    Args:
+        part: rows of one figure.
+    """
+    others = part[part["p"].notna()]
+    metric = f"{part['figure'].iloc[0]}: difference from {part['variant'].iloc[0]}"
+    renamed = {"difference": "value", "difference_low": "low", "difference_high": "high"}
+    drawn = others.drop(columns=list(renamed.values())).rename(columns=renamed).assign(metric=metric)
+    return forest(drawn, metric, row="variant", chance=0.0)
+
+
+def in_words(comparison: pd.DataFrame) -> str:
+    """Markdown: of each figure, the variants that are below and above the first beyond chance."""
+    lines = []
+    for name, part in comparison.groupby("figure", sort=False):
+        certain = part[part["p_holm"] < LEVEL]
+        below, above = certain[certain["difference"] < 0], certain[certain["difference"] > 0]
+        told = [
+            f"{where} *{part['variant'].iloc[0]}* beyond chance: {', '.join(chosen['variant'])}"
+            for where, chosen in (("below", below), ("above", above))
+            if len(chosen)
+        ]
+        lines.append(f"- **{name}**: {'; '.join(told) or 'no variant differs beyond chance'}.")
+    return "\n".join(lines)

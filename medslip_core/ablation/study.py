@@ -1,0 +1,188 @@
+"""An ablation study: every variant pre-trained under one budget, asked on test images, and compared.
+
+    python -m medslip_core.ablation.study --params FILE [--share 1/2] [--summary FILE]
+
+A cell is a variant with a seed, in a folder of its own below `<folder>/cells`: `answers.parquet`, the training's
+`history.csv`, and `result.json`, written last, with all that the answers depend on. A finished cell whose identity is
+still the same is not run again; a killed one goes on from its last checkpoint. Machines divide a study by shares.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import logging
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from medslip_core.ablation.answers import answers
+from medslip_core.ablation.compare import compare
+from medslip_core.ablation.params import AblationParams
+from medslip_core.allocator import keep_freed_memory
+from medslip_core.corpus import PreparedCorpus
+from medslip_core.files import write_whole
+from medslip_core.parameters import ParameterError
+from medslip_core.pretrain import ParametersChangedError, PretrainResult, pretrain
+from medslip_core.provenance import environment_record
+from medslip_core.sharing import share_of
+
+logger = logging.getLogger(__name__)
+
+VERSION = 1
+"""Of what a cell does: a change of it runs all cells again."""
+
+RESULT, ANSWERS, HISTORY = "result.json", "answers.parquet", "history.csv"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a study."""
+
+    variant: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.variant.replace(' ', '-')}-seed{self.seed}"
+
+
+class Study:
+    """A study and the folder of its results.
+
+    Args:
+        params: of the study.
+        folder: where cells are written.
+
+    Raises:
+        CorpusError: a corpus is missing or damaged.
+    """
+
+    def __init__(self, params: AblationParams, folder: str | Path) -> None:
+        self.params, self.folder = params, Path(folder)
+        self.cells = [Cell(variant, seed) for seed in params.seeds for variant in params.variants]
+        self.training = PreparedCorpus.open(params.pretraining_corpus)
+        self.corpora = {name: PreparedCorpus.open(place) for name, place in params.corpora.items()}
+
+    def identity(self, cell: Cell) -> dict[str, object]:
+        """All that must be the same for a cell's answers to stand."""
+        asked = ("classification", "boxes", "anatomy_corpus", "anatomy_images", "looks")
+        identity = {
+            "version": VERSION,
+            "pretraining": self.params.run(cell.variant, cell.seed).to_dict(),
+            "asked": {name: getattr(self.params, name) for name in asked},
+            "corpora_sha256": [corpus.header["sha256"] for corpus in (self.training, *self.corpora.values())],
+        }
+        return json.loads(json.dumps(identity))
+
+    def is_finished(self, cell: Cell) -> bool:
+        """Whether its answers are there, of these parameters and corpora."""
+        try:
+            return json.loads((self._folder(cell) / RESULT).read_text())["identity"] == self.identity(cell)
+        except (FileNotFoundError, json.JSONDecodeError, KeyError):
+            return False
+
+    def run(self, chosen: list[Cell] | None = None) -> None:
+        """Run those of some cells (all if None) that are not finished."""
+        for cell in tqdm(self.cells if chosen is None else chosen, desc="ablations", unit="run"):
+            if not self.is_finished(cell):
+                self.run_cell(cell)
+
+    def run_cell(self, cell: Cell) -> None:
+        """Pre-train a variant, ask it, and keep what it answered."""
+        folder = self._folder(cell)
+        logger.info("%s: pre-training", cell.name)
+        result = self._pretrain(cell, folder / "pretraining")
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        table = answers(result.model.to(device), self.corpora, self.params)
+        packed = io.BytesIO()
+        table.to_parquet(packed)
+        write_whole(folder / ANSWERS, packed.getvalue())
+        write_whole(folder / HISTORY, result.history.to_csv(index=False).encode())
+        content = {"identity": self.identity(cell), "steps": result.steps, "environment": environment_record()}
+        write_whole(folder / RESULT, json.dumps(content, indent=1).encode())
+        shutil.rmtree(folder / "pretraining")
+
+    def _pretrain(self, cell: Cell, folder: Path) -> PretrainResult:
+        params = self.params.run(cell.variant, cell.seed)
+        try:
+            return pretrain(params, self.training, folder)
+        except ParametersChangedError as changed:
+            logger.info("%s: begun with other parameters, trained anew: %s", cell.name, changed)
+            return pretrain(params, self.training, folder, resume=False)
+
+    def comparison(self, resamples: int = 1000, seed: int = 0) -> pd.DataFrame:
+        """As `compare` gives it, of the variants of which every seed is finished; empty without the first of them."""
+        finished = {
+            variant: [pd.read_parquet(self._folder(cell) / ANSWERS) for cell in self.cells if cell.variant == variant]
+            for variant in self.params.variants
+            if all(self.is_finished(cell) for cell in self.cells if cell.variant == variant)
+        }
+        reference = next(iter(self.params.variants))
+        return compare(finished if reference in finished else {}, resamples, seed)
+
+    def _folder(self, cell: Cell) -> Path:
+        return self.folder / "cells" / cell.name
+
+
+def write_params(params: AblationParams, path: Path) -> None:
+    """Write a study's parameters as JSON, folders relative to the file, so that it can move to another machine."""
+    values = _with_folders(params.to_dict(), lambda place: os.path.relpath(place, path.parent))
+    write_whole(path, json.dumps(values, indent=1).encode())
+
+
+def read_params(path: Path) -> AblationParams:
+    """A study's parameters from YAML or JSON, folders relative to the file.
+
+    Raises:
+        ParameterError: not named values, or see `AblationParams`.
+    """
+    import yaml
+
+    values = yaml.safe_load(path.read_text())
+    if not isinstance(values, dict):
+        raise ParameterError("holds no named values")
+    return AblationParams.from_dict(_with_folders(values, lambda place: str(path.parent / place)))
+
+
+def _with_folders(values: dict, change) -> dict:  # noqa: ANN001
+    return {
+        **values,
+        "pretraining_corpus": change(values.get("pretraining_corpus", "")),
+        "corpora": {name: change(place) for name, place in values.get("corpora", {}).items()},
+    }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a study, or a share of it, from a YAML or JSON file of AblationParams."""
+    parser = argparse.ArgumentParser(prog="python -m medslip_core.ablation.study", description=main.__doc__)
+    parser.add_argument(
+        "--params", required=True, type=Path, help="names of AblationParams; paths relative to the file"
+    )
+    parser.add_argument("--share", default="1/1", help="this machine's part of the runs, e.g. 2/4")
+    parser.add_argument("--summary", type=Path, help="then write the comparison here, as JSON")
+    given = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logger.setLevel(logging.INFO)
+    try:
+        study = Study(read_params(given.params), given.params.parent)
+        chosen = share_of(study.cells, given.share)
+    except (ValueError, FileNotFoundError) as error:
+        parser.error(f"{given.params}: {error}")
+    keep_freed_memory()
+    study.run(chosen)
+    if given.summary:
+        rows = json.loads(study.comparison().to_json(orient="records"))
+        command = f"python -m medslip_core.ablation.study --params {given.params} --summary {given.summary}"
+        content = {"command": command, "pretraining": study.params.pretraining, "rows": rows}
+        write_whole(given.summary, json.dumps({**content, "environment": environment_record()}, indent=1).encode())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,209 @@
+"""An ablation study: what is compared and how, and which runs are done, kept and done again."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from medslip_core import grounding
+from medslip_core.ablation import reading, study
+from medslip_core.ablation.answers import COLUMNS, answers
+from medslip_core.ablation.compare import compare, holm
+from medslip_core.ablation.params import AblationParams
+from medslip_core.ablation.study import Study, read_params, write_params
+from medslip_core.corpus import PreparedCorpus
+from medslip_core.model import MedslipModel
+from medslip_core.model_config import MedslipConfig
+from medslip_core.parameters import ParameterError
+from medslip_core.pretrain import ParametersChangedError
+from medslip_core.zero_shot import evaluate, predict_split
+
+MODEL = dict(backbone="test_resnet", image_size=32, hidden_dim=16, decoder_layers=1, decoder_heads=2,
+             feed_forward_dim=16, text_dim=8)  # fmt: skip
+PRETRAINING = dict(epochs=2, batch_size=8, warmup_epochs=0.5, text_encoder="packaged-minilm", model=dict(MODEL))
+VARIANTS = {"full": {}, "without ICL": {"icl_weight": 0.0}}
+
+
+def table(scores: np.ndarray, truth: np.ndarray, seed: int = 0) -> pd.DataFrame:
+    """Answers about one class, in an order of their own."""
+    rows = np.arange(len(scores))
+    told = pd.DataFrame(dict(figure="AUROC, a", metric="auroc", label="x", row=rows,
+                             patient=(rows // 2).astype(str), truth=truth, score=scores))  # fmt: skip
+    return told.sample(frac=1, random_state=seed)
+
+
+@pytest.fixture
+def asked() -> dict[str, list[pd.DataFrame]]:
+    draw = np.random.default_rng(0)
+    truth = draw.integers(0, 2, 200).astype(float)
+    good = truth + draw.normal(0, 0.8, 200)
+    return {"full": [table(good, truth)], "same": [table(good, truth, seed=1)],
+            "noisy": [table(good + draw.normal(0, 0.1, 200), truth)],
+            "guess": [table(draw.normal(0, 1, 200), truth)]}  # fmt: skip
+
+
+def test_holm_by_hand() -> None:
+    np.testing.assert_allclose(holm(np.array([0.01, np.nan, 0.04, 0.03])), [0.03, np.nan, 0.06, 0.06])
+    assert holm(np.array([0.9, 0.8])).tolist() == [1.0, 1.0] and len(holm(np.array([]))) == 0
+
+
+def test_a_worse_variant_is_below_and_the_same_one_is_not(asked) -> None:
+    result = compare(asked, resamples=500).set_index("variant")
+    assert result.loc["same", "difference"] == 0 and result.loc["same", "p"] == 1
+    assert np.isnan(result.loc["full", ["p", "p_holm"]].astype(float)).all() and result.loc["full", "difference"] == 0
+    guess = result.loc["guess"]
+    assert guess["difference_high"] < 0 and guess["p_holm"] < 0.05
+    assert guess["difference"] == pytest.approx(guess["value"] - result.loc["full", "value"])
+    assert (result["n"] == 200).all() and (result["seeds"] == 1).all()
+
+
+def test_the_difference_is_paired(asked) -> None:
+    """What makes images hard for both cancels: the difference is known better than either figure."""
+    noisy = compare(asked, resamples=500).set_index("variant").loc["noisy"]
+    assert noisy["difference_high"] - noisy["difference_low"] < (noisy["high"] - noisy["low"]) / 3
+
+
+def test_seeds_are_averaged(asked) -> None:
+    both = compare({"full": asked["full"], "mixed": [*asked["same"], *asked["guess"]]}, resamples=20)
+    alone = compare(asked, resamples=20).set_index("variant")["value"]
+    assert both["value"].iloc[1] == pytest.approx((alone["same"] + alone["guess"]) / 2) and both["seeds"].iloc[1] == 2
+
+
+def test_variants_asked_otherwise_are_refused(asked) -> None:
+    asked["guess"][0] = asked["guess"][0].iloc[1:]
+    with pytest.raises(ValueError, match="AUROC, a: 'guess' was not asked the same"):
+        compare(asked)
+
+
+def test_no_answers_give_an_empty_table() -> None:
+    assert compare({}).empty
+
+
+def test_how_it_reads(asked) -> None:
+    result = compare(asked, resamples=500)
+    wide = reading.differences(result)
+    assert wide["variant"].tolist() == list(asked) and wide.loc[1, "AUROC, a"].endswith("(+0.000)")
+    assert wide.loc[3, "AUROC, a"].endswith("*)") and "−" in wide.loc[3, "AUROC, a"]
+    assert reading.in_words(result) == "- **AUROC, a**: below *full* beyond chance: guess."
+    assert reading.options({"icl_weight": 0.0, "model": {"gated": False}}) == "icl_weight 0.0, model.gated False"
+    assert "guess" in reading.forest_of_differences(result).alt
+
+
+def params(corpus: Path, **changes: object) -> AblationParams:
+    given = dict(pretraining_corpus=str(corpus), corpora={"nih": str(corpus)}, pretraining=PRETRAINING,
+                 variants=VARIANTS, classification=["nih"], boxes={"nih": ["Effusion"]})  # fmt: skip
+    return AblationParams.from_dict({**given, **changes})
+
+
+@pytest.mark.parametrize("changes, said", [
+    ({"variants": {"full": {}}}, "variants: at least two"),
+    ({"variants": {"full": {}, "x": {"icl_wait": 0.0}}}, "variants.x: icl_wait: unknown parameter"),
+    ({"variants": {"full": {}, "x": {"model": {"gatd": False}}}}, "variants.x: model: gatd: unknown parameter"),
+    ({"classification": ["rsna"]}, "'rsna' is asked about, and is none of the corpora"),
+    ({"classification": [], "boxes": {}}, "nothing is asked"),
+    ({"seeds": [-1]}, "seeds: .-1. are not whole numbers"),
+])  # fmt: skip
+def test_wrong_parameters_are_named(changes: dict, said: str) -> None:
+    with pytest.raises(ParameterError, match=said):
+        params(Path("somewhere"), **changes)
+
+
+def test_a_variant_changes_only_what_it_names() -> None:
+    asked = params(Path("somewhere"), variants={"full": {}, "x": {"model": {"gated": False}, "icl_weight": 0.0}})
+    full, changed = asked.run("full", 3), asked.run("x", 3)
+    assert changed == replace(full, icl_weight=0.0, model={**full.model, "gated": False})
+
+
+def test_params_move_with_their_folder(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    asked = params(tmp_path / "corpus")
+    write_params(asked, tmp_path / "here" / "study.json")
+    assert str(tmp_path) not in (tmp_path / "here" / "study.json").read_text()
+    again = read_params(tmp_path / "here" / "study.json")
+    assert Path(again.pretraining_corpus).resolve() == tmp_path / "corpus" and again.variants == asked.variants
+
+
+def test_answers_give_the_figures_of_the_chapters(corpus) -> None:
+    torch.manual_seed(0)
+    model = MedslipModel(MedslipConfig(**MODEL)).eval()
+    model.set_books(torch.randn(51, 8), torch.randn(75, 8), "random")
+    opened, asked = PreparedCorpus.open(corpus), params(corpus)
+    told = answers(model, {"nih": opened}, asked)
+    assert list(told.columns) == COLUMNS
+    result = compare({"full": [told], "again": [told]}, resamples=20).set_index(["figure", "variant"])["value"]
+    test, validation = predict_split(model, opened, "test"), predict_split(model, opened, "validate")
+    zero_shot = evaluate(test, validation, resamples=2)
+    expected = zero_shot[(zero_shot["metric"] == "auroc") & (zero_shot["class"] == "macro")]["value"].item()
+    assert result["AUROC, NIH ChestX-ray14", "full"] == pytest.approx(expected)
+
+    one = grounding.questions(opened, "boxes", ["Effusion"])[0]
+    maps = [grounding.attention_maps(model, opened, truth.rows).pathology("effusion")
+            for truth in (one.test, one.validation)]  # fmt: skip
+    scored = grounding.score("pathology", maps[0], one.test, maps[1], one.validation)
+    assert result["pointing, NIH ChestX-ray14 boxes", "full"] == pytest.approx(scored["pointing_game"].mean())
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Stands for training and asking, and notes what was trained."""
+    done: list[str] = []
+
+    def pretrain(params, corpus, folder, resume=True):  # noqa: ANN001, ANN202
+        if resume and (folder / "begun").exists():
+            raise ParametersChangedError("icl_weight: was 1.0")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "begun").touch()
+        done.append(f"{params.icl_weight:g}" + ("" if resume else " anew"))
+        return SimpleNamespace(model=torch.nn.Identity(), history=pd.DataFrame({"step": [1]}), steps=1)
+
+    monkeypatch.setattr(study, "pretrain", pretrain)
+    monkeypatch.setattr(
+        study, "answers", lambda model, corpora, params: table(np.arange(4.0), np.array([0.0, 1, 0, 1]))
+    )
+    return done
+
+
+def test_what_is_finished_is_not_trained_again(corpus, tmp_path: Path, trained) -> None:
+    first = Study(params(corpus), tmp_path)
+    assert first.comparison().empty
+    first.run(first.cells[1:])
+    assert first.comparison().empty, "nothing to compare with yet"
+    first.run()
+    assert trained == ["0", "1"] and first.comparison(resamples=10)["variant"].tolist() == list(VARIANTS)
+    first.run()
+    assert len(trained) == 2
+    result = json.loads((tmp_path / "cells" / "full-seed0" / "result.json").read_text())
+    assert result["identity"]["pretraining"]["icl_weight"] == 1.0
+    assert sorted(file.name for file in (tmp_path / "cells" / "full-seed0").iterdir()) == [
+        "answers.parquet", "history.csv", "result.json",
+    ]  # fmt: skip
+
+    longer = Study(params(corpus, pretraining={**PRETRAINING, "epochs": 3}), tmp_path)
+    assert longer.comparison().empty
+    longer.run()
+    assert len(trained) == 4
+
+
+def test_a_run_begun_with_other_parameters_starts_anew(corpus, tmp_path: Path, trained) -> None:
+    one = Study(params(corpus), tmp_path)
+    (tmp_path / "cells" / "full-seed0" / "pretraining").mkdir(parents=True)
+    (tmp_path / "cells" / "full-seed0" / "pretraining" / "begun").touch()
+    one.run(one.cells[:1])
+    assert trained == ["1 anew"]
+
+
+def test_the_command_runs_a_share_and_writes_a_summary(corpus, tmp_path: Path, trained, capsys) -> None:
+    write_params(params(corpus), tmp_path / "study.json")
+    study.main(["--params", str(tmp_path / "study.json"), "--share", "2/2"])
+    assert trained == ["0"]
+    study.main(["--params", str(tmp_path / "study.json"), "--summary", str(tmp_path / "summary.json")])
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert [row["variant"] for row in summary["rows"]] == list(VARIANTS) and summary["rows"][0]["p"] is None
+    with pytest.raises(SystemExit):
+        study.main(["--params", str(tmp_path / "study.json"), "--share", "3/2"])
+    assert "share: '3/2' is not k/n" in capsys.readouterr().err
