@@ -69,6 +69,12 @@ def dataset_name(name: str) -> str:
     return DATASET_NAMES.get(name, name)
 
 
+def corpus_title(name: str, corpus) -> str:
+    """A corpus by its name in a study, and whether its images are the phantom's in that dataset's layout."""
+    synthetic = corpus.header["parameters"]["truth"]  # only the phantom brings its exact truth
+    return f"{dataset_name(name)} layout (phantom)" if synthetic else dataset_name(name)
+
+
 METRIC_NAMES = {
     "auroc": "AUROC", "average_precision": "average precision", "f1": "F1", "ece": "ECE", "brier": "Brier score",
     "pointing_game": "pointing game", "pointing_near": "pointing within 3 %", "iou": "IoU", "dice": "Dice",

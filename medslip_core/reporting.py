@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
+from medslip_core.augment import AugmentParams
 from medslip_core.figures import METRIC_NAMES
+from medslip_core.model_config import MedslipConfig
+from medslip_core.pretrain_params import PretrainParams
 
 ENOUGH_TRAINING_IMAGES = 2000
 """Below, figures of a model pre-trained on them say more about their number than about the method."""
@@ -43,6 +47,22 @@ def with_intervals(results: pd.DataFrame, rows: Sequence[str], metrics: Sequence
     wide = chosen.assign(text=text).pivot(index=rows, columns="metric", values="text").reindex(columns=list(metrics))
     table = chosen[rows].drop_duplicates().merge(wide.reset_index(), on=rows)
     return table.rename(columns=METRIC_NAMES).rename_axis(columns=None)
+
+
+def beside_published(params: PretrainParams, config: MedslipConfig) -> pd.DataFrame:
+    """What a run does otherwise than the published setting: columns parameter, published, here, what it is."""
+    published = MedslipConfig().to_dict() | PretrainParams().fixed()
+    here = config.to_dict() | params.fixed()
+    fields = [*dataclasses.fields(MedslipConfig), *dataclasses.fields(PretrainParams)]
+    meanings = {field.name: field.metadata["meaning"] for field in fields}
+    meanings |= {f"augment.{field.name}": field.metadata["meaning"] for field in dataclasses.fields(AugmentParams)}
+    differing = [name for name in published if published[name] != here[name]]
+    return pd.DataFrame({
+        "parameter": differing,
+        "published": [str(published[name]) for name in differing],
+        "here": [str(here[name]) for name in differing],
+        "what it is": [meanings[name] for name in differing],
+    })  # fmt: skip
 
 
 def training_set_note(images: int) -> str:

@@ -66,7 +66,7 @@ def build_book(profile: str, repository: Path = Path()) -> Path:
     for chapter in chapters:
         nbformat.write(chapter.notebook, source / f"{chapter.name}.ipynb")
     (source / "generated").mkdir()
-    (source / "generated" / "glance.md").write_text(glance_table(chapters, profile))
+    (source / "generated" / "glance.md").write_text(glance_table(chapters, profile, repository))
     (source / "generated" / "chapters.md").write_text(chapter_list(chapters))
     (source / "generated" / "statistics.md").write_text(statistics_tables(chapters, profile))
 
@@ -79,24 +79,42 @@ def build_book(profile: str, repository: Path = Path()) -> Path:
     return html
 
 
-def glance_table(chapters: list[FinishedChapter], profile: str) -> str:
+def glance_table(chapters: list[FinishedChapter], profile: str, repository: Path) -> str:
     """Markdown table of the numbers to which chapters gave a headline."""
+    seeds = _of_seeds(repository)
     rows = [
         (
             f"[{number['headline']}]({chapter.name})",
             f"**{number['text']}**",
             number.get("interval_text", ""),
+            _range_over_seeds(number["value"], seeds.get(name, [])),
         )
         for chapter in chapters
-        for number in chapter.results["numbers"].values()
+        for name, number in chapter.results["numbers"].items()
         if "headline" in number
     ]
     made = f"Profile `{profile}`, {_date(chapters[-1].results['started'])}."
     note = (
-        f"{made} Intervals are 95 %, over test patients (of the report reader, over reports). A synthetic corpus goes "
-        "by the name of the data set whose layout it has.\n\n"
+        f"{made} Intervals are 95 %, over test patients (of the report reader, over reports), for the one model that "
+        "was trained here. How much another training seed would change is a question of its own: where the same study "
+        "was run with several (`benchmarks/seeds.py`), the last column gives their least and greatest value.\n\n"
     )
-    return note + _table(("Result", "Value", "Interval"), rows)
+    return note + _table(("Result", "Value", "Interval", "Over training seeds"), rows)
+
+
+def _of_seeds(repository: Path) -> dict[str, list[float]]:
+    """Number -> its value for each training seed of the study that was repeated."""
+    file = repository / "benchmarks" / "results" / "demo_seeds.json"
+    if not file.is_file():
+        return {}
+    return {figure["name"]: figure["values"] for figure in json.loads(file.read_text())["figures"]}
+
+
+def _range_over_seeds(value: object, of_seeds: list[float]) -> str:
+    """Least and greatest over the seeds, if this build's value is one of theirs: else it is of another study."""
+    if not any(isinstance(value, float) and abs(value - one) < 5e-4 for one in of_seeds):
+        return ""
+    return f"{min(of_seeds):.3f} to {max(of_seeds):.3f}"
 
 
 def chapter_list(chapters: list[FinishedChapter]) -> str:

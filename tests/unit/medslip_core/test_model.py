@@ -192,3 +192,15 @@ def test_compiles_as_one_graph(images: torch.Tensor) -> None:
         model.compile(backend="eager", fullgraph=True)
         torch.testing.assert_close(model(images).icl_logits, expected.icl_logits)
     assert all(not name.startswith("_orig_mod") for name in model.state_dict())
+
+
+def test_without_gate_both_streams_see_the_whole_image(images: torch.Tensor) -> None:
+    model = tiny(gated=False).train()
+    assert not any(name.startswith("gate") for name in model.state_dict())
+    model.anatomy_projection.load_state_dict(model.pathology_projection.state_dict())
+    pathology, anatomy, _ = model.eval().memories(images)
+    assert torch.equal(pathology, anatomy)
+    gated = tiny()
+    gated.anatomy_projection.load_state_dict(gated.pathology_projection.state_dict())
+    pathology, anatomy, _ = gated.memories(images)
+    assert not torch.allclose(pathology, anatomy)

@@ -1,10 +1,21 @@
 """Tables with intervals and the note on small training sets."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from medslip_core.reporting import ENOUGH_TRAINING_IMAGES, interval_text, training_set_note, with_intervals
+from medslip_core.figures import corpus_title
+from medslip_core.model_config import MedslipConfig
+from medslip_core.pretrain_params import PretrainParams
+from medslip_core.reporting import (
+    ENOUGH_TRAINING_IMAGES,
+    beside_published,
+    interval_text,
+    training_set_note,
+    with_intervals,
+)
 
 
 def results():
@@ -41,3 +52,17 @@ def test_cases_that_cannot_be_told_apart_raise():
 def test_few_images_are_said_to_be_few():
     assert "**Few images.**" in training_set_note(1999) and "1,999 images" in training_set_note(1999)
     assert training_set_note(ENOUGH_TRAINING_IMAGES) == "The model was pre-trained on 2,000 images."
+
+
+def test_what_differs_from_the_published_setting():
+    assert beside_published(PretrainParams(), MedslipConfig()).empty
+    params = PretrainParams.from_dict({"epochs": 6, "augment": {"flip_prob": 0.0}})
+    table = beside_published(params, MedslipConfig(hidden_dim=64)).set_index("parameter")
+    assert table.index.tolist() == ["hidden_dim", "epochs", "augment.flip_prob"]
+    assert table.loc["epochs"].tolist() == ["100", "6", "passes over the training images"]
+
+
+@pytest.mark.parametrize("truth, title", [(True, "NIH ChestX-ray14 layout (phantom)"), (False, "NIH ChestX-ray14")])
+def test_a_synthetic_corpus_is_called_so(truth, title):
+    corpus = SimpleNamespace(header={"parameters": {"truth": truth}})
+    assert corpus_title("nih", corpus) == title
