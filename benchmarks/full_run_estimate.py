@@ -8,10 +8,10 @@ network like this one is taken to get 5 to 15 % of what the H100's tensor cores 
 90 epochs of ResNet-50 on ImageNet in 8.75 hours on one A100 by their own tuned code, which is 29 % of that card's peak;
 catalog.ngc.nvidia.com, resnet_mxnet, performance.)
 
-Assumptions besides: the paper's schedule (100 epochs) over all images of MIMIC-CXR-JPG (377,110; a subset takes less,
-in proportion); one validation of a fiftieth of the images per epoch at three times the speed of training; several GPUs
-of one node lose a tenth of their speed to each other; the input keeps up (benchmarks/input.py); the price is per GPU
-and hour, and pays for nothing else.
+Assumptions besides: the paper's 100 epochs over all images of MIMIC-CXR-JPG (377,110; a subset takes less, in
+proportion), with the measured batch on each card; one validation of a fiftieth of the images per epoch at three times
+the speed of training; several GPUs of one node lose a tenth of their speed to each other; the input keeps up
+(benchmarks/input.py); the price is per GPU and hour, and pays for nothing else.
 """
 
 import argparse
@@ -82,7 +82,11 @@ def estimate(cpu: dict[str, float], gpu: dict[str, float], operations: float, pr
         cards = [(name, speed, "measured") for name, speed in gpu.items()]
     else:
         cards = [(f"{share:.0%} of its peak", share * H100_PEAK / operations, "estimated") for share in UTILISATION]
-    rows += [(f"{count} H100, {name}", speed, basis, count) for count in GPUS for name, speed, basis in cards]
+    rows += [
+        (f"{count} H100, {name}", speed, basis if count == 1 or not gpu else "extrapolated", count)
+        for count in GPUS
+        for name, speed, basis in cards
+    ]
     return [
         {
             "machine": machine,

@@ -11,14 +11,14 @@ device; there should be none.
 import argparse
 import collections
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from contenders import Contender, in_turn, write_results
 from random_corpus import random_corpus
-from torch.profiler import ProfilerActivity, profile
+from torch.profiler import ProfilerActivity, profile, record_function
 from train_step import STEPS_PER_TURN_OF_A_GPU, batch, our_model, our_step
 
 from medslip_core.augment import augment
@@ -65,11 +65,18 @@ def waits(params: PretrainParams) -> dict[str, int]:
     for _ in range(PROFILED_STEPS):  # compiles, tunes, and sends small tables
         run.train_step()
     torch.cuda.synchronize()
-    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler, record_function("steps"):
         for _ in range(PROFILED_STEPS):
             run.train_step()
-        events = collections.Counter(event.name for event in profiler.events())
-    return {name: events[name] for name in WAITS if events[name]}
+    return named_within(profiler.events(), "steps", WAITS)
+
+
+def named_within(events: Iterable[Any], outer: str, names: Sequence[str]) -> dict[str, int]:
+    """How many events of these names began while one called `outer` lasted (a profiler itself waits, at its end)."""
+    span = next(event.time_range for event in events if event.name == outer)
+    inside = (event.name for event in events if span.start <= event.time_range.start <= span.end)
+    counts = collections.Counter(inside)
+    return {name: counts[name] for name in names if counts[name]}
 
 
 def main() -> None:

@@ -4,6 +4,8 @@ A report names one place; the vocabulary also holds the places around it (`left_
 `left_upper_lung`, `left_lung_unspec` and `pulmonary`). An opacity in the left upper lung lies in the left lung too.
 """
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -42,6 +44,11 @@ _WITHIN = torch.tensor([[float(part in _members(whole)) for part in ANATOMIES] f
 _HEALTHY_COLUMNS = [PATHOLOGY_INDEX[name] for name in HEALTHY]
 
 
+@cache  # sent to a GPU once: sending them every step would make the host wait
+def _on_device(device: torch.device) -> tuple[Tensor, Tensor]:
+    return _WITHIN.to(device), torch.tensor(_HEALTHY_COLUMNS, device=device)
+
+
 def with_wholes(matrix: Tensor) -> Tensor:
     """The label matrix, where what is present at a part is present at every whole around it.
 
@@ -51,6 +58,7 @@ def with_wholes(matrix: Tensor) -> Tensor:
         matrix: [B, A, P] integer; 1 present, 0 absent, -1 unknown. Not changed.
     """
     present = (matrix == PRESENT).float()
-    present[..., _HEALTHY_COLUMNS] = 0
-    reached = torch.einsum("wa,bap->bwp", _WITHIN.to(matrix.device), present) > 0
+    within, healthy = _on_device(matrix.device)
+    present = present.index_fill(2, healthy, 0)
+    reached = torch.einsum("wa,bap->bwp", within, present) > 0
     return torch.where(reached, torch.full_like(matrix, PRESENT), matrix)

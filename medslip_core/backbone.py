@@ -51,9 +51,8 @@ class Trunk(nn.Module):
         if not timm.is_model(name):
             raise ValueError(f"backbone={name!r} is not a timm model; timm.list_models() lists them")
         fixed_size = timm.get_pretrained_cfg(name).fixed_input_size
-        size = {"img_size": image_size_px} if fixed_size else {}
-        self.name = name
-        self.network = timm.create_model(name, pretrained=False, **size)
+        self.name, self.size = name, {"img_size": image_size_px} if fixed_size else {}
+        self.network = timm.create_model(name, pretrained=False, **self.size)
         strides = [feature["reduction"] for feature in self.network.feature_info]
         if stage is None:
             if 16 not in strides:
@@ -145,7 +144,7 @@ class Trunk(nn.Module):
                 raise ValueError(f"the packaged ImageNet weights belong to {LITE0_BACKBONE}, not to {self.name!r}")
             state = _packaged_lite0_state()
         elif weights == "timm":
-            state = timm.create_model(self.name, pretrained=True).state_dict()
+            state = timm.create_model(self.name, pretrained=True, **self.size).state_dict()
         else:
             raise ValueError(f"trunk weights {weights!r} are unknown; choose from {get_args(TrunkWeights)}")
         kept = self.network.state_dict().keys()

@@ -162,15 +162,20 @@ def latest_checkpoint(root: Path) -> Checkpoint | None:
     return None
 
 
-def prune_checkpoints(root: Path, keep: int) -> None:
-    """Delete what lies behind the `keep` newest checkpoints that verify, and leftovers of killed writes."""
-    verified = 0
-    for folder in list_checkpoints(root):
+def prune_checkpoints(root: Path, keep: int, verified_now: Path | None = None) -> None:
+    """Delete what lies behind the `keep` newest checkpoints that verify, and leftovers of killed writes.
+
+    Args:
+        verified_now: one that was verified a moment ago, and is not read again.
+    """
+    verified, folders = 0, list_checkpoints(root)
+    for folder in folders if len(folders) > keep else []:
         if verified >= keep:
             shutil.rmtree(folder)
             continue
         try:
-            read_files(folder)
+            if folder != verified_now:
+                read_files(folder)
             verified += 1
         except CheckpointError as error:
             logger.warning("checkpoint does not count: %s", error)

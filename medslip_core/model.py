@@ -100,12 +100,20 @@ class MedslipModel(SavedModel):
             if name != "trunk":
                 part.apply(_draw_linear)
 
-    def set_books(self, anatomy_book: Tensor, pathology_book: Tensor, encoder: str) -> None:
+    def set_books(
+        self,
+        anatomy_book: Tensor,
+        pathology_book: Tensor,
+        encoder: str,
+        pooling: str = "cls",
+        separator: bool = True,
+    ) -> None:
         """Store the text books, which travel with the weights from here on.
 
         Args:
             anatomy_book: [A, T] float32; pathology_book: [P, T] float32.
-            encoder: where they came from, kept in the config.
+            encoder, pooling, separator: where they came from (`text.Books`), kept in the config: other texts that the
+                model is asked with have to come from there too.
 
         Raises:
             ValueError: a book has another shape than the config says.
@@ -118,7 +126,8 @@ class MedslipModel(SavedModel):
                     f"{tuple(stored.shape)}; set text_dim and the names in MedslipConfig"
                 )
             stored.copy_(new)
-        self.config = replace(self.config, text_encoder=encoder)
+        origin = dict(text_encoder=encoder, text_pooling=pooling, text_separator=separator)
+        self.config = replace(self.config, **origin)
 
     def text_books(self) -> tuple[Tensor, Tensor]:
         """The anatomy book [A, T] and the pathology book [P, T] as the model uses them (centred if so configured).
@@ -136,8 +145,19 @@ class MedslipModel(SavedModel):
         """Network input [B, 3, S, S] float32, normalised and resized to the config's image size.
 
         Args:
-            images: [B, H, W], uint8 in 0..255 or float in 0..1.
+            images: [B, H, W], uint8 in 0..255 or float in 0..1; square, as the corpora are (others are squashed).
+
+        Raises:
+            ValueError: another type, or (looked at on the host only) values outside that range.
         """
+        if images.dtype != torch.uint8 and not images.is_floating_point():
+            raise ValueError(
+                f"images are {images.dtype}: give uint8 in 0..255 or floats in 0..1 (data_prep.image reads)"
+            )
+        if images.device.type == "cpu" and images.dtype != torch.uint8 and len(images):
+            low, high = (float(end) for end in images.aminmax())
+            if not -1e-3 <= low <= high <= 1 + 1e-3:
+                raise ValueError(f"images lie in {low:g}..{high:g}: floats must lie in 0..1, air black")
         images = images.float() / 255 if images.dtype == torch.uint8 else images
         size = (self.config.image_size, self.config.image_size)
         if images.shape[-2:] != size:
@@ -150,6 +170,7 @@ class MedslipModel(SavedModel):
         pixel_values: Tensor,
         anatomy_book: Tensor | None = None,
         pathology_book: Tensor | None = None,
+        more_pathologies: Tensor | None = None,
         output_attentions: bool = False,
     ) -> MedslipOutput:
         """Answer every query for every image.
@@ -158,11 +179,14 @@ class MedslipModel(SavedModel):
             pixel_values: [B, 3, S, S] float32, normalised (see `pixel_values`).
             anatomy_book, pathology_book: [n, T] other text embeddings to query with, for classes never seen in
                 training; None uses the stored books (only these have a learned residual).
+            more_pathologies: [n, T] text embeddings to query with after the pathologies, which stay as they are.
             output_attentions: also return where each query looked.
         """
         pathology_memory, anatomy_memory, grid = self.memories(pixel_values)
         pathology_features, pathology_attention = self.pathology_decoder(
-            self._queries("pathology", pathology_book, len(pixel_values)), pathology_memory, output_attentions
+            self._queries("pathology", pathology_book, len(pixel_values), more_pathologies),
+            pathology_memory,
+            output_attentions,
         )
         anatomy_features, anatomy_attention = self.anatomy_decoder(
             self._queries("anatomy", anatomy_book, len(pixel_values)), anatomy_memory, output_attentions
@@ -200,7 +224,7 @@ class MedslipModel(SavedModel):
             pathology, anatomy = pathology + positions, anatomy + positions
         return pathology, anatomy, (height, width)
 
-    def _queries(self, stream: str, book: Tensor | None, batch: int) -> Tensor:
+    def _queries(self, stream: str, book: Tensor | None, batch: int, more: Tensor | None = None) -> Tensor:
         """The text queries of a stream, [B, Q, d]."""
         stored_anatomies, stored_pathologies = self.text_books()
         stored = stored_anatomies if stream == "anatomy" else stored_pathologies
@@ -210,6 +234,9 @@ class MedslipModel(SavedModel):
                 queries = queries + self.get_parameter(f"{stream}_residual")
         else:
             queries = self.query_projection(self._centred(book, self.get_buffer(f"{stream}_book")))
+        if more is not None:
+            added = self.query_projection(self._centred(more, self.get_buffer(f"{stream}_book")))
+            queries = torch.cat([queries, added])
         return queries.expand(batch, -1, -1)  # [Q, d] -> [B, Q, d]
 
     def _centred(self, book: Tensor, reference: Tensor) -> Tensor:

@@ -27,6 +27,8 @@ class MedslipConfig(Parameters):
     anatomies: tuple[str, ...] = parameter(tuple(ANATOMIES), "names of the anatomy queries, in order")
     pathologies: tuple[str, ...] = parameter(tuple(PATHOLOGIES), "names of the pathology queries, in order")
     text_encoder: str | None = parameter(None, "where the books came from; None until `MedslipModel.set_books`")
+    text_pooling: str = parameter("cls", "of that encoder, for texts to ask with", choices=("cls", "mean"))
+    text_separator: bool = parameter(True, "end such texts with [SEP]")
     text_dim: int = parameter(768, "width T of the text embeddings", low=1)
     hidden_dim: int = parameter(256, "width d of queries, memory and features", low=1)
     decoder_layers: int = parameter(4, "of each of the two query decoders", low=1)

@@ -24,6 +24,7 @@ import torch
 from accelerate import PartialState
 
 from medslip_core.allocator import keep_freed_memory
+from medslip_core.backbone import imagenet_normalisation
 from medslip_core.checkpoint import CheckpointError
 from medslip_core.corpus import PreparedCorpus
 from medslip_core.model import MedslipModel
@@ -36,6 +37,9 @@ from medslip_core.run_checkpoints import ParametersChangedError
 from medslip_core.training_batch import TrainingViews, training_views
 from medslip_core.training_log import read_history
 from medslip_core.training_run import TrainingRun, global_state
+from medslip_core.vocabulary import ANATOMIES, PATHOLOGIES
+
+logger = logging.getLogger(__name__)
 
 __all__ = [
     "NonFiniteLossError",
@@ -107,20 +111,36 @@ def starting_model(params: PretrainParams) -> MedslipModel:
     """The model before training: drawn from the seed, trunk weights as asked for, text books set."""
     from medslip_core.text import embed_books
 
-    books = embed_books(params.text_encoder, separator=params.text_separator)
+    books = embed_books(params.text_encoder, params.pooling, params.text_separator)
     config = MedslipConfig.from_dict({"text_dim": books.dim, **params.model})
+    _require_vocabulary(config)
     with torch.random.fork_rng():
         torch.manual_seed(torch_seed(params.seed, "initial weights"))
         model = MedslipModel(config)
     if params.trunk_weights != "none":
         model.trunk.load_imagenet(params.trunk_weights)
-    model.set_books(books.anatomy, books.pathology, params.text_encoder)
+        mean, std = imagenet_normalisation(config.backbone)
+        if (config.image_mean, config.image_std) != (mean, std):
+            logger.warning(
+                "the ImageNet weights of %s were trained with mean %s and standard deviation %s, not %s and %s: "
+                "set image_mean and image_std of the model", config.backbone, mean, std, config.image_mean,
+                config.image_std,
+            )  # fmt: skip
+    model.set_books(books.anatomy, books.pathology, books.encoder, books.pooling, books.separator)
     return model
+
+
+def _require_vocabulary(config: MedslipConfig) -> None:
+    """Labels, flips and descriptions go by the vocabulary's order: a model of other queries cannot be trained here."""
+    for name, known in (("anatomies", ANATOMIES), ("pathologies", PATHOLOGIES)):
+        if list(getattr(config, name)) != list(known):
+            raise ParameterError(f"model: {name}: not the vocabulary's, in its order; edit medslip_core/vocabulary.py")
 
 
 def _finish(run: TrainingRun) -> PretrainResult:
     """Save the resulting model as `model/` and say what came out."""
     model = run.accelerator.unwrap_model(run.network, keep_fp32_wrapper=False)
+    model.__dict__.pop("forward", None)  # accelerate leaves one bound to this very model, which a copy would call
     if run.best and run.params.result == "best":
         model.load_state_dict(run.best.weights)
     elif run.average:

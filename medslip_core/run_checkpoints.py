@@ -97,8 +97,9 @@ class RunCheckpoints:
             scaler=self.scaler.state_dict() if self.scaler else {},
             threads=torch.get_num_threads(),
         )
-        checkpoints.write_checkpoint(checkpoints.step_folder(self.root, step), tensors, state)
-        checkpoints.prune_checkpoints(self.root, self.keep)
+        folder = checkpoints.step_folder(self.root, step)
+        checkpoints.write_checkpoint(folder, tensors, state)
+        checkpoints.prune_checkpoints(self.root, self.keep, verified_now=folder)
 
     def restore(self) -> Restored | None:
         """Put the newest state that verifies back; None if the run has none yet.
@@ -115,7 +116,7 @@ class RunCheckpoints:
         checkpoints.load_optimizer_tensors(self.model, self.optimizer, saved.tensors["optimizer"])
         if self.average:
             self.average.load(saved.tensors["average"], saved.state["average_updates"])
-        if self.scaler:
+        if self.scaler and saved.state["scaler"]:  # a run in bfloat16 has none to go on with
             self.scaler.load_state_dict(saved.state["scaler"])
         best = saved.state["best"]
         return Restored(

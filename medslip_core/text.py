@@ -10,7 +10,9 @@ import json
 import logging
 import os
 import pickle
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from medslip_core.descriptions import anatomy_texts, pathology_texts
+from medslip_core.model_config import MedslipConfig
 
 logger = logging.getLogger(__name__)
 
@@ -36,12 +39,14 @@ class Books:
 
     Attributes:
         anatomy: [A, T] float32; pathology: [P, T] float32.
-        encoder: name of the encoder, for the record.
+        encoder, pooling, separator: with which they were made, as `embed_texts` takes them.
     """
 
     anatomy: Tensor
     pathology: Tensor
     encoder: str
+    pooling: Literal["cls", "mean"]
+    separator: bool
 
     @property
     def dim(self) -> int:
@@ -55,11 +60,27 @@ def embed_books(
     separator: bool = True,
     cache_folder: str | Path | None = None,
 ) -> Books:
-    """The books of MeDSLIP's own descriptions; arguments as for `embed_texts`."""
-    return Books(
-        anatomy=embed_texts(anatomy_texts(), encoder, pooling, separator, cache_folder),
-        pathology=embed_texts(pathology_texts(), encoder, pooling, separator, cache_folder),
-        encoder=encoder,
+    """The books of MeDSLIP's own descriptions; arguments and errors as for `embed_texts`.
+
+    Raises:
+        ValueError: the encoder gives two descriptions the same embedding.
+    """
+    pooling = pooling or _usual_pooling(encoder)
+    books = {}
+    for name, texts in (("anatomy", anatomy_texts()), ("pathology", pathology_texts())):
+        books[name] = embed_texts(texts, encoder, pooling, separator, cache_folder)
+        if len(books[name].unique(dim=0)) < len(set(texts)):
+            raise ValueError(
+                f"text encoder {encoder!r} gives several {name} texts the same embedding; with pooling {pooling!r} its "
+                "first token may not see the rest (a decoder): choose pooling 'mean', or another encoder"
+            )
+    return Books(**books, encoder=encoder, pooling=pooling, separator=separator)
+
+
+def encoder_of(config: MedslipConfig) -> Callable[[list[str]], Tensor]:
+    """Texts -> embeddings [n, T], exactly as the books of a model with this config were made."""
+    return partial(
+        embed_texts, encoder=config.text_encoder, pooling=config.text_pooling, separator=config.text_separator
     )
 
 
@@ -90,7 +111,7 @@ def embed_texts(
     """
     if not texts or not all(text.strip() for text in texts):
         raise ValueError("texts: at least one is needed, and none may be empty")
-    pooling = pooling or ("mean" if encoder == PACKAGED_MINILM else "cls")
+    pooling = pooling or _usual_pooling(encoder)
     if pooling not in ("cls", "mean"):
         raise ValueError(f"pooling={pooling!r} is unknown; choose 'cls' or 'mean'")
     source = _packaged_minilm_folder() if encoder == PACKAGED_MINILM else encoder
@@ -105,6 +126,10 @@ def embed_texts(
     unfinished.replace(cached)  # several processes may embed at once; each sees a whole file or none
     logger.info("embedded %d texts with %s into %s", len(texts), encoder, cached)
     return embeddings
+
+
+def _usual_pooling(encoder: str) -> Literal["cls", "mean"]:
+    return "mean" if encoder == PACKAGED_MINILM else "cls"
 
 
 def _read_cached(path: Path, count: int) -> Tensor | None:
@@ -126,7 +151,14 @@ def _read_cached(path: Path, count: int) -> Tensor | None:
 def _encode(texts: list[str], source: str, pooling: str, separator: bool) -> Tensor:
     """The embeddings [n, T], computed on the CPU so that they are the same on every machine of a run."""
     tokenizer, model = _load_encoder(source)
-    longest = min(tokenizer.model_max_length, model.config.max_position_embeddings)
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if positions is None or model.config.is_encoder_decoder:
+        raise ValueError(
+            f"text encoder {source!r} is a {type(model).__name__}: only encoders like BERT will do, of one part and "
+            "with a longest input (max_position_embeddings)"
+        )
+    padding = model.config.pad_token_id if "roberta" in model.config.model_type else None
+    longest = min(tokenizer.model_max_length, positions - (0 if padding is None else padding + 1))
     tokens = tokenizer(texts, padding=True, truncation=True, max_length=longest, return_tensors="pt")
     mask = tokens["attention_mask"]
     if not separator:
@@ -162,7 +194,7 @@ def _from_pretrained(source: str, **options: bool):  # noqa: ANN202
     options["trust_remote_code"] = False
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
-        return tokenizer, AutoModel.from_pretrained(source, **options).eval()
+        return tokenizer, AutoModel.from_pretrained(source, dtype=torch.float32, **options).eval()
     except (ValueError, RuntimeError, pickle.UnpicklingError, SafetensorError) as error:
         raise ValueError(
             f"text encoder {source!r}: damaged, or asks for code of its own to be run, which is not done: {error}"

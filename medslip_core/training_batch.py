@@ -66,7 +66,7 @@ class BatchSource:
 
     def matrix(self, rows: np.ndarray) -> Tensor:
         """Label matrices [B, A, P] int8 of corpus rows."""
-        return to_device(label_matrix(self.params, self.corpus, rows), self.device)
+        return label_matrix(self.params, self.corpus, rows, self.device)
 
     def negatives(self, matrix: Tensor, stream: str, counter: int) -> Negatives:
         """Negative prototypes for label matrices, drawn from (seed, stream, counter)."""
@@ -120,5 +120,6 @@ def label_counts(matrix: Tensor, healthy_is_absent: bool = False) -> Tensor:
         healthy_is_absent: see `stream_labels`.
     """
     pathology, anatomy = stream_labels(matrix, healthy_is_absent)
-    counted = (pathology >= ABSENT, anatomy >= ABSENT, pathology == PRESENT, anatomy == PRESENT, matrix >= ABSENT)
+    stated = matrix.amax(dim=2) == PRESENT  # ProtoCL contrasts healthy anatomies too
+    counted = (pathology >= ABSENT, anatomy >= ABSENT, pathology == PRESENT, stated, matrix >= ABSENT)
     return torch.stack([labels.sum() for labels in counted]).float()

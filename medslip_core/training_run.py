@@ -256,6 +256,7 @@ class TrainingRun:
         if len(self.validation_rows) == 0:
             return {}
         self.fetch()
+        self.share_statistics()
         source = self.source
         counts, results = self.label_counts(source.matrix(self.validation_rows)), []
         with self.average.in_place_of(self.model) if self.average else contextlib.nullcontext():
@@ -277,6 +278,15 @@ class TrainingRun:
         labels = pathology_labels(self.params, self.corpus, self.validation_rows)
         score = macro_auroc(labels, np.concatenate([result[2] for result in results]), self.params.validation_min_count)
         return {**dict(zip(TERMS, terms.tolist(), strict=True)), "macro_auroc": score}
+
+    def share_statistics(self) -> None:
+        """Give every process the first one's batch-norm statistics, so that all validate the model that is saved."""
+        if self.accelerator.num_processes == 1:
+            return
+        for name, buffer in self.model.named_buffers():
+            torch.distributed.broadcast(buffer, 0)
+            if self.average:
+                torch.distributed.broadcast(self.average.tensors[name], 0)
 
     def judged(self, figures: dict[str, float]) -> str:
         """Keep the weights if this validation is the best so far; returns a line about it."""
@@ -344,6 +354,8 @@ def global_state(params: PretrainParams) -> Iterator[None]:
         # A notebook may train twice in one process, with another precision or device.
         AcceleratorState._reset_state(reset_partial_state=True)
     deterministic, threads = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
+    chooses_fastest = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = not params.deterministic  # a run has few shapes: each is tried out once
     if params.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
@@ -351,6 +363,7 @@ def global_state(params: PretrainParams) -> Iterator[None]:
         with torch.random.fork_rng():
             yield
     finally:
+        torch.backends.cudnn.benchmark = chooses_fastest
         torch.use_deterministic_algorithms(deterministic)
         torch.set_num_threads(threads)
 
@@ -360,7 +373,7 @@ def _precision(params: PretrainParams) -> str:
         return params.precision
     if params.device == "cpu" or not torch.cuda.is_available():
         return "no"
-    return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
 
 
 def _is_multiple(step: int, every: int) -> bool:

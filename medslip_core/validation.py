@@ -11,16 +11,19 @@ from medslip_core.losses.existence import stream_labels
 from medslip_core.metrics import auroc
 from medslip_core.pretrain_params import PretrainParams
 from medslip_core.randomness import random_bits
+from medslip_core.transfer import to_device
 from medslip_core.vocabulary import ABSENT, PRESENT, UNCERTAIN
 
 STATES = {"unknown": UNCERTAIN, "present": PRESENT, "absent": ABSENT}
 
 
-def label_matrix(params: PretrainParams, corpus: PreparedCorpus, rows: np.ndarray) -> np.ndarray:
-    """Label matrices [B, A, P] int8 as the parameters ask for them (source, meaning of what is not stated)."""
+def label_matrix(
+    params: PretrainParams, corpus: PreparedCorpus, rows: np.ndarray, device: torch.device | str = "cpu"
+) -> torch.Tensor:
+    """Label matrices [B, A, P] int8 on the device, by the parameters' source and meaning of what is not stated."""
     uncertain, unmentioned = STATES[params.uncertain_as], STATES[params.unmentioned_as]
-    matrix = corpus.matrix(rows, uncertain, params.label_source, unmentioned)
-    return with_wholes(torch.from_numpy(matrix)).numpy() if params.parts_imply_wholes else matrix
+    matrix = to_device(corpus.matrix(rows, uncertain, params.label_source, unmentioned), device)
+    return with_wholes(matrix) if params.parts_imply_wholes else matrix
 
 
 def macro_auroc(labels: np.ndarray, prob: np.ndarray, min_count: int) -> float:
@@ -46,7 +49,7 @@ def _judged_pathologies(labels: np.ndarray, min_count: int) -> np.ndarray:
 
 def pathology_labels(params: PretrainParams, corpus: PreparedCorpus, rows: np.ndarray) -> np.ndarray:
     """Labels per pathology [B, P] int8: 1 present, 0 absent, -1 unknown."""
-    return stream_labels(torch.from_numpy(label_matrix(params, corpus, rows)))[0].numpy()
+    return stream_labels(label_matrix(params, corpus, rows))[0].numpy()
 
 
 def validation_rows(params: PretrainParams, corpus: PreparedCorpus) -> np.ndarray:

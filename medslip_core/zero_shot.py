@@ -151,13 +151,13 @@ def classify_text(model, corpus, rows: np.ndarray, embeddings: torch.Tensor, bat
         [n, C] float32 in [0, 1].
     """
     model.eval()
-    rest, book = without_trunk(model), model.pathology_book
+    rest = without_trunk(model)
     probabilities = []
     with torch.inference_mode():
         for pixels in batches(model, corpus, rows, batch_size, "free text"):
             features = model.trunk(pixels)  # [B, C, h, w], the same for every question
-            asked = [torch.cat([book, new[None].to(book)]) for new in embeddings]  # C books [P + 1, T]
-            logits = [rest(features, pathology_book=extended).pathology_logits[:, -1] for extended in asked]
+            asked = [new[None].to(features) for new in embeddings]  # C times [1, T]
+            logits = [rest(features, more_pathologies=one).pathology_logits[:, -1] for one in asked]
             probabilities.append(torch.stack(logits, dim=1).float().softmax(dim=-1)[..., 1].cpu().numpy())
     return np.concatenate(probabilities)
 

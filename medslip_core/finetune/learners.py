@@ -65,7 +65,7 @@ class Learner:
 
     def autocast(self) -> torch.autocast:
         """bf16 on a GPU that has it, unless the parameters say otherwise."""
-        able = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
+        able = self.device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.autocast(
             self.device.type,
             torch.bfloat16,

@@ -16,7 +16,7 @@ STAND_INS = {
 if [ "$1" = show ]; then printf 'node7\\nnode8\\n'; else echo "scontrol $*" >> calls; fi
 """,
     "srun": """#!/bin/bash
-[ "$1" = --kill-on-bad-exit=1 ] && shift
+[ "$1 $2" = "--kill-on-bad-exit=1 --cpus-per-task=6" ] && shift 2
 for number in 0 1 2 3; do
     SLURM_PROCID=$number SLURM_LOCALID=$((number % 2)) "$@" || worst=$?
 done

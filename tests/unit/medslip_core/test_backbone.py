@@ -119,3 +119,15 @@ def test_timm_weights_load_into_the_pruned_network(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(timm, "create_model", lambda name, pretrained: downloaded)  # no network in tests
     trunk.load_imagenet("timm")
     assert torch.equal(trunk.network.layer3[0].conv1.weight, downloaded.layer3[0].conv1.weight)
+
+
+def test_timm_weights_of_a_vision_transformer_come_in_the_size_of_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    trunk, create, asked = Trunk("test_vit", image_size_px=96), timm.create_model, {}
+
+    def downloaded(name: str, pretrained: bool, **size: int) -> torch.nn.Module:
+        asked.update(size, pretrained=pretrained)
+        return create(name, pretrained=False, **size)
+
+    monkeypatch.setattr(timm, "create_model", downloaded)
+    trunk.load_imagenet("timm")
+    assert asked == {"img_size": 96, "pretrained": True}

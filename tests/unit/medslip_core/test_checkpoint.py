@@ -190,3 +190,17 @@ def test_the_optimiser_comes_back_in_the_layout_of_its_parameters():
     step(model, optimizer)
     step(again, other)
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+
+
+def test_pruning_reads_no_more_than_it_must(tmp_path, monkeypatch):
+    for step in range(1, 3):
+        write(tmp_path, step)
+    read = []
+    monkeypatch.setattr(checkpoint, "read_files", lambda folder: read.append(folder.name))
+    prune_checkpoints(tmp_path, keep=2)
+    assert not read  # nothing to delete
+    monkeypatch.undo()
+    write(tmp_path, 3)
+    monkeypatch.setattr(checkpoint, "read_files", lambda folder: read.append(folder.name))
+    prune_checkpoints(tmp_path, keep=2, verified_now=step_folder(tmp_path, 3))
+    assert read == ["step-00000002"] and len(list_checkpoints(tmp_path)) == 2

@@ -204,3 +204,28 @@ def test_without_gate_both_streams_see_the_whole_image(images: torch.Tensor) -> 
     gated.anatomy_projection.load_state_dict(gated.pathology_projection.state_dict())
     pathology, anatomy, _ = gated.memories(images)
     assert not torch.allclose(pathology, anatomy)
+
+
+def test_more_pathologies_stand_behind_the_stored_ones(images: torch.Tensor) -> None:
+    model = tiny(query_residual=True)
+    with torch.no_grad():
+        model.pathology_residual.normal_()
+    seen = {}
+    model.pathology_decoder.register_forward_pre_hook(lambda _, given: seen.update(queries=given[0]))
+    with torch.no_grad():
+        output = model(images, more_pathologies=torch.randn(2, TEXT_DIM))
+        asked = seen["queries"]
+        model(images)
+    assert output.pathology_logits.shape == (3, 77, 2)
+    assert torch.equal(asked[:, :75], seen["queries"])
+
+
+@pytest.mark.parametrize("images, said", [
+    (torch.full((1, 64, 64), 4095, dtype=torch.int16), "images are torch.int16: give uint8"),
+    (torch.full((1, 64, 64), 255.0), "images lie in 255..255: floats must lie in 0..1"),
+    (torch.full((1, 64, 64), -1024.0), "images lie in -1024"),
+    (torch.full((1, 64, 64), float("nan")), "images lie in nan"),
+])  # fmt: skip
+def test_grey_levels_of_another_range_are_refused(model: MedslipModel, images: torch.Tensor, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        model.pixel_values(images)

@@ -19,6 +19,7 @@ from medslip_core import pretrain as pretrain_module
 from medslip_core.augment import AugmentParams, augment
 from medslip_core.checkpoint import CheckpointError, list_checkpoints, read_checkpoint
 from medslip_core.gpu_use import GpuUse
+from medslip_core.inference import without_trunk
 from medslip_core.model import MedslipModel
 from medslip_core.pretrain import NonFiniteLossError, ParametersChangedError, pretrain, training_views
 from medslip_core.pretrain_params import PretrainParams
@@ -26,6 +27,7 @@ from medslip_core.training_batch import label_counts
 from medslip_core.training_log import COLUMNS, TERMS, TrainingLog, read_history
 from medslip_core.training_run import TrainingRun
 from medslip_core.validation import macro_auroc
+from medslip_core.vocabulary import PATHOLOGY_INDEX
 
 PARAMS = PretrainParams(
     seed=3, epochs=2, batch_size=4, learning_rate=1e-3, warmup_epochs=0.5, negatives=3, validation_min_count=1,
@@ -214,10 +216,11 @@ def test_a_non_finite_loss_stops_with_its_batch_saved(tmp_path, monkeypatch):
     assert [folder.name for folder in list_checkpoints(tmp_path / "checkpoints")] == ["step-00000001"]
 
 
+@pytest.mark.parametrize("healthy_is_absent", [False, True])
 @pytest.mark.parametrize("parts", [2, 4])
-def test_parts_of_a_batch_add_up_to_its_losses(parts, tmp_path):
+def test_parts_of_a_batch_add_up_to_its_losses(parts, healthy_is_absent, tmp_path):
     """Also where the last batch has fewer images than parts."""
-    params = replace(PARAMS, **WITHOUT_BATCH_EFFECTS)
+    params = replace(PARAMS, **WITHOUT_BATCH_EFFECTS, healthy_is_absent=healthy_is_absent)
     whole = train(tmp_path / "whole", params, dropout=0.0)
     divided = train(tmp_path / "divided", replace(params, accumulation_steps=parts), dropout=0.0)
     compared = [*TERMS, "gradient_norm"]
@@ -234,6 +237,8 @@ def test_losses_of_the_parts_are_weighted_by_their_labels():
     # stated pathologies (7, 8; 8), stated anatomies (3; 4), present pathologies, present anatomies, entries
     assert label_counts(matrix).tolist() == [3, 2, 1, 1, 3]
     assert label_counts(matrix[1:]).tolist() == [1, 1, 0, 0, 1]
+    matrix[1, 5, PATHOLOGY_INDEX["clear"]] = 1  # no finding of an anatomy, but contrasted by ProtoCL
+    assert label_counts(matrix, healthy_is_absent=True).tolist() == [4, 3, 2, 2, 4]
 
 
 def train_as_one_of_two(rank: int, port: int, folder: Path) -> None:
@@ -255,6 +260,36 @@ def test_two_processes_see_the_losses_of_one(tmp_path):
     history = read_history(tmp_path / "two" / "history.csv")
     np.testing.assert_allclose(history[list(TERMS)], whole.history[list(TERMS)], rtol=1e-5)
     np.testing.assert_allclose(history["gradient_norm"], whole.history["gradient_norm"], rtol=1e-4)
+
+
+def statistics_of_one_of_two(rank: int, port: int, folder: Path) -> None:
+    """Writes the batch-norm statistics with which a process validates, and those of its average."""
+    os.environ.update(WORLD_SIZE="2", RANK=str(rank), LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1",
+                      MASTER_PORT=str(port), ACCELERATE_USE_CPU="true")  # fmt: skip
+    validate = TrainingRun.validate
+
+    def noted(run: TrainingRun) -> dict[str, float]:
+        figures = validate(run)
+        buffers = {name: buffer for name, buffer in run.model.named_buffers() if "running" in name}
+        average = {f"average.{name}": run.average.tensors[name] for name in buffers}
+        safetensors.torch.save_file({**buffers, **average}, folder / f"{rank}.safetensors")
+        return figures
+
+    TrainingRun.validate = noted
+    train(folder / "run", replace(PARAMS, epochs=1, warmup_epochs=0.0, average_decay=0.9))
+
+
+def test_two_processes_validate_one_model(tmp_path):
+    port = free_port()
+    both = [PROCESSES.Process(target=statistics_of_one_of_two, args=(rank, port, tmp_path)) for rank in (0, 1)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(timeout=120)
+        process.kill()
+    first, second = (safetensors.torch.load_file(tmp_path / f"{rank}.safetensors") for rank in (0, 1))
+    assert first.keys() == second.keys() and len(first) > 4
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_early_stopping_and_frozen_stages(tmp_path):
@@ -337,6 +372,8 @@ def test_half_precision_in_the_same_process_resumes_too(tmp_path):
     assert digests(tmp_path) == digests(tmp_path / "whole")
     output = result.model(torch.zeros(1, 3, 32, 32))
     assert output.pathology_features.dtype == torch.float32
+    features = result.model.trunk(torch.zeros(1, 3, 32, 32))
+    assert without_trunk(result.model)(features).pathology_logits.shape == (1, 75, 2)  # a copy calls itself
     reloaded = MedslipModel.from_pretrained(result.model_folder).eval()
     again = reloaded(torch.zeros(1, 3, 32, 32)).pathology_logits  # another memory layout, so not to the last bit
     torch.testing.assert_close(again, output.pathology_logits, rtol=1e-5, atol=1e-6)

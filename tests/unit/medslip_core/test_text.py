@@ -1,4 +1,6 @@
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -6,6 +8,7 @@ from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from medslip_core import text
 from medslip_core.descriptions import ANATOMY_SENTENCES, PATHOLOGY_EXPLANATIONS, anatomy_texts, pathology_texts
+from medslip_core.model_config import MedslipConfig
 from medslip_core.text import PACKAGED_MINILM, embed_books, embed_texts
 from medslip_core.vocabulary import ANATOMIES, MIRRORED_ANATOMY_INDEX, PATHOLOGIES
 
@@ -88,3 +91,34 @@ def test_packaged_books_tell_the_sides_apart(tmp_path: Path) -> None:
     unit = torch.nn.functional.normalize(books.anatomy - books.anatomy.mean(dim=0), dim=1)
     mirrored = [(unit[a] @ unit[b]).item() for a, b in enumerate(MIRRORED_ANATOMY_INDEX) if a < b]
     assert max(mirrored) < 0.7  # bare names reach 0.96
+
+
+def test_other_texts_are_embedded_as_the_books_were(encoder: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("MEDSLIP_CACHE", str(tmp_path))
+    config = MedslipConfig(text_encoder=encoder, text_pooling="mean", text_separator=False)
+    assert torch.equal(text.encoder_of(config)(TEXTS), embed_texts(TEXTS, encoder, "mean", separator=False))
+    assert not torch.equal(text.encoder_of(config)(TEXTS), embed_texts(TEXTS, encoder, "mean"))
+
+
+def test_an_encoder_that_tells_texts_not_apart_is_refused(encoder: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(text, "embed_texts", lambda texts, *_: torch.ones(len(texts), 4))
+    with pytest.raises(ValueError, match="gives several anatomy texts the same embedding.*choose pooling 'mean'"):
+        embed_books(encoder, cache_folder=tmp_path)
+
+
+@pytest.mark.parametrize("config", [
+    dict(is_encoder_decoder=True, max_position_embeddings=512), dict(is_encoder_decoder=False),
+])  # fmt: skip
+def test_models_that_are_no_plain_encoder_are_refused(config: dict, tmp_path: Path, monkeypatch) -> None:
+    other = SimpleNamespace(config=SimpleNamespace(**config))
+    monkeypatch.setattr(text, "_load_encoder", lambda source: (None, other))
+    with pytest.raises(ValueError, match="text encoder 'other' is a SimpleNamespace: only encoders like BERT"):
+        embed_texts(TEXTS, "other", cache_folder=tmp_path)
+
+
+def test_a_half_precision_checkpoint_is_computed_in_full(encoder: str, tmp_path: Path) -> None:
+    shutil.copytree(encoder, tmp_path / "half")
+    BertModel.from_pretrained(encoder).half().save_pretrained(tmp_path / "half")
+    half = embed_texts(TEXTS, str(tmp_path / "half"), cache_folder=tmp_path)
+    torch.testing.assert_close(half, embed_texts(TEXTS, encoder, cache_folder=tmp_path), rtol=1e-2, atol=1e-2)
+    assert not torch.equal(half, half.half().float())

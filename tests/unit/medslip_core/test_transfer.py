@@ -13,7 +13,7 @@ import torch
 from faults.campaigns.tiny_run import PARAMS, TinyCorpus, tiny_model
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from medslip_core import training_batch, training_run
+from medslip_core import training_batch, training_run, validation
 from medslip_core.optimisation import training_mode
 from medslip_core.training_run import TrainingRun
 from medslip_core.transfer import to_device
@@ -65,7 +65,8 @@ def test_a_step_waits_for_nothing(run: TrainingRun) -> None:
 
 
 def test_waiting_is_noticed(run: TrainingRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training_batch, "to_device", lambda values, device: torch.as_tensor(values).to(device))
+    for module in (training_batch, validation):
+        monkeypatch.setattr(module, "to_device", lambda values, device: torch.as_tensor(values).to(device))
     with Copies() as copies:
         run.train_step()
     assert copies.waiting == 2  # labels and images
