@@ -2,11 +2,13 @@
 
 Images of one patient are alike, so whole patients are drawn with replacement; each draw is the same for all variants,
 which takes out of the difference what makes images easy or hard for all of them. Intervals and tests speak of other
-patients, not of other training seeds: with one seed each, a difference may be that of a luckier run.
+patients, not of other training seeds, so the difference of each seed stands beside: with one seed, or where they
+disagree, it may be that of a luckier run.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -15,7 +17,7 @@ import pandas as pd
 from medslip_core.metrics import auroc, mean_over_classes, patient_resamples, percentile_interval, weighted_mean
 
 COLUMNS = ["figure", "variant", "metric", "n", "seeds", "value", "low", "high", "difference", "difference_low",
-           "difference_high", "p", "p_holm"]  # fmt: skip
+           "difference_high", "difference_least", "difference_most", "p", "p_holm"]  # fmt: skip
 
 
 def compare(answers: Mapping[str, Sequence[pd.DataFrame]], resamples: int = 1000, seed: int = 0) -> pd.DataFrame:
@@ -27,8 +29,9 @@ def compare(answers: Mapping[str, Sequence[pd.DataFrame]], resamples: int = 1000
 
     Returns:
         columns `COLUMNS`: value, macro over the labels and mean over the seeds, and its difference from the first
-        variant's, each with a 95 % interval; n, the image and label pairs behind it; p, two-sided, of the difference
-        (NaN for the first), and p_holm, adjusted for all differences of the table.
+        variant's, each with a 95 % interval; n, the image and label pairs behind it; the least and the most difference
+        of a single seed; p of the difference, two-sided and normal with the standard error of its draws (NaN for the
+        first), and p_holm, adjusted for all differences of the table.
 
     Raises:
         ValueError: the variants were not asked the same.
@@ -63,6 +66,8 @@ def _figure(name: str, answers: Mapping[str, Sequence[pd.DataFrame]], resamples:
         for variant, seeds in answers.items()
     }
     first = next(iter(chosen.values()))[0]
+    if len({len(seeds) for seeds in chosen.values()}) > 1:
+        raise ValueError(f"{name}: the variants were not trained with the same seeds")
     for variant, seeds in chosen.items():
         if not all(table[asked].equals(first[asked]) for table in seeds):
             raise ValueError(f"{name}: {variant!r} was not asked the same as the others; run it again")
@@ -75,12 +80,16 @@ def _figure(name: str, answers: Mapping[str, Sequence[pd.DataFrame]], resamples:
 
     patients = first["patient"].to_numpy()
     drawn = patient_resamples(statistic, patients, resamples, seed)
-    estimate = percentile_interval(statistic(np.ones((1, len(patients))))[0], drawn)
+    once = np.ones((1, len(patients)))
+    estimate = percentile_interval(statistic(once)[0], drawn)
+    of_seeds = [[one(once)[0] for one in seeds] for seeds in values]
+    apart = [np.subtract(seeds, of_seeds[0]) for seeds in of_seeds]
     rows = [
         {"figure": name, "variant": variant, "metric": metric, "n": int((~np.isnan(_counted(first))).sum()),
          "seeds": len(seeds), "value": estimate.value[v, 0], "low": estimate.low[v, 0], "high": estimate.high[v, 0],
          "difference": estimate.value[v, 1], "difference_low": estimate.low[v, 1],
-         "difference_high": estimate.high[v, 1], "p": _two_sided(drawn[:, v, 1]) if v else np.nan}
+         "difference_high": estimate.high[v, 1], "difference_least": apart[v].min(), "difference_most": apart[v].max(),
+         "p": _two_sided(estimate.value[v, 1], drawn[:, v, 1]) if v else np.nan}
         for v, (variant, seeds) in enumerate(chosen.items())
     ]  # fmt: skip
     return pd.DataFrame(rows)
@@ -107,10 +116,9 @@ def _macro(table: pd.DataFrame, metric: str) -> Callable[[np.ndarray], np.ndarra
     return value
 
 
-def _two_sided(differences: np.ndarray) -> float:
-    """p of "no difference": how rarely draws lie on the other side of it, counted twice, never zero."""
-    known = differences[~np.isnan(differences)]
-    if len(known) == 0:
-        return np.nan
-    rarer = min((known <= 0).sum(), (known >= 0).sum())
-    return float(min(1, 2 * (rarer + 1) / (len(known) + 1)))
+def _two_sided(difference: float, drawn: np.ndarray) -> float:
+    """p of "no difference", from the standard deviation of what was drawn."""
+    deviation = np.nanstd(drawn)
+    if difference == 0 or np.isnan(difference):
+        return 1.0 if difference == 0 else np.nan
+    return math.erfc(abs(difference) / deviation / math.sqrt(2)) if deviation else 0.0

@@ -11,7 +11,12 @@ import pandas as pd
 from medslip_core.figures import Described, forest
 
 LEVEL = 0.05
-"""Of the p-values after Holm's adjustment."""
+
+
+def is_certain(comparison: pd.DataFrame) -> pd.Series:
+    """Rows whose difference is beyond chance: p after Holm's adjustment below `LEVEL`, and every seed on one side."""
+    one_side = comparison["difference_least"] * comparison["difference_most"] > 0
+    return (comparison["p_holm"] < LEVEL) & one_side
 
 
 def options(variant: Mapping[str, Any]) -> str:
@@ -27,17 +32,18 @@ def budget(pretraining: Mapping[str, Any]) -> str:
 
 
 def differences(comparison: pd.DataFrame) -> pd.DataFrame:
-    """One row per variant, one column per figure: "0.951 (-0.012*)"; a star for p_holm below `LEVEL`."""
+    """One row per variant, one column per figure: "0.951 (-0.012*)"; a star for what `is_certain`."""
 
     def text(row: pd.Series) -> str:
         if np.isnan(row["value"]):
             return "–"
         if np.isnan(row["p"]):
             return f"{row['value']:.3f}"
-        star = "*" if row["p_holm"] < LEVEL else ""
+        star = "*" if row["certain"] else ""
         return f"{row['value']:.3f} ({row['difference']:+.3f}{star})".replace("-", "−")
 
-    told = comparison.assign(text=comparison.apply(text, axis=1))
+    told = comparison.assign(certain=is_certain(comparison))
+    told["text"] = told.apply(text, axis=1)
     wide = told.pivot(index="variant", columns="figure", values="text")
     ordered = wide.loc[comparison["variant"].unique(), comparison["figure"].unique()]
     return ordered.rename_axis(columns=None).reset_index()
@@ -60,7 +66,7 @@ def in_words(comparison: pd.DataFrame) -> str:
     """Markdown: of each figure, the variants that are below and above the first beyond chance."""
     lines = []
     for name, part in comparison.groupby("figure", sort=False):
-        certain = part[part["p_holm"] < LEVEL]
+        certain = part[is_certain(part)]
         below, above = certain[certain["difference"] < 0], certain[certain["difference"] > 0]
         told = [
             f"{where} *{part['variant'].iloc[0]}* beyond chance: {', '.join(chosen['variant'])}"

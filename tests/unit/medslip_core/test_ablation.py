@@ -68,8 +68,12 @@ def test_the_difference_is_paired(asked) -> None:
     assert noisy["difference_high"] - noisy["difference_low"] < (noisy["high"] - noisy["low"]) / 3
 
 
-def test_seeds_are_averaged(asked) -> None:
-    both = compare({"full": asked["full"], "mixed": [*asked["same"], *asked["guess"]]}, resamples=20)
+def test_seeds_are_averaged_and_told_apart(asked) -> None:
+    seeds = {"full": asked["full"] * 2, "mixed": [*asked["same"], *asked["guess"]], "guess": asked["guess"] * 2}
+    both = compare(seeds, resamples=50)
+    mixed = both.iloc[1]
+    assert mixed["difference_most"] == 0 and mixed["difference_least"] == pytest.approx(2 * mixed["difference"])
+    assert reading.is_certain(both).tolist() == [False, False, True]  # one seed alone does not make a difference
     alone = compare(asked, resamples=20).set_index("variant")["value"]
     assert both["value"].iloc[1] == pytest.approx((alone["same"] + alone["guess"]) / 2) and both["seeds"].iloc[1] == 2
 
@@ -78,6 +82,8 @@ def test_variants_asked_otherwise_are_refused(asked) -> None:
     asked["guess"][0] = asked["guess"][0].iloc[1:]
     with pytest.raises(ValueError, match="AUROC, a: 'guess' was not asked the same"):
         compare(asked)
+    with pytest.raises(ValueError, match="AUROC, a: the variants were not trained with the same seeds"):
+        compare({"full": asked["full"], "same": asked["same"] * 2})
 
 
 def test_no_answers_give_an_empty_table() -> None:
