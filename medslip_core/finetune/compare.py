@@ -66,9 +66,7 @@ class Case:
         return self.value[place, m], self.drawn[:, place, m]
 
 
-def cases(
-    runs: Sequence[Run], resamples: int = 1000, seed: int = 0, held: pd.DataFrame | None = None
-) -> list[Case]:
+def cases(runs: Sequence[Run], resamples: int = 1000, seed: int = 0, held: pd.DataFrame | None = None) -> list[Case]:
     """Finished runs, those that differ in nothing but the seed together.
 
     Args:
