@@ -67,15 +67,16 @@ def learning_curves(
                 ]
                 axis.axhspan(one.low, one.high, color=colour, alpha=0.15, linewidth=0)
                 axis.axhline(one.value, color=colour, linewidth=1.1, linestyle=(0, (5, 2)),
-                             label=f"{readable(one.weights)}, no label (zero-shot)")  # fmt: skip
+                             label=f"{readable(one.weights)}, no label")  # fmt: skip
             axis.set_title(protocol)
             axis.set_xticks(np.log10(fractions), [f"{100 * fraction:g} %" for fraction in fractions])
             axis.grid(axis="y", color="0.9")
             axis.set_axisbelow(True)
         axes[0, 0].set_ylabel(METRIC_NAMES.get(metric, metric))
         figure.supxlabel("labels used", fontsize=9)
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=len(handles))
+        named = dict(zip(*reversed(axes[0, 0].get_legend_handles_labels()), strict=True))
+        named = {**{readable(name): named[readable(name)] for name in weights}, **named}  # weights before dashed lines
+        figure.legend(named.values(), named, loc="outside upper center", ncols=min(len(named), 2 + len(protocols)))
     told += [f"{readable(one.weights)}, no label: {one.value:.2f}" for one in unlearned.itertuples()]
     return described(figure, f"{METRIC_NAMES.get(metric, metric)} by share of labels. {'; '.join(told)}.")
 

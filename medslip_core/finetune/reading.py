@@ -146,9 +146,9 @@ def without_labels_in_words(beside: pd.DataFrame) -> str:
         )
         for one in part[part["fraction"] == part["fraction"].max()].itertuples():
             told = interval_text(one.difference, one.difference_low, one.difference_high, 3).replace("-", "−")
-            where = {"above": "above", "below": "below"}.get(one.apart, "not apart from")
+            where = {"above": "It lies above", "below": "It lies below"}.get(one.apart, "It cannot be told apart from")
             lines.append(
-                f"- It lies {where} *{one.protocol}* with {share(one.fraction)} of the labels "
+                f"- {where} *{one.protocol}* with {share(one.fraction)} of the labels "
                 f"({one.value_other:.3f}): difference {told}."
             )
     return "\n".join(lines)

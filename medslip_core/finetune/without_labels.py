@@ -13,6 +13,7 @@ import numpy as np
 from medslip_core.finetune import initial
 from medslip_core.finetune.compare import Case, case_of
 from medslip_core.metrics import METRICS, class_metrics, mean_over_classes
+from medslip_core.saved_model import saved_config
 from medslip_core.vocabulary import DATASET_CLASSES
 from medslip_core.zero_shot import ClassPredictions, classify, predict_classes
 
@@ -27,16 +28,21 @@ SCORES = ("auroc", "average_precision")
 def zero_shot_cases(grid: Grid, resamples: int = 1000, seed: int = 0) -> list[Case]:
     """Zero-shot, each pre-trained model of a grid on each classification task whose classes it knows.
 
-    Left out are weights that are no model's folder, and tasks with a class that `vocabulary.DATASET_CLASSES` has not.
+    Left out are weights that are no model's folder or have no text to be asked with, and tasks with a class that
+    `vocabulary.DATASET_CLASSES` has not.
 
     Args:
         resamples: draws of patients; seed: of them. As for `compare.cases`, else nothing is paired.
     """
-    models = [name for name, source in grid.params.weights.items() if initial.is_folder(source)]
-    return [_case(grid, task, weights, resamples, seed) for task in _askable(grid) for weights in models]
+    return [_case(grid, task, weights, resamples, seed) for task in _tasks(grid) for weights in _models(grid)]
 
 
-def _askable(grid: Grid) -> list[str]:
+def _models(grid: Grid) -> list[str]:
+    folders = {name: source for name, source in grid.params.weights.items() if initial.is_folder(source)}
+    return [name for name, folder in folders.items() if saved_config(folder).text_encoder is not None]
+
+
+def _tasks(grid: Grid) -> list[str]:
     return [
         name
         for name, task in grid.tasks.items()
