@@ -37,6 +37,7 @@ CODE_reports    := $(call code,data_prep/reports)
 CODE_OTHERS     := $(call code,medslip_core)
 CODE_pretraining := $(CODE_OTHERS) $(wildcard benchmarks/results/train_step_cpu.json \
                       benchmarks/results/full_run_estimate.json)
+CODE_finetuning := $(CODE_OTHERS) $(wildcard benchmarks/results/demo_finetuning.json)
 CODE_ablations  := $(CODE_OTHERS) $(wildcard benchmarks/results/demo_ablations.json)
 
 .PHONY: demo run finetune ablate book lab test lint lock clean clean-all help FORCE

@@ -24,13 +24,16 @@ METRIC_NAMES = {
 }  # fmt: skip
 
 
-def learning_curves(summary: pd.DataFrame, metric: str, chance: float | None = None) -> Described:
+def learning_curves(
+    summary: pd.DataFrame, metric: str, chance: float | None = None, zero_shot: pd.DataFrame | None = None
+) -> Described:
     """A metric over the fraction of labels, one panel per protocol, one line per kind of initial weights.
 
     Args:
-        summary: of one task, as `results.over_seeds` returns it.
+        summary: of one task, as `compare.over_seeds` returns it.
         metric: which metric.
         chance: where to draw a line for chance.
+        zero_shot: like `summary`, of weights that answered without a label: a horizontal line in their colour.
 
     Points are means over seeds with their 95 % interval over test patients; small points are single seeds' extremes.
     """
@@ -38,6 +41,8 @@ def learning_curves(summary: pd.DataFrame, metric: str, chance: float | None = N
     protocols, weights = list(dict.fromkeys(chosen["protocol"])), list(dict.fromkeys(chosen["weights"]))
     fractions = sorted(chosen["fraction"].unique())
     told = []
+    unlearned = summary.iloc[:0] if zero_shot is None else zero_shot
+    unlearned = unlearned[(unlearned["metric"] == metric) & unlearned["task"].isin(chosen["task"])]
     with page_style() as plt:
         figure, axes = plt.subplots(
             1, len(protocols), figsize=(WIDTH_INCHES if len(protocols) > 1 else 4.2, 2.9), sharey=True, squeeze=False
@@ -56,14 +61,23 @@ def learning_curves(summary: pd.DataFrame, metric: str, chance: float | None = N
                     axis.plot(x, line[end], ".", color=COLOURS[w % len(COLOURS)], alpha=0.5, markersize=3)
                 points = [f"{f:.0%} {v:.2f}" for f, v in zip(line["fraction"], value, strict=True)]
                 told.append(f"{protocol}, {readable(name)}: {', '.join(points)}")
+            for one in unlearned.itertuples():
+                colour = COLOURS[
+                    (weights.index(one.weights) if one.weights in weights else len(weights)) % len(COLOURS)
+                ]
+                axis.axhspan(one.low, one.high, color=colour, alpha=0.15, linewidth=0)
+                axis.axhline(one.value, color=colour, linewidth=1.1, linestyle=(0, (5, 2)),
+                             label=f"{readable(one.weights)}, no label")  # fmt: skip
             axis.set_title(protocol)
             axis.set_xticks(np.log10(fractions), [f"{100 * fraction:g} %" for fraction in fractions])
             axis.grid(axis="y", color="0.9")
             axis.set_axisbelow(True)
         axes[0, 0].set_ylabel(METRIC_NAMES.get(metric, metric))
         figure.supxlabel("labels used", fontsize=9)
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=len(weights))
+        named = dict(zip(*reversed(axes[0, 0].get_legend_handles_labels()), strict=True))
+        named = {**{readable(name): named[readable(name)] for name in weights}, **named}  # weights before dashed lines
+        figure.legend(named.values(), named, loc="outside upper center", ncols=min(len(named), 2 + len(protocols)))
+    told += [f"{readable(one.weights)}, no label: {one.value:.2f}" for one in unlearned.itertuples()]
     return described(figure, f"{METRIC_NAMES.get(metric, metric)} by share of labels. {'; '.join(told)}.")
 
 

@@ -1,10 +1,12 @@
 """The grid of fine-tuning runs: tasks x protocols x label fractions x initial weights x seeds, cell by cell.
 
     python -m medslip_core.finetune.grid --params FILE [--share 2/4]
+    python -m medslip_core.finetune.grid --params FILE --summary FILE
 
 A cell is one training run with its evaluation, in a folder of its own below `<folder>/cells`. A finished cell whose
 identity (parameters, corpus, split, initial weights) is still the same is not run again; a killed one goes on from its
 last checkpoint. Several machines divide a grid by shares, each writing into the same or its own copy of the folder.
+A summary is of the cells that are finished, and trains nothing.
 """
 
 from __future__ import annotations
@@ -38,10 +40,12 @@ from medslip_core.finetune.params import GridParams, TaskParams
 from medslip_core.finetune.results import COLUMNS, Run
 from medslip_core.finetune.scores import best_thresholds, evaluate_masks, score_masks
 from medslip_core.finetune.segmenter import Masks
+from medslip_core.finetune.summary import summarise
 from medslip_core.finetune.training import fit
 from medslip_core.inference import batches
 from medslip_core.model import MedslipModel
 from medslip_core.parameters import ParameterError
+from medslip_core.provenance import environment_record
 from medslip_core.sharing import share_of
 from medslip_core.vocabulary import DATASET_CLASSES
 from medslip_core.zero_shot import ClassPredictions, evaluate
@@ -353,11 +357,13 @@ def _with_paths(values: dict, change: Callable[[str], str]) -> dict:
 
 
 def main(arguments: list[str] | None = None) -> list[Run]:
-    """Run a grid, or a share of it, from a YAML or JSON file of GridParams."""
+    """Run a grid, or a share of it, from a YAML or JSON file of GridParams; or sum up what is finished of it."""
     parser = argparse.ArgumentParser(prog="python -m medslip_core.finetune.grid", description=main.__doc__)
     parser.add_argument("--params", required=True, type=Path, help="names of GridParams; paths relative to the file")
     parser.add_argument("--folder", type=Path, help="of the results (default: the folder of the file)")
-    parser.add_argument("--share", default="1/1", help="this machine's part of the cells, e.g. 2/4")
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument("--share", default="1/1", help="this machine's part of the cells, e.g. 2/4")
+    either.add_argument("--summary", type=Path, help="train nothing; write what the finished cells say here, as JSON")
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logger.setLevel(logging.INFO)
@@ -367,7 +373,19 @@ def main(arguments: list[str] | None = None) -> list[Run]:
     except (ValueError, FileNotFoundError) as error:
         parser.error(f"{given.params}: {error}")
     keep_freed_memory()
+    if given.summary:
+        _write_summary(grid, given.params, given.summary)
+        return grid.finished()
     return grid.run(chosen)
+
+
+def _write_summary(grid: Grid, params: Path, path: Path) -> None:
+    content = summarise(grid, empty_cells(grid))
+    for name in content["missing"]:
+        logger.warning("%s: not finished with these parameters, data and weights; left out", name)
+    command = f"python -m medslip_core.finetune.grid --params {params} --summary {path}"
+    content = {"command": command, **content, "environment": environment_record()}
+    write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":

@@ -2,18 +2,27 @@
 
 import hashlib
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from sklearn.metrics import roc_auc_score
 
 from medslip_core.corpus import CorpusError
-from medslip_core.finetune import fractions, grid, results
+from medslip_core.finetune import compare, fractions, grid, results, without_labels
 from medslip_core.finetune.learners import FeatureClassifier
 from medslip_core.finetune.params import GridParams
+from medslip_core.finetune.summary import compared_weights
+from medslip_core.finetune.without_labels import zero_shot_cases
+from medslip_core.model import MedslipModel
+from medslip_core.model_config import MedslipConfig
 from medslip_core.parameters import ParameterError
 from medslip_core.sharing import share_of
+from medslip_core.zero_shot import predict_split
 from pipeline.parameters import declared_parameters, read_parameters
 
 SIDE = 32
@@ -74,7 +83,7 @@ def test_the_split_of_a_row_is_a_file_with_that_hash(finished):
 
 
 def test_an_easy_finding_is_learned_and_the_frozen_trunk_stays(corpus, finished):
-    summary = results.over_seeds(finished.finished(), resamples=20)
+    summary = compare.over_seeds(compare.cases(finished.finished(), resamples=20))
     auroc = summary[(summary["metric"] == "auroc") & (summary["fraction"] == 1)]
     assert (auroc["value"] > 0.9).all(), auroc[["protocol", "value"]]
     cell = next(one for one in finished.cells if one.task == "boxes" and one.protocol == "frozen")
@@ -126,25 +135,26 @@ def test_machines_share_a_grid(finished):
         share_of(finished.cells, "4/3")
 
 
-def test_means_over_seeds_stand_beside_each_other(finished):
-    summary = results.over_seeds(finished.finished(), resamples=20)
-    other = summary.assign(
-        weights="other", value=summary["value"] - 1, low=summary["low"] - 1, high=summary["high"] - 1
-    )
-    table = results.compare(pd.concat([summary, other]), "random", "other", ["auroc"])
-    assert len(table) == 4 and set(table["apart"]) <= {"above", "no"} and (table["difference"] == 1).all()
-    table = results.compare(pd.concat([summary, other]), "other", "random", ["auroc"])
-    assert set(table["apart"]) <= {"below", "no"}
+def test_weights_are_compared_on_the_same_patients(finished):
+    """The same runs under another name differ by nothing, whatever the width of their own intervals."""
+    found = compare.cases(finished.finished(), resamples=20)
+    renamed = [replace(case, named={**case.named, "weights": "other"}) for case in found]
+    table = compare.compare([*found, *renamed], "random", "other", ["auroc", "dice_positives"])
+    assert len(table) == len(found) == 8 and set(table["apart"]) == {"no"}
+    assert not table[["difference", "difference_low", "difference_high"]].to_numpy().any()
+    summary = compare.over_seeds(found)
+    told = summary[summary["metric"].isin(["auroc", "dice_positives"])]
+    assert table["value"].tolist() == told["value"].tolist() and table["low"].tolist() == told["low"].tolist()
 
 
 def test_a_class_that_could_not_be_learned_can_be_left_out_of_the_mean(finished):
     runs, held = finished.finished(), grid.empty_cells(finished)
     chosen = [run for run in runs if run.table["kind"].iloc[0] == "classification"]
-    summary = results.over_seeds(chosen, resamples=20)
+    summary = compare.over_seeds(compare.cases(chosen, resamples=20))
     auroc, learnable = (summary.loc[summary["metric"] == name, "value"] for name in ("auroc", "auroc_learnable"))
     assert auroc.tolist() == learnable.tolist()
     first = chosen[0].table["class"].iloc[0]
-    summary = results.over_seeds(chosen, resamples=20, held=held.assign(empty=first))
+    summary = compare.over_seeds(compare.cases(chosen, resamples=20, held=held.assign(empty=first)))
     kept = [run.table[run.table["metric"].eq("auroc") & ~run.table["class"].isin([first, "macro"])] for run in chosen]
     found = summary[summary["metric"] == "auroc_learnable"]["value"]
     np.testing.assert_allclose(found, [one["value"].mean() for one in kept])
@@ -205,6 +215,80 @@ def test_the_chapter_s_parameters_make_a_grid(profile):
         return
     here = [cell for cell in grid.cells(asked) if cell.protocol in values["in_chapter"]["protocols"]]
     assert here and set(values["in_chapter"]["seeds"]) <= set(asked.seeds)
+
+
+def test_a_summary_trains_nothing_and_names_what_is_missing(corpus, finished, tmp_path, monkeypatch, caplog):
+    grid.write_params(params(corpus), tmp_path / "grid.json")
+    shutil.copytree(finished.folder / "cells", tmp_path / "cells")
+    missing = finished.cells[1].name
+    shutil.rmtree(tmp_path / "cells" / missing)
+    monkeypatch.setattr(grid.Grid, "run_cell", lambda self, cell: pytest.fail("trained"))
+    monkeypatch.chdir(tmp_path)
+    grid.main(["--params", "grid.json", "--summary", "summary.json"])
+    told = json.loads(Path("summary.json").read_text())
+    assert told["command"] == "python -m medslip_core.finetune.grid --params grid.json --summary summary.json"
+    assert (told["runs"], told["runs_in_all"], told["missing"]) == (7, 8, [missing]) and missing in caplog.text
+    assert {row["protocol"] for row in told["summary"]} == {"linear", "full", "frozen"}
+    assert told["comparisons"] == told["zero_shot"] == [] and told["environment"]["python"]
+    with pytest.raises(SystemExit):
+        grid.main(["--params", "grid.json", "--summary", "summary.json", "--share", "1/2"])
+
+
+@pytest.fixture(scope="module")
+def saved_model(tmp_path_factory) -> Path:
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("saved") / "model"
+    model = MedslipModel(MedslipConfig(**MODEL))
+    model.set_books(*(torch.randn_like(book) for book in (model.anatomy_book, model.pathology_book)), "drawn")
+    model.save_pretrained(folder)
+    return folder
+
+
+def test_zero_shot_is_of_the_task_s_test_images_and_classes(corpus, saved_model, tmp_path):
+    one_class = GridParams.from_dict(
+        {**params(corpus).to_dict(), "weights": {"random": "random", "ours": str(saved_model)}}
+    )
+    study = grid.Grid(one_class, tmp_path)
+    (case,) = zero_shot_cases(study, resamples=20)
+    assert (case.named["task"], case.named["weights"], case.seeds) == ("effusion", "ours", ())
+    task = study.tasks["effusion"]
+    assert case.rows.tolist() == task.whole.rows("test").tolist()
+    said = predict_split(MedslipModel.from_pretrained(saved_model).eval(), task.corpus, "test")
+    place = said.classes.index("Effusion")
+    expected = roc_auc_score(said.labels[:, place], said.probabilities[:, place])
+    assert case.mean("auroc").value == pytest.approx(expected)
+    assert compare.over_seeds([case])["train_patients"].tolist() == [0, 0]
+
+
+def test_zero_shot_is_left_out_where_it_cannot_be_asked(corpus, finished, saved_model, tmp_path, monkeypatch):
+    assert zero_shot_cases(finished, resamples=20) == [], "no pre-trained weights"
+    MedslipModel(MedslipConfig(**MODEL)).save_pretrained(tmp_path / "without books")
+    study = grid.Grid(params(corpus, weights={"ours": str(tmp_path / "without books")}), tmp_path)
+    assert zero_shot_cases(study, resamples=20) == [], "nothing to ask it with"
+    study = grid.Grid(params(corpus, weights={"ours": str(saved_model)}), tmp_path)
+    monkeypatch.setitem(without_labels.DATASET_CLASSES, "nih", {"Mass": "mass"})
+    assert zero_shot_cases(study, resamples=20) == [], "a class that no pathology stands for"
+
+
+def test_the_committed_summary_is_of_the_chapter_s_whole_grid():
+    told = json.loads((REPOSITORY / "benchmarks" / "results" / "demo_finetuning.json").read_text())
+    values = {name: one.default for name, one in declared_parameters(REPOSITORY / "book" / "finetuning.ipynb").items()}
+    names = ("weights", "tasks", "protocols", "fractions", "seeds", "training", "model")
+    asked = GridParams.from_dict(
+        {"corpora": {name: name for name in values["datasets"]}, **{name: values[name] for name in names}}
+    )
+    assert told["runs"] == told["runs_in_all"] == len(grid.cells(asked)) and told["missing"] == []
+    assert told["compared"] == compared_weights(asked.weights) == values["compared"]
+    assert told["command"].split()[-1] == "benchmarks/results/demo_finetuning.json" and " /" not in told["command"]
+    assert {(one["against"], one["protocol"], one["fraction"]) for one in told["comparisons"]} == {
+        (other, protocol, fraction) for other in values["compared"][1:] for protocol in ("linear", "full", "frozen")
+        for fraction in values["fractions"]
+    }  # fmt: skip
+    assert told["zero_shot"] and told["labels_needed"] and told["without_labels"]
+    (rule,) = [
+        line for line in (REPOSITORY / "Makefile").read_text().splitlines() if line.startswith("CODE_finetuning")
+    ]
+    assert "benchmarks/results/demo_finetuning.json" in rule, "make runs the chapter again when the summary changes"
 
 
 def test_command_line_says_what_is_wrong(tmp_path, capsys):

@@ -1,0 +1,232 @@
+"""Finished runs side by side: means over seeds, and paired differences on the same test patients.
+
+Images of one patient are alike, so whole patients are drawn with replacement; each draw is the same for all runs of a
+task, which takes out of a difference what makes images easy or hard for all of them. Intervals speak of other patients,
+not of other seeds: how many of the seeds agree stands beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from medslip_core.finetune.results import CASE, Run, class_predictions, mask_scores
+from medslip_core.finetune.scores import MASK_METRICS, mask_values
+from medslip_core.metrics import (
+    METRICS,
+    Estimate,
+    best_f1_threshold,
+    class_metrics,
+    mean_over_classes,
+    patient_resamples,
+    percentile_interval,
+)
+
+DIFFERENCE = ["seeds", "agreeing", "value", "low", "high", "value_other", "low_other", "high_other", "difference",
+              "difference_low", "difference_high", "apart"]  # fmt: skip
+PAIR = ["against", "task", "dataset", "kind", "features", "protocol", "fraction", "fraction_other", "metric"]
+
+Values = Callable[[np.ndarray], np.ndarray]  # weights [R, n] -> [R, seeds, metrics]
+
+
+@dataclass(frozen=True)
+class Case:
+    """Runs that differ in nothing but the seed: their metrics, macro over the classes, on draws of test patients.
+
+    Args:
+        named: of `results.CASE`, what these runs are.
+        seeds: S seeds; none where nothing depends on one (S = 1).
+        metrics: M names.
+        value: [S, M] on the test images; drawn: [R, S, M] on draws of their patients.
+        rows: [n] test rows of the corpus.
+        train_patients: whose labels were learned from.
+    """
+
+    named: Mapping[str, Any]
+    seeds: tuple[int, ...]
+    metrics: tuple[str, ...]
+    value: np.ndarray
+    drawn: np.ndarray
+    rows: np.ndarray
+    train_patients: int
+
+    def mean(self, metric: str) -> Estimate:
+        """Over the seeds, with its 95 % interval over test patients."""
+        value, drawn = self.of_seeds(metric)
+        return percentile_interval(value.mean(), drawn.mean(axis=1))
+
+    def of_seeds(self, metric: str, seeds: Sequence[int] = ()) -> tuple[np.ndarray, np.ndarray]:
+        """A metric of some seeds, of all if none is named: [S] and, on the draws, [R, S]."""
+        place = [self.seeds.index(seed) for seed in seeds] or slice(None)
+        m = self.metrics.index(metric)
+        return self.value[place, m], self.drawn[:, place, m]
+
+
+def cases(runs: Sequence[Run], resamples: int = 1000, seed: int = 0, held: pd.DataFrame | None = None) -> list[Case]:
+    """Finished runs, those that differ in nothing but the seed together.
+
+    Args:
+        resamples: draws of patients; seed: of them.
+        held: as `grid.empty_cells` returns it; with it, classification has a metric "auroc_learnable" too: AUROC, macro
+            over the classes of which a seed's training labels held both a positive and a negative.
+
+    Raises:
+        ValueError: seeds of a case were not tested on the same images.
+    """
+    grouped: dict[tuple, list[Run]] = {}
+    for run in runs:
+        grouped.setdefault(tuple(run.table.iloc[0][CASE]), []).append(run)
+    found = []
+    for key, members in grouped.items():
+        named = dict(zip(CASE, key, strict=True))
+        of_kind = _of_classes(members, held) if named["kind"] == "classification" else _of_masks(members)
+        seeds = tuple(int(run.identity["seed"]) for run in members)
+        found.append(case_of(named, seeds, *of_kind, int(members[0].table["train_patients"].iloc[0]), resamples, seed))
+    return found
+
+
+def case_of(
+    named: Mapping[str, Any], seeds: tuple[int, ...], metrics: Sequence[str], values: Values, rows: np.ndarray,
+    patients: np.ndarray, train_patients: int, resamples: int, seed: int,
+) -> Case:  # fmt: skip
+    """A case from values under weights; see `Case`."""
+    value = values(np.ones((1, len(patients))))[0]
+    drawn = patient_resamples(values, patients, resamples, seed)
+    return Case(named, seeds, tuple(metrics), value, drawn, rows, train_patients)
+
+
+def over_seeds(found: Sequence[Case]) -> pd.DataFrame:
+    """The mean over seeds of every case.
+
+    Returns:
+        columns `CASE`, metric, value (mean over seeds), low and high (95 % over test patients, of that mean), seeds,
+        least and most (of the single seeds), train_patients.
+    """
+    rows = []
+    for case in found:
+        for metric in case.metrics:
+            mean, each = case.mean(metric), case.of_seeds(metric)[0]
+            rows.append(
+                {**case.named, "metric": metric, **_numbers(mean), "seeds": len(case.seeds), "least": each.min(),
+                 "most": each.max(), "train_patients": case.train_patients}
+            )  # fmt: skip
+    columns = [*CASE, "metric", "value", "low", "high", "seeds", "least", "most", "train_patients"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def compare(
+    found: Sequence[Case], ours: str, other: str, metrics: Sequence[str], fraction_other: float | None = None
+) -> pd.DataFrame:
+    """One kind of initial weights against another, paired over patients and seeds.
+
+    Args:
+        ours, other: names of weights; metrics: which ones, where a case has them.
+        fraction_other: of the other's labels; None: the same as ours.
+
+    Returns:
+        columns `PAIR` and `DIFFERENCE`, as `difference` gives it.
+
+    Raises:
+        ValueError: the two were not tested on the same images.
+    """
+    keys = [name for name in CASE if name not in ("weights", "fraction")]
+    by_name = {(*(case.named[key] for key in keys), case.named["weights"], case.named["fraction"]): case
+               for case in found}  # fmt: skip
+    rows = []
+    for (*key, weights, fraction), case in by_name.items():
+        of_other = fraction if fraction_other is None else fraction_other
+        beside = by_name.get((*key, other, of_other))
+        if weights != ours or beside is None or not set(case.seeds) & set(beside.seeds):
+            continue
+        for metric in [metric for metric in metrics if metric in case.metrics]:
+            named = dict(zip(keys, key, strict=True)) | {"fraction": fraction, "fraction_other": of_other}
+            rows.append({"against": other, **named, "metric": metric, **difference(case, beside, metric)})
+    return pd.DataFrame(rows, columns=[*PAIR, *DIFFERENCE])
+
+
+def difference(ours: Case, other: Case, metric: str) -> dict[str, Any]:
+    """A metric of two cases, the mean over the seeds that both have, and its paired difference.
+
+    Returns:
+        `DIFFERENCE`: value, low, high of ours and of the other; difference between them, with the ends of its 95 %
+        interval under the same draws of patients; apart: "above" or "below" where that interval leaves out 0, else
+        "no", and "undefined" without a value; agreeing: the seeds whose own difference has the sign of the mean's.
+
+    Raises:
+        ValueError: the two were not tested on the same images.
+    """
+    if not np.array_equal(ours.rows, other.rows):
+        raise ValueError(f"{ours.named} and {other.named} were not tested on the same images; run them again")
+    paired = tuple(seed for seed in ours.seeds if seed in other.seeds)
+    (value, drawn), (value_other, drawn_other) = (case.of_seeds(metric, paired if case.seeds else ())
+                                                  for case in (ours, other))  # fmt: skip
+    each = value - value_other  # [S]; a case without seeds stands beside every seed
+    mean = percentile_interval(each.mean(), (drawn - drawn_other).mean(axis=1))
+    apart = "above" if mean.low > 0 else "below" if mean.high < 0 else "no"
+    return {
+        "seeds": len(each), "agreeing": int((np.sign(each) == np.sign(mean.value)).sum()),
+        **_numbers(percentile_interval(value.mean(), drawn.mean(axis=1))),
+        **_numbers(percentile_interval(value_other.mean(), drawn_other.mean(axis=1)), "{}_other"),
+        "difference": float(mean.value), "difference_low": float(mean.low), "difference_high": float(mean.high),
+        "apart": "undefined" if np.isnan(mean.value) else apart,
+    }  # fmt: skip
+
+
+def _numbers(estimate: Estimate, form: str = "{}") -> dict[str, float]:
+    return {form.format(name): float(getattr(estimate, name)) for name in ("value", "low", "high")}
+
+
+Told = tuple[Sequence[str], Values, np.ndarray, np.ndarray]  # metrics, values, test rows, their patients
+
+
+def _of_classes(runs: list[Run], held: pd.DataFrame | None) -> Told:
+    tests = [class_predictions(run) for run in runs]
+    learnable = [_learnable(run, test.classes, held) for run, test in zip(runs, tests, strict=True)]
+    _check_same([test.rows for test in tests], runs)
+    thresholds = [
+        [best_f1_threshold(*pair) for pair in zip(one.labels.T, one.probabilities.T, strict=True)]
+        for one in (class_predictions(run, "validate") for run in runs)
+    ]
+
+    def values(weight: np.ndarray) -> np.ndarray:
+        per_seed = []
+        for test, chosen, could in zip(tests, thresholds, learnable, strict=True):
+            truth, prob = test.labels.T.astype(float), test.probabilities.T.astype(float)
+            of_class = np.stack(
+                [class_metrics(*one, weight) for one in zip(truth, prob, chosen, strict=True)], axis=1
+            )  # [R, C, metrics]
+            of_learnable = mean_over_classes(of_class[:, could, METRICS.index("auroc")])
+            per_seed.append(np.column_stack([mean_over_classes(of_class), of_learnable]))
+        return np.stack(per_seed, axis=1)
+
+    return (*METRICS, "auroc_learnable"), values, tests[0].rows, tests[0].patients
+
+
+def _learnable(run: Run, classes: Sequence[str], held: pd.DataFrame | None) -> np.ndarray:
+    """[C] bool: classes of which the run's training labels held a positive and a negative; all if that is not told."""
+    if held is None:
+        return np.ones(len(classes), bool)
+    named = ["task", "fraction", "seed"]
+    empty = held.set_index(named)["empty"].loc[tuple(run.identity[key] for key in named)].split(", ")
+    return np.array([name not in empty for name in classes])
+
+
+def _of_masks(runs: list[Run]) -> Told:
+    tables = [mask_scores(run).table for run in runs]
+    _check_same([table["row"].to_numpy() for table in tables], runs)
+
+    def values(weight: np.ndarray) -> np.ndarray:
+        return np.stack([mask_values(table, weight) for table in tables], axis=1)
+
+    return MASK_METRICS, values, tables[0]["row"].to_numpy(), tables[0]["patient"].to_numpy()
+
+
+def _check_same(rows: list[np.ndarray], runs: list[Run]) -> None:
+    if any(not np.array_equal(rows[0], one) for one in rows):
+        raise ValueError(
+            f"{runs[0].folder.name} and its other seeds were not tested on the same images; run them again"
+        )

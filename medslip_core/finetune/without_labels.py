@@ -1,0 +1,70 @@
+"""What a pre-trained model says of a task's test images without any label of the task: the bar that labels must pass.
+
+The same images, classes and draws of patients as for the fine-tuned runs, so that the two can be paired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from medslip_core.finetune import initial
+from medslip_core.finetune.compare import Case, case_of
+from medslip_core.metrics import METRICS, class_metrics, mean_over_classes
+from medslip_core.saved_model import saved_config
+from medslip_core.vocabulary import DATASET_CLASSES
+from medslip_core.zero_shot import ClassPredictions, classify, predict_classes
+
+if TYPE_CHECKING:
+    from medslip_core.finetune.grid import Grid
+
+PROTOCOL = "zero-shot"
+SCORES = ("auroc", "average_precision")
+"""Those that need no threshold, hence no labelled validation image either."""
+
+
+def zero_shot_cases(grid: Grid, resamples: int = 1000, seed: int = 0) -> list[Case]:
+    """Zero-shot, each pre-trained model of a grid on each classification task whose classes it knows.
+
+    Left out are weights that are no model's folder or have no text to be asked with, and tasks with a class that
+    `vocabulary.DATASET_CLASSES` has not.
+
+    Args:
+        resamples: draws of patients; seed: of them. As for `compare.cases`, else nothing is paired.
+    """
+    return [_case(grid, task, weights, resamples, seed) for task in _tasks(grid) for weights in _models(grid)]
+
+
+def _models(grid: Grid) -> list[str]:
+    folders = {name: source for name, source in grid.params.weights.items() if initial.is_folder(source)}
+    return [name for name, folder in folders.items() if saved_config(folder).text_encoder is not None]
+
+
+def _tasks(grid: Grid) -> list[str]:
+    return [
+        name
+        for name, task in grid.tasks.items()
+        if task.params.kind == "classification"
+        and set(task.classes) <= set(DATASET_CLASSES.get(task.corpus.header["dataset"], {}))
+    ]
+
+
+def _case(grid: Grid, task_name: str, weights: str, resamples: int, seed: int) -> Case:
+    task = grid.tasks[task_name]
+    dataset, rows = task.corpus.header["dataset"], task.whole.rows("test")
+    model = grid.model(weights, grid.params.seeds[0]).to(grid.device)
+    said = predict_classes(classify(model, task.corpus, rows, batch_size=64), task.corpus, rows, dataset)
+    named = {"task": task_name, "dataset": dataset, "kind": "classification", "features": "queries",
+             "protocol": PROTOCOL, "fraction": 0.0, "weights": weights}  # fmt: skip
+    values = lambda weight: _macro(said, task.classes, weight)  # noqa: E731
+    return case_of(named, (), SCORES, values, rows, task.patients[rows], 0, resamples, seed)
+
+
+def _macro(said: ClassPredictions, classes: Sequence[str], weight: np.ndarray) -> np.ndarray:
+    """`SCORES`, mean over some classes, under weights [R, n] -> [R, 1, scores]."""
+    chosen = [said.classes.index(name) for name in classes]
+    truth, prob = (table.T.astype(float)[chosen] for table in (said.labels, said.probabilities))  # [C, n]
+    of_class = np.stack([class_metrics(*one, np.nan, weight) for one in zip(truth, prob, strict=True)], axis=1)
+    return mean_over_classes(of_class)[:, None, [METRICS.index(name) for name in SCORES]]
