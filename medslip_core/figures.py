@@ -83,11 +83,11 @@ METRIC_NAMES = {
 
 
 def loss_curves(history: pd.DataFrame, smoothing_rows: int = 10) -> Described:
-    """One panel per term of the loss, on a logarithmic scale: training (its mean over its raw course) and validation.
+    """One panel per term of the loss, on a logarithmic scale: training (its median over its raw course) and validation.
 
     Args:
         history: as `pretrain` returns it; columns step, split ("train" or "validate") and one per term.
-        smoothing_rows: each point of the mean is that of so many logged training rows up to it.
+        smoothing_rows: each point of the median is that of so many logged training rows up to it.
     """
     terms = {
         "total": "total", "existence_pathology": "existence, pathology", "existence_anatomy": "existence, anatomy",
@@ -99,9 +99,9 @@ def loss_curves(history: pd.DataFrame, smoothing_rows: int = 10) -> Described:
     with page_style() as plt:
         figure, axes = plt.subplots(2, 3, figsize=(WIDTH_INCHES, 4.0), sharex=True)
         for axis, (term, title) in zip(axes.flat, terms.items(), strict=True):
-            smooth = train[term].rolling(smoothing_rows, min_periods=1).mean()
+            smooth = train[term].rolling(smoothing_rows, min_periods=1).median()
             axis.plot(train["step"], train[term], color=BLUE, alpha=0.25, linewidth=0.8)
-            axis.plot(train["step"], smooth, color=BLUE, label="training, trailing mean")
+            axis.plot(train["step"], smooth, color=BLUE, label="training, trailing median")
             axis.plot(validate["step"], validate[term], color=ORANGE, marker="o", markersize=3, label="validation")
             axis.set_title(title)
             axis.margins(x=0.02)

@@ -484,17 +484,17 @@ def score_baselines(truth: Truth, validation_truth: Truth, validation_maps: np.n
 
 
 def example_cases(scores: pd.DataFrame, *by: str) -> pd.DataFrame:
-    """A good, a typical and a bad case among the scores of one method: the 95 %, 50 % and 5 % quantile of their order.
+    """Three cases among the scores of one method, from good to bad: at 95 %, 50 % and 5 % of their order.
 
     Args:
         by: columns that order them, the first before the second.
 
     Returns:
-        three rows of `scores` with a column case.
+        three rows of `scores` with a column case, "95 %" and so on.
     """
     ranked = scores.sort_values([*by, "row"], na_position="first").reset_index(drop=True)
     positions = [round(q * (len(ranked) - 1)) for q in (0.95, 0.5, 0.05)]
-    return ranked.iloc[positions].assign(case=["good", "typical", "bad"]).reset_index(drop=True)
+    return ranked.iloc[positions].assign(case=["95 %", "50 %", "5 %"]).reset_index(drop=True)
 
 
 def summarise(

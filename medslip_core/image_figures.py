@@ -26,7 +26,8 @@ class GroundingCase:
     """One image of a grounding figure.
 
     title: what is asked for, and of which image; image: [S, S] uint8; truth: [S, S] bool;
-    maps: name of the method -> [h, w]; captions: name of the method -> e.g. "hit, IoU 0.52".
+    maps: name of the method -> [h, w]; captions: name of the method -> e.g. "hit, IoU 0.52"; thresholds: name of the
+    method -> above which level of its map the IoU counts.
     """
 
     title: str
@@ -34,6 +35,7 @@ class GroundingCase:
     truth: np.ndarray
     maps: Mapping[str, np.ndarray]
     captions: Mapping[str, str] = field(default_factory=dict)
+    thresholds: Mapping[str, float] = field(default_factory=dict)
 
 
 def _show(axis, image: np.ndarray) -> None:
@@ -51,14 +53,20 @@ def _outline(axis, truth: np.ndarray) -> None:
     axis.set(xlim=(-0.5, truth.shape[1] - 0.5), ylim=(truth.shape[0] - 0.5, -0.5))
 
 
-def _heat(axis, image: np.ndarray, heat: np.ndarray) -> None:
-    """A map [h, w] over an image, more opaque where it is warmer, a cross at its maximum."""
+def _heat(axis, image: np.ndarray, heat: np.ndarray, threshold: float = np.nan) -> None:
+    """A map [h, w] over an image, more opaque where it is warmer, a ring round its maximum.
+
+    Args:
+        threshold: of the map in [0, 1], whose level is drawn as a dotted line; NaN: none.
+    """
     _show(axis, image)
     large = normalise(upsample(heat[None], image.shape[-1]))[0]
-    axis.imshow(large, cmap=HEAT, vmin=0, vmax=1, alpha=0.65 * large)
+    axis.imshow(large, cmap=HEAT, vmin=0, vmax=1, alpha=0.8 * large**0.5)  # a peak of one cell has to be seen too
+    if large.min() < threshold <= large.max():
+        axis.contour(large, levels=[threshold], colors=["white"], linewidths=[0.9], linestyles=["dotted"])
     top, left = np.argwhere(large >= large.max() - 1e-6).mean(axis=0)
-    for size, width, colour in ((8, 3.4, "black"), (7, 1.6, "white")):  # above any outline
-        axis.plot(left, top, marker="x", color=colour, markersize=size, markeredgewidth=width, zorder=5)
+    for width, colour in ((2.8, "black"), (1.3, "white")):  # above any outline, and whole at the edge
+        axis.plot(left, top, "o", mfc="none", mec=colour, ms=10, mew=width, zorder=5, clip_on=False)
 
 
 def contact_sheet(images: Sequence[np.ndarray], titles: Sequence[str], columns: int = 5) -> Described:
@@ -137,7 +145,8 @@ def _first_triplets(said: Sequence[str], characters: int, most_lines: int = 6) -
 
 
 def grounding_panel(cases: Sequence[GroundingCase]) -> Described:
-    """The image and one heat map per method, one row per case; outlined the truth, a cross at each map's maximum.
+    """The image and one heat map per method, one row per case; outlined the truth, a ring round each map's maximum,
+    dotted the level above which its IoU counts.
 
     Args:
         cases: all with the same methods.
@@ -155,7 +164,7 @@ def grounding_panel(cases: Sequence[GroundingCase]) -> Described:
             _show(axes[0], case.image)
             axes[0].set_title("image", fontsize=8)
             for axis, method in zip(axes[1:], methods, strict=True):
-                _heat(axis, case.image, case.maps[method])
+                _heat(axis, case.image, case.maps[method], case.thresholds.get(method, np.nan))
                 _outline(axis, case.truth)
                 caption = case.captions.get(method)
                 axis.set_title(readable(method) + (f"\n{caption}" if caption else ""), fontsize=8)
@@ -170,7 +179,7 @@ def grounding_cases(
     maps_of: Callable[[np.ndarray], Mapping[str, np.ndarray]],
     methods: Sequence[str],
 ) -> list[GroundingCase]:
-    """A good, a typical and a bad case of one label, for `grounding_panel`.
+    """Three cases of one label, from good to bad, for `grounding_panel`.
 
     Args:
         truth: where the label is; scores: of `truth`'s rows, all methods; the first method ranks them: by whether it
@@ -186,8 +195,9 @@ def grounding_cases(
     for i, (row, case) in enumerate(zip(rows, examples["case"], strict=True)):
         maps = {method: found[method][i] for method in methods}
         captions = {method: _caption(of_row.loc[(method, row)]) for method in methods}
-        title = f"{case}: {readable(truth.label)}"
-        cases.append(GroundingCase(title, corpus.images[row], truth.masks[place[row]], maps, captions))
+        thresholds = {method: of_row.loc[(method, row)]["threshold"] for method in methods}
+        title = f"{readable(truth.label)}, at {case} of the order"
+        cases.append(GroundingCase(title, corpus.images[row], truth.masks[place[row]], maps, captions, thresholds))
     return cases
 
 

@@ -17,7 +17,7 @@ _LOOK = {  # state -> sign, word, colour
 
 
 def report_html(text: str, mentions: list[Mention]) -> str:
-    """The report with every mention marked: its words on the colour of its state, its anatomies after it in small.
+    """The report with every mention marked: its words on the colour of its state, what is read after it in small.
 
     Args:
         text: the report.
@@ -42,10 +42,10 @@ def report_html(text: str, mentions: list[Mention]) -> str:
 
 
 def _marked(words: str, mention: Mention) -> str:
-    where = ", ".join(anatomy.replace("_", " ") for anatomy in mention_anatomies(mention))
     what = ", ".join(mention.finding.pathologies)
-    small = f'<small style="opacity:0.75"> {html.escape(where)}</small>'
-    return f'<span title="{html.escape(what)}">{_chip(mention.state, words)}{small}</span>'
+    where = ", ".join(anatomy.replace("_", " ") for anatomy in mention_anatomies(mention))
+    small = f'<small style="opacity:0.75"> {html.escape(what)} · {html.escape(where)}</small>'
+    return _chip(mention.state, words) + small
 
 
 def _chip(state: int, words: str) -> str:

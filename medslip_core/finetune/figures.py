@@ -93,7 +93,7 @@ class MaskCase:
 
 
 def mask_cases(corpus, masks: Masks, runs: Mapping[str, Run]) -> list[MaskCase]:
-    """A good, a typical and a bad case: the 95 %, 50 % and 5 % quantile of the first run's Dice over positives.
+    """Three cases, from good to bad: at 95 %, 50 % and 5 % of the order of the first run's Dice over positives.
 
     Args:
         corpus: of the task; masks: its truth; runs: name -> run on the same test images.

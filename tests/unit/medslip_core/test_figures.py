@@ -146,7 +146,7 @@ def test_every_score_has_a_name_to_show():
     assert set(SCORES) <= set(figures.METRIC_NAMES)
 
 
-def test_cross_marks_the_maximum():
+def test_a_ring_marks_the_maximum():
     figure, _ = image_figures.anatomy_maps(IMAGE, {"trachea": HEAT}, {})
     (left,), (top,) = figure.axes[0].lines[0].get_data()
     assert (left, top) == (1.5 * 8 - 0.5, 3.5 * 8 - 0.5)  # middle of patch column 1, row 3
@@ -163,7 +163,8 @@ def test_grounding_cases_come_from_the_scores(known):
     good, *_, bad = image_figures.grounding_cases(
         corpus, truth, scores, lambda rows: {"a": heat[rows - 5], "b": heat[rows - 5]}, ["a", "b"]
     )
-    assert (good.title, bad.title) == ("good: Mass", "bad: Mass")
+    assert (good.title, bad.title) == ("Mass, at 95 % of the order", "Mass, at 5 % of the order")
+    assert np.isfinite(good.thresholds["a"]) == bool(known)
     np.testing.assert_array_equal(good.maps["b"], HEAT)
     assert good.captions["a"].startswith("hit") and bad.captions["b"].startswith("miss")
     assert ("IoU" in good.captions["a"]) == bool(known)

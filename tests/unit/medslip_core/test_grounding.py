@@ -336,5 +336,5 @@ def test_example_cases():
     heat = np.stack([square(0, 0), square(0, 4), square(16, 16)])
     scores = grounding.score("m", heat, truth_of(masks, 10), heat, truth_of(masks))
     cases = grounding.example_cases(scores, "iou")
-    assert list(cases["case"]) == ["good", "typical", "bad"] and list(cases["row"]) == [10, 11, 12]
+    assert list(cases["case"]) == ["95 %", "50 %", "5 %"] and list(cases["row"]) == [10, 11, 12]
     assert list(grounding.example_cases(scores.assign(first=[0, 1, 2]), "first", "iou")["row"]) == [12, 11, 10]
