@@ -12,6 +12,7 @@ import math
 import types
 import typing
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 
@@ -72,6 +73,21 @@ class Parameters:
     def to_dict(self) -> dict[str, Any]:
         """Names and plain values, nested dictionaries for nested parameters; JSON can hold it."""
         return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """Named values from a YAML or JSON file.
+
+    Raises:
+        ParameterError: it holds none.
+        FileNotFoundError: there is no such file.
+    """
+    import yaml
+
+    values = yaml.safe_load(path.read_text())
+    if not isinstance(values, dict):
+        raise ParameterError("holds no named values")
+    return values
 
 
 def _fields(cls: type) -> list[tuple[dataclasses.Field, Any]]:

@@ -30,7 +30,7 @@ from medslip_core.corpus import PreparedCorpus
 from medslip_core.model import MedslipModel
 from medslip_core.model_config import MedslipConfig
 from medslip_core.non_finite import NonFiniteLossError
-from medslip_core.parameters import ParameterError
+from medslip_core.parameters import ParameterError, read_values
 from medslip_core.pretrain_params import PretrainParams
 from medslip_core.randomness import torch_seed
 from medslip_core.run_checkpoints import ParametersChangedError
@@ -178,8 +178,6 @@ def _training(run: TrainingRun) -> str:
 
 def main(arguments: list[str] | None = None) -> PretrainResult:
     """Run from a file of parameters (YAML or JSON) that also names `corpus` and `run_folder`."""
-    import yaml
-
     parser = argparse.ArgumentParser(prog="python -m medslip_core.pretrain", description=main.__doc__)
     parser.add_argument("--params", required=True, type=Path, help="YAML or JSON: names of PretrainParams")
     parser.add_argument("--corpus", type=Path, help="folder of the prepared corpus (or `corpus` in the file)")
@@ -187,9 +185,10 @@ def main(arguments: list[str] | None = None) -> PretrainResult:
     parser.add_argument("--anew", action="store_true", help="delete what an earlier run left, do not resume")
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    values = yaml.safe_load(given.params.read_text()) or {}
-    if not isinstance(values, dict):
-        parser.error(f"{given.params}: holds no named values")
+    try:
+        values = read_values(given.params)
+    except ParameterError as error:
+        parser.error(f"{given.params}: {error}")
     places = {name: values.pop(name, None) for name in ("corpus", "run_folder")}
     corpus, run_folder = given.corpus or places["corpus"], given.run_folder or places["run_folder"]
     if not corpus or not run_folder:

@@ -28,7 +28,7 @@ from medslip_core.ablation.params import AblationParams
 from medslip_core.allocator import keep_freed_memory
 from medslip_core.corpus import PreparedCorpus
 from medslip_core.files import write_whole
-from medslip_core.parameters import ParameterError
+from medslip_core.parameters import read_values
 from medslip_core.pretrain import ParametersChangedError, PretrainResult, pretrain
 from medslip_core.provenance import environment_record
 from medslip_core.sharing import share_of
@@ -143,12 +143,7 @@ def read_params(path: Path) -> AblationParams:
     Raises:
         ParameterError: not named values, or see `AblationParams`.
     """
-    import yaml
-
-    values = yaml.safe_load(path.read_text())
-    if not isinstance(values, dict):
-        raise ParameterError("holds no named values")
-    return AblationParams.from_dict(_with_folders(values, lambda place: str(path.parent / place)))
+    return AblationParams.from_dict(_with_folders(read_values(path), lambda place: str(path.parent / place)))
 
 
 def _with_folders(values: dict, change) -> dict:  # noqa: ANN001

@@ -44,7 +44,7 @@ from medslip_core.finetune.summary import summarise
 from medslip_core.finetune.training import fit
 from medslip_core.inference import batches
 from medslip_core.model import MedslipModel
-from medslip_core.parameters import ParameterError
+from medslip_core.parameters import read_values
 from medslip_core.provenance import environment_record
 from medslip_core.sharing import share_of
 from medslip_core.vocabulary import DATASET_CLASSES
@@ -332,12 +332,7 @@ def read_params(path: Path) -> GridParams:
     Raises:
         ParameterError: not named values, or see `GridParams`.
     """
-    import yaml
-
-    values = yaml.safe_load(path.read_text())
-    if not isinstance(values, dict):
-        raise ParameterError("holds no named values")
-    return GridParams.from_dict(_with_paths(values, lambda place: str(path.parent / place)))
+    return GridParams.from_dict(_with_paths(read_values(path), lambda place: str(path.parent / place)))
 
 
 def _with_paths(values: dict, change: Callable[[str], str]) -> dict:

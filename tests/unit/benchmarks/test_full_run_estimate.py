@@ -1,22 +1,13 @@
-import importlib.util
 import json
-import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-BENCHMARKS = Path(__file__).resolve().parents[3] / "benchmarks"
-
 
 @pytest.fixture(scope="module")
-def estimate():
-    sys.path.insert(0, str(BENCHMARKS))  # as when it is run: it uses its neighbours
-    spec = importlib.util.spec_from_file_location("full_run_estimate", BENCHMARKS / "full_run_estimate.py")
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module
-    sys.path.remove(str(BENCHMARKS))
-    del sys.modules[spec.name]
+def estimate(benchmark) -> ModuleType:
+    return benchmark("full_run_estimate")
 
 
 def test_hours_by_hand(estimate) -> None:
