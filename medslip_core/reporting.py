@@ -59,10 +59,16 @@ def beside_published(params: PretrainParams, config: MedslipConfig) -> pd.DataFr
     differing = [name for name in published if published[name] != here[name]]
     return pd.DataFrame({
         "parameter": differing,
-        "published": [str(published[name]) for name in differing],
-        "here": [str(here[name]) for name in differing],
+        "published": [_short(published[name]) for name in differing],
+        "here": [_short(here[name]) for name in differing],
         "what it is": [meanings[name] for name in differing],
     })  # fmt: skip
+
+
+def _short(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_short, value))
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def training_set_note(images: int) -> str:
