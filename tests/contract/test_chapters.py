@@ -87,6 +87,13 @@ def test_code_lines_fit_the_page(path: Path) -> None:
 
 
 @each_chapter
+def test_every_figure_has_words_for_those_who_cannot_see_it(path: Path) -> None:
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "code" and re.search(r"\)\.figure\b|\bcurves\.figure\b", cell.source):
+            assert cell.metadata.get("mystnb", {}).get("image", {}).get("alt"), f"no alt text:\n{cell.source}"
+
+
+@each_chapter
 def test_names_no_machine_path(path: Path) -> None:
     found = MACHINE_PATH.findall("\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells))
     assert not found
