@@ -184,7 +184,7 @@ html[data-theme="dark"] #__ID__, body[data-jp-theme-light="false"] #__ID__ {
 <label>Image <select class="image"></select></label>
 <label>Pathology <select class="pathology"></select></label>
 <label>Anatomy <select class="anatomy"></select></label>
-<label><input type="checkbox" class="heat" checked> heat map (&#215; marks its maximum)</label>
+<label><input type="checkbox" class="heat" checked> heat map (&#9675; rings its maximum)</label>
 <label><input type="checkbox" class="truth" checked> truth <span class="key" aria-hidden="true"></span></label>
 <p class="says" aria-live="polite"></p>
 <noscript>Choosing needs JavaScript; the static figure and the table on this page show the same numbers.</noscript>
@@ -229,8 +229,10 @@ html[data-theme="dark"] #__ID__, body[data-jp-theme-light="false"] #__ID__ {
     var shown = pen.getImageData(0, 0, size, size), best = -1, bestX = 0, bestY = 0, ties = 0;
     for (var y = 0; y < size; y++) {
       for (var x = 0; x < size; x++) {
-        var value = at(heat, x, y), k = (y * size + x) * 4, place = value * (colours.length - 1);
-        var from = Math.min(Math.floor(place), colours.length - 2), part = place - from, opaque = 0.65 * value;
+        // by the square root: an attention map is a peak of one cell and little beside it
+        var value = at(heat, x, y), k = (y * size + x) * 4, strong = Math.sqrt(value), opaque = 0.75 * strong;
+        var place = (strong + 0.3) / 1.3 * (colours.length - 1);
+        var from = Math.min(Math.floor(place), colours.length - 2), part = place - from;
         for (var c = 0; c < 3; c++) {
           var colour = colours[from][c] * (1 - part) + colours[from + 1][c] * part;
           shown.data[k + c] = shown.data[k + c] * (1 - opaque) + colour * opaque;
@@ -240,13 +242,12 @@ html[data-theme="dark"] #__ID__, body[data-jp-theme-light="false"] #__ID__ {
       }
     }
     pen.putImageData(shown, 0, 0);
-    if (best > 0) { drawCross(bestX / ties, bestY / ties); }
+    if (best > 0) { drawRing(bestX / ties, bestY / ties); }
   }
-  function drawCross(x, y) {
-    [["#fff", 6], ["#000", 2.5]].forEach(function (line) {
-      pen.strokeStyle = line[0]; pen.lineWidth = line[1]; pen.beginPath();
-      pen.moveTo(x - 8, y - 8); pen.lineTo(x + 8, y + 8); pen.moveTo(x + 8, y - 8); pen.lineTo(x - 8, y + 8);
-      pen.stroke();
+  function drawRing(x, y) {  // hollow, so that what it marks stays to be seen
+    [["#000", 5], ["#fff", 2.5]].forEach(function (line) {
+      pen.strokeStyle = line[0]; pen.lineWidth = line[1];
+      pen.beginPath(); pen.arc(x, y, 9, 0, 2 * Math.PI); pen.stroke();
     });
   }
   function drawTruth(runs) {  // the border between inside and outside
