@@ -225,7 +225,7 @@ html[data-theme="dark"] #__ID__, body[data-jp-theme-light="false"] #__ID__ {
     return (heat[j * w + i] * (1 - s) + heat[j * w + right] * s) * (1 - t) +
            (heat[down * w + i] * (1 - s) + heat[down * w + right] * s) * t;
   }
-  function drawHeat(heat) {
+  function drawHeat(heat) {  // returns where its maximum is, null for a map without one
     var shown = pen.getImageData(0, 0, size, size), best = -1, bestX = 0, bestY = 0, ties = 0;
     for (var y = 0; y < size; y++) {
       for (var x = 0; x < size; x++) {
@@ -242,7 +242,7 @@ html[data-theme="dark"] #__ID__, body[data-jp-theme-light="false"] #__ID__ {
       }
     }
     pen.putImageData(shown, 0, 0);
-    if (best > 0) { drawRing(bestX / ties, bestY / ties); }
+    return best > 0 ? [bestX / ties, bestY / ties] : null;
   }
   function drawRing(x, y) {  // hollow, so that what it marks stays to be seen
     [["#000", 5], ["#fff", 2.5]].forEach(function (line) {
@@ -290,8 +290,9 @@ html[data-theme="dark"] #__ID__, body[data-jp-theme-light="false"] #__ID__ {
       if (picture.wanted !== draw.latest) { return; }
       pen.drawImage(picture, 0, 0, size, size);
       var heat = heatOf(one, p, a), truth = p < P ? one.truth[p] : a < A ? one.truth[P + a] : null;
-      if (heat && choose.heat.checked) { drawHeat(heat); }
+      var peak = heat && choose.heat.checked ? drawHeat(heat) : null;
       if (truth && choose.truth.checked) { drawTruth(truth); }
+      if (peak) { drawRing(peak[0], peak[1]); }
     };
     picture.wanted = draw.latest = (draw.latest || 0) + 1;
     picture.src = "data:image/jpeg;base64," + one.jpeg;

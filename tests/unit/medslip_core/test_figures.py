@@ -118,6 +118,22 @@ def test_roc_marks_a_class_with_one_label():
     assert "Hernia" not in alt
 
 
+@pytest.mark.parametrize("first, last", [(9, 0.01), (0.45, 0.11), (0.34, 0.29), (0.305, 0.3), (0.3, 0.3)])
+def test_every_loss_has_two_readings(first, last):
+    falls = history().assign(**dict.fromkeys(TERMS, np.geomspace(first, last, len(history()))))
+    figure, _ = figures.loss_curves(falls)
+    for axis in figure.axes:
+        low, high = axis.get_ylim()
+        assert np.count_nonzero((axis.get_yticks() >= low) & (axis.get_yticks() <= high)) >= 2
+
+
+def test_first_losses_do_not_hold_the_curve_up():
+    falls = pd.DataFrame({"step": range(30), "split": "train", **dict.fromkeys(TERMS, [100.0, 10.0] + [1.0] * 28)})
+    figure, _ = figures.loss_curves(falls)
+    thin, bold, _ = figure.axes[0].lines
+    assert bold.get_ydata()[5] == 1 and "median of 10" in bold.get_label()
+
+
 def test_forest_sorts_by_value_with_macro_below():
     figure, _ = figures.forest(results().query("method == 'a'"), "auroc")
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["Pleural Thickening", "Mass", "macro"]
