@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from medslip_core.figures import WIDTH_INCHES, Described, described, page_style, readable
-from medslip_core.grounding import Truth, example_cases, normalise, pointing_game, upsample
+from medslip_core.grounding import Truth, example_cases, normalise, pointing_game, upsample, widened
 
 HEAT = "inferno"
 TRUTH_COLOUR = "#56b4e9"
@@ -22,6 +22,8 @@ CALLED_COLOUR = "white"
 """Of the part of a map that is compared with the truth; dashed, so that it is told from the truth in grey print."""
 QUANTILES = {"good": "95 %", "typical": "50 %", "bad": "5 %"}
 """What `medslip_core.grounding.example_cases` calls its cases, and where they stand in the order of all cases."""
+AROUND = 0.012
+"""How far outside of a small finding its outline runs, as a share of the image's side."""
 HIT_COLOUR, MISS_COLOUR = "#00694b", "#9c3f00"
 
 
@@ -76,11 +78,17 @@ def _heat(axis, image: np.ndarray, heat: np.ndarray, threshold: float | None = N
     return large
 
 
-def contact_sheet(images: Sequence[np.ndarray], titles: Sequence[str], columns: int = 5) -> Described:
+def contact_sheet(
+    images: Sequence[np.ndarray],
+    titles: Sequence[str],
+    columns: int = 5,
+    masks: Sequence[np.ndarray | None] | None = None,
+) -> Described:
     """Images side by side with short titles.
 
     Args:
-        images: n of [S, S] uint8 or float in [0, 1]; titles: n.
+        images: n of [S, S] uint8 or float in [0, 1]; titles: n; masks: n of [S, S] bool to be outlined, None for an
+            image without, drawn a little outside of what they hold, so that it stays to be seen.
     """
     rows = -(-len(images) // columns)
     cell = WIDTH_INCHES / columns
@@ -91,8 +99,10 @@ def contact_sheet(images: Sequence[np.ndarray], titles: Sequence[str], columns: 
         figure, axes = plt.subplots(rows, columns, figsize=(WIDTH_INCHES, rows * (cell + title_inches)), squeeze=False)
         for axis in axes.flat[len(images) :]:
             axis.set_visible(False)
-        for axis, image, text in zip(axes.flat, images, lines, strict=False):
+        for axis, image, text, mask in zip(axes.flat, images, lines, masks or [None] * len(images), strict=False):
             _show(axis, np.asarray(image))
+            if mask is not None and mask.any():
+                _outline(axis, widened(mask[None], AROUND * mask.shape[-1])[0])
             axis.set_title(text, fontsize=8)
     return described(figure, f"{len(images)} radiographs: {'; '.join(titles)}.")
 

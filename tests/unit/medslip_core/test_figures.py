@@ -178,6 +178,14 @@ def test_faint_heat_is_seen_and_none_hides_nothing():
     assert alpha[4, 44] == pytest.approx(0.75 * np.sqrt(0.1), abs=0.01) and alpha[44, 44] == 0
 
 
+def test_contact_sheet_outlines_around_what_is_marked():
+    figure, _ = image_figures.contact_sheet([IMAGE] * 3, ["a", "b", "c"], masks=[MASK, None, np.zeros_like(MASK)])
+    marked, *unmarked = figure.axes[:3]
+    assert marked.collections and not any(axis.collections for axis in unmarked)
+    across = np.concatenate([path.vertices for one in marked.collections for path in one.get_paths()])
+    assert across[:, 1].min() <= 19.5 and across[:, 1].max() >= 29.5  # the mask's rows are 20 to 29
+
+
 def test_panel_outlines_what_the_iou_compares():
     scored = GroundingCase("5 %", IMAGE, MASK, {"a": HEAT, "b": HEAT}, thresholds={"a": 0.4})
     figure, _ = image_figures.grounding_panel([scored])
