@@ -184,7 +184,7 @@ html[data-theme="dark"] #__ID__, body[data-jp-theme-light="false"] #__ID__ {
 <label>Image <select class="image"></select></label>
 <label>Pathology <select class="pathology"></select></label>
 <label>Anatomy <select class="anatomy"></select></label>
-<label><input type="checkbox" class="heat" checked> heat map (&#215; marks its maximum)</label>
+<label><input type="checkbox" class="heat" checked> heat map (&#9675; rings its maximum)</label>
 <label><input type="checkbox" class="truth" checked> truth <span class="key" aria-hidden="true"></span></label>
 <p class="says" aria-live="polite"></p>
 <noscript>Choosing needs JavaScript; the static figure and the table on this page show the same numbers.</noscript>
@@ -225,12 +225,14 @@ html[data-theme="dark"] #__ID__, body[data-jp-theme-light="false"] #__ID__ {
     return (heat[j * w + i] * (1 - s) + heat[j * w + right] * s) * (1 - t) +
            (heat[down * w + i] * (1 - s) + heat[down * w + right] * s) * t;
   }
-  function drawHeat(heat) {
+  function drawHeat(heat) {  // returns where its maximum is, null for a map without one
     var shown = pen.getImageData(0, 0, size, size), best = -1, bestX = 0, bestY = 0, ties = 0;
     for (var y = 0; y < size; y++) {
       for (var x = 0; x < size; x++) {
-        var value = at(heat, x, y), k = (y * size + x) * 4, place = value * (colours.length - 1);
-        var from = Math.min(Math.floor(place), colours.length - 2), part = place - from, opaque = 0.65 * value;
+        // by the square root: an attention map is a peak of one cell and little beside it
+        var value = at(heat, x, y), k = (y * size + x) * 4, strong = Math.sqrt(value), opaque = 0.75 * strong;
+        var place = (strong + 0.3) / 1.3 * (colours.length - 1);
+        var from = Math.min(Math.floor(place), colours.length - 2), part = place - from;
         for (var c = 0; c < 3; c++) {
           var colour = colours[from][c] * (1 - part) + colours[from + 1][c] * part;
           shown.data[k + c] = shown.data[k + c] * (1 - opaque) + colour * opaque;
@@ -240,13 +242,12 @@ html[data-theme="dark"] #__ID__, body[data-jp-theme-light="false"] #__ID__ {
       }
     }
     pen.putImageData(shown, 0, 0);
-    if (best > 0) { drawCross(bestX / ties, bestY / ties); }
+    return best > 0 ? [bestX / ties, bestY / ties] : null;
   }
-  function drawCross(x, y) {
-    [["#fff", 6], ["#000", 2.5]].forEach(function (line) {
-      pen.strokeStyle = line[0]; pen.lineWidth = line[1]; pen.beginPath();
-      pen.moveTo(x - 8, y - 8); pen.lineTo(x + 8, y + 8); pen.moveTo(x + 8, y - 8); pen.lineTo(x - 8, y + 8);
-      pen.stroke();
+  function drawRing(x, y) {  // hollow, so that what it marks stays to be seen
+    [["#000", 5], ["#fff", 2.5]].forEach(function (line) {
+      pen.strokeStyle = line[0]; pen.lineWidth = line[1];
+      pen.beginPath(); pen.arc(x, y, 9, 0, 2 * Math.PI); pen.stroke();
     });
   }
   function drawTruth(runs) {  // the border between inside and outside
@@ -289,8 +290,9 @@ html[data-theme="dark"] #__ID__, body[data-jp-theme-light="false"] #__ID__ {
       if (picture.wanted !== draw.latest) { return; }
       pen.drawImage(picture, 0, 0, size, size);
       var heat = heatOf(one, p, a), truth = p < P ? one.truth[p] : a < A ? one.truth[P + a] : null;
-      if (heat && choose.heat.checked) { drawHeat(heat); }
+      var peak = heat && choose.heat.checked ? drawHeat(heat) : null;
       if (truth && choose.truth.checked) { drawTruth(truth); }
+      if (peak) { drawRing(peak[0], peak[1]); }
     };
     picture.wanted = draw.latest = (draw.latest || 0) + 1;
     picture.src = "data:image/jpeg;base64," + one.jpeg;

@@ -85,6 +85,8 @@ METRIC_NAMES = {
 def loss_curves(history: pd.DataFrame, smoothing_rows: int = 10) -> Described:
     """One panel per term of the loss, on a logarithmic scale: training (its median over its raw course) and validation.
 
+    The median and not the mean: on a logarithmic scale the first, large values would hold a mean far above the course.
+
     Args:
         history: as `pretrain` returns it; columns step, split ("train" or "validate") and one per term.
         smoothing_rows: each point of the median is that of so many logged training rows up to it.
@@ -101,18 +103,20 @@ def loss_curves(history: pd.DataFrame, smoothing_rows: int = 10) -> Described:
         for axis, (term, title) in zip(axes.flat, terms.items(), strict=True):
             smooth = train[term].rolling(smoothing_rows, min_periods=1).median()
             axis.plot(train["step"], train[term], color=BLUE, alpha=0.25, linewidth=0.8)
-            axis.plot(train["step"], smooth, color=BLUE, label="training, trailing median")
+            axis.plot(train["step"], smooth, color=BLUE, label=f"training, median of {smoothing_rows} rows up to it")
             axis.plot(validate["step"], validate[term], color=ORANGE, marker="o", markersize=3, label="validation")
             axis.set_title(title)
             axis.margins(x=0.02)
             _logarithmic(axis.yaxis)
+            _at_least_two_ticks(axis.yaxis)
             if len(smooth):
-                changes.append(f"{title} from {smooth.iloc[0]:.2f} to {smooth.iloc[-1]:.2f}")
+                changes.append(f"{title} from {smooth.iloc[0]:.2g} to {smooth.iloc[-1]:.2g}")
         figure.supxlabel("optimiser step", fontsize=9)
         figure.supylabel("loss", fontsize=9)
         figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return described(
-        figure, "Training and validation loss by term. Training, first to last: " + "; ".join(changes) + "."
+        figure,
+        "Training and validation loss by term. Trailing median of training, first to last: " + "; ".join(changes) + ".",
     )
 
 
@@ -125,6 +129,18 @@ def _logarithmic(axis) -> None:
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 30 * low else (1,)))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter("{x:,.12g}")
+
+
+def _at_least_two_ticks(axis) -> None:
+    """A finer logarithmic scale where fewer than two numbers stand in view, as of a loss that hardly falls."""
+    from matplotlib.ticker import LogLocator, MaxNLocator
+
+    low, high = axis.get_view_interval()
+    for locator in (LogLocator(subs=(1, 2, 5)), LogLocator(subs=(1, 1.5, 2, 3, 5, 7)), MaxNLocator(3)):
+        ticks = axis.get_majorticklocs()
+        if np.count_nonzero((ticks >= low) & (ticks <= high)) >= 2:
+            return
+        axis.set_major_locator(locator)
 
 
 def book_similarity(books: Mapping[str, Tensor], names: Sequence[str]) -> Described:

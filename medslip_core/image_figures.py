@@ -13,11 +13,15 @@ import numpy as np
 import pandas as pd
 
 from medslip_core.figures import WIDTH_INCHES, Described, described, page_style, readable
-from medslip_core.grounding import Truth, example_cases, normalise, pointing_game, upsample
+from medslip_core.grounding import Truth, example_cases, normalise, pointing_game, upsample, widened
 
 HEAT = "inferno"
 TRUTH_COLOUR = "#56b4e9"
 """Light blue: stands out on grey and on every colour of the heat map, for the colour-blind too."""
+CALLED_COLOUR = "white"
+"""Of the part of a map that is compared with the truth; dashed, so that it is told from the truth in grey print."""
+AROUND = 0.012
+"""How far outside of a small finding its outline runs, as a share of the image's side."""
 HIT_COLOUR, MISS_COLOUR = "#00694b", "#9c3f00"
 
 
@@ -27,7 +31,7 @@ class GroundingCase:
 
     title: what is asked for, and of which image; image: [S, S] uint8; truth: [S, S] bool;
     maps: name of the method -> [h, w]; captions: name of the method -> e.g. "hit, IoU 0.52"; thresholds: name of the
-    method -> above which level of its map the IoU counts.
+    method -> where its normalised map was cut for the IoU, only where it was.
     """
 
     title: str
@@ -44,36 +48,45 @@ def _show(axis, image: np.ndarray) -> None:
     axis.set_axis_off()
 
 
-def _outline(axis, truth: np.ndarray) -> None:
+def _outline(axis, mask: np.ndarray, colour: str = TRUTH_COLOUR, style: str = "solid") -> None:
     """The border of a mask: dark beneath light, to be seen on any ground; also where it meets the image's edge."""
-    padded = np.pad(truth, 1).astype(float)
-    at = np.arange(-1, truth.shape[0] + 1)
-    for width, colour in ((2.6, "black"), (1.3, TRUTH_COLOUR)):
-        axis.contour(at, at, padded, levels=[0.5], colors=[colour], linewidths=[width])
-    axis.set(xlim=(-0.5, truth.shape[1] - 0.5), ylim=(truth.shape[0] - 0.5, -0.5))
+    padded = np.pad(mask, 1).astype(float)
+    at = np.arange(-1, mask.shape[0] + 1)
+    for width, shade in ((2.0, "black"), (1.0, colour)):
+        axis.contour(at, at, padded, levels=[0.5], colors=[shade], linewidths=[width], linestyles=[style])
+    axis.set(xlim=(-0.5, mask.shape[1] - 0.5), ylim=(mask.shape[0] - 0.5, -0.5))
 
 
-def _heat(axis, image: np.ndarray, heat: np.ndarray, threshold: float = np.nan) -> None:
-    """A map [h, w] over an image, more opaque where it is warmer, a ring round its maximum.
+def _heat(axis, image: np.ndarray, heat: np.ndarray, threshold: float | None = None) -> np.ndarray:
+    """A map [h, w] over an image, a ring round its maximum, dashed where it is cut; returns it as [S, S] in [0, 1].
 
-    Args:
-        threshold: of the map in [0, 1], whose level is drawn as a dotted line; NaN: none.
+    Opacity and colour follow the square root of the heat: an attention map is a peak of one cell and little beside
+    it, of which a linear scale shows nothing. The ring is hollow, so that what it marks stays to be seen.
     """
     _show(axis, image)
     large = normalise(upsample(heat[None], image.shape[-1]))[0]
-    axis.imshow(large, cmap=HEAT, vmin=0, vmax=1, alpha=0.8 * large**0.5)  # a peak of one cell has to be seen too
-    if large.min() < threshold <= large.max():
-        axis.contour(large, levels=[threshold], colors=["white"], linewidths=[0.9], linestyles=["dotted"])
+    strength = np.sqrt(large)
+    axis.imshow(strength, cmap=HEAT, vmin=-0.3, vmax=1, alpha=0.75 * strength)
+    if threshold is not None:
+        _outline(axis, large >= threshold, CALLED_COLOUR, "dashed")
     top, left = np.argwhere(large >= large.max() - 1e-6).mean(axis=0)
-    for width, colour in ((2.8, "black"), (1.3, "white")):  # above any outline, and whole at the edge
-        axis.plot(left, top, "o", mfc="none", mec=colour, ms=10, mew=width, zorder=5, clip_on=False)
+    for width, colour in ((2.4, "black"), (1.1, "white")):  # above any outline, whole at the edge of the image
+        look = {"markerfacecolor": "none", "markersize": 7, "markeredgewidth": width, "color": colour}
+        axis.plot(left, top, marker="o", zorder=5, clip_on=False, **look)
+    return large
 
 
-def contact_sheet(images: Sequence[np.ndarray], titles: Sequence[str], columns: int = 5) -> Described:
+def contact_sheet(
+    images: Sequence[np.ndarray],
+    titles: Sequence[str],
+    columns: int = 5,
+    masks: Sequence[np.ndarray | None] | None = None,
+) -> Described:
     """Images side by side with short titles.
 
     Args:
-        images: n of [S, S] uint8 or float in [0, 1]; titles: n.
+        images: n of [S, S] uint8 or float in [0, 1]; titles: n; masks: n of [S, S] bool to be outlined, None for an
+            image without, drawn a little outside of what they hold, so that it stays to be seen.
     """
     rows = -(-len(images) // columns)
     cell = WIDTH_INCHES / columns
@@ -84,8 +97,10 @@ def contact_sheet(images: Sequence[np.ndarray], titles: Sequence[str], columns: 
         figure, axes = plt.subplots(rows, columns, figsize=(WIDTH_INCHES, rows * (cell + title_inches)), squeeze=False)
         for axis in axes.flat[len(images) :]:
             axis.set_visible(False)
-        for axis, image, text in zip(axes.flat, images, lines, strict=False):
+        for axis, image, text, mask in zip(axes.flat, images, lines, masks or [None] * len(images), strict=False):
             _show(axis, np.asarray(image))
+            if mask is not None and mask.any():
+                _outline(axis, widened(mask[None], AROUND * mask.shape[-1])[0])
             axis.set_title(text, fontsize=8)
     return described(figure, f"{len(images)} radiographs: {'; '.join(titles)}.")
 
@@ -145,8 +160,7 @@ def _first_triplets(said: Sequence[str], characters: int, most_lines: int = 6) -
 
 
 def grounding_panel(cases: Sequence[GroundingCase]) -> Described:
-    """The image and one heat map per method, one row per case; outlined the truth, a ring round each map's maximum,
-    dotted the level above which its IoU counts.
+    """The image and one heat map per method, one row per case; a key says what the lines and the ring are.
 
     Args:
         cases: all with the same methods.
@@ -156,7 +170,8 @@ def grounding_panel(cases: Sequence[GroundingCase]) -> Described:
     cell = WIDTH_INCHES / columns
     told = []
     with page_style() as plt:
-        figure = plt.figure(figsize=(WIDTH_INCHES, len(cases) * (cell + 0.52)))
+        figure = plt.figure(figsize=(WIDTH_INCHES, len(cases) * (cell + 0.52) + 0.25))
+        _key(figure, any(case.thresholds for case in cases))
         rows = figure.subfigures(len(cases), 1, squeeze=False)[:, 0]
         for row, case in zip(rows, cases, strict=True):
             row.suptitle(case.title, fontsize=9, fontweight="bold", x=0.01, ha="left")
@@ -164,12 +179,29 @@ def grounding_panel(cases: Sequence[GroundingCase]) -> Described:
             _show(axes[0], case.image)
             axes[0].set_title("image", fontsize=8)
             for axis, method in zip(axes[1:], methods, strict=True):
-                _heat(axis, case.image, case.maps[method], case.thresholds.get(method, np.nan))
+                _heat(axis, case.image, case.maps[method], case.thresholds.get(method))
                 _outline(axis, case.truth)
                 caption = case.captions.get(method)
                 axis.set_title(readable(method) + (f"\n{caption}" if caption else ""), fontsize=8)
                 told.append(f"{case.title}, {readable(method)}: {caption or 'not scored'}")
-    return described(figure, f"Heat maps with the truth outlined. {'; '.join(told)}.")
+    return described(figure, f"Heat maps with the truth outlined and the maximum ringed. {'; '.join(told)}.")
+
+
+def _key(figure, cut: bool) -> None:
+    """What truth, cut and maximum look like, above the figure; dark beneath light as they are drawn."""
+    from matplotlib.lines import Line2D
+
+    def drawn(colour: str, **look) -> tuple[Line2D, Line2D]:
+        look = {"linestyle": "none", **look}
+        return tuple(
+            Line2D([], [], color=shade, linewidth=width, markeredgewidth=width, markerfacecolor="none", **look)
+            for width, shade in ((2.4, "black"), (1.1, colour))
+        )
+
+    lines = {"truth": drawn(TRUTH_COLOUR, linestyle="solid"), "maximum": drawn("white", marker="o", markersize=7)}
+    if cut:
+        lines["above the threshold of the IoU"] = drawn(CALLED_COLOUR, linestyle="dashed")
+    figure.legend(lines.values(), lines.keys(), loc="outside upper right", ncols=len(lines))
 
 
 def grounding_cases(
@@ -179,7 +211,9 @@ def grounding_cases(
     maps_of: Callable[[np.ndarray], Mapping[str, np.ndarray]],
     methods: Sequence[str],
 ) -> list[GroundingCase]:
-    """Three cases of one label, from good to bad, for `grounding_panel`.
+    """Three cases of one label, at 95 %, 50 % and 5 % of all of them in order, for `grounding_panel`.
+
+    Named by these quantiles: where a label is easy, the case at 5 % may be a hit too.
 
     Args:
         truth: where the label is; scores: of `truth`'s rows, all methods; the first method ranks them: by whether it
@@ -195,9 +229,10 @@ def grounding_cases(
     for i, (row, case) in enumerate(zip(rows, examples["case"], strict=True)):
         maps = {method: found[method][i] for method in methods}
         captions = {method: _caption(of_row.loc[(method, row)]) for method in methods}
-        thresholds = {method: of_row.loc[(method, row)]["threshold"] for method in methods}
-        title = f"{readable(truth.label)}, at {case} of the order"
-        cases.append(GroundingCase(title, corpus.images[row], truth.masks[place[row]], maps, captions, thresholds))
+        cuts = {method: float(of_row.loc[(method, row), "threshold"]) for method in methods}
+        cuts = {method: cut for method, cut in cuts.items() if not np.isnan(cut)}
+        title = f"{case}: {readable(truth.label)}"
+        cases.append(GroundingCase(title, corpus.images[row], truth.masks[place[row]], maps, captions, cuts))
     return cases
 
 
@@ -209,7 +244,7 @@ def _caption(scores: pd.Series) -> str:
 def anatomy_maps(
     image: np.ndarray, maps: Mapping[str, np.ndarray], truth: Mapping[str, np.ndarray], columns: int = 5
 ) -> Described:
-    """Where the model looks for each anatomy in one image (✓ its maximum hits, ✗ it misses).
+    """Where the model looks for each anatomy in one image: a ring at the maximum (✓ it hits, ✗ it misses).
 
     Args:
         image: [S, S] uint8; maps: anatomy -> [h, w]; truth: anatomy -> [S, S] bool, may lack some.
@@ -222,13 +257,12 @@ def anatomy_maps(
         for axis in axes.flat[len(maps) :]:
             axis.set_visible(False)
         for axis, (anatomy, heat) in zip(axes.flat, maps.items(), strict=False):
-            _heat(axis, image, heat)
+            large = _heat(axis, image, heat)
             mark, colour = "", "black"
             if anatomy in truth and truth[anatomy].any():
                 _outline(axis, truth[anatomy])
-                large = normalise(upsample(heat[None], image.shape[-1]))[0]
                 hit = pointing_game(large, truth[anatomy]) >= 0.5
                 mark, colour = (" ✓", HIT_COLOUR) if hit else (" ✗", MISS_COLOUR)
                 told.append(f"{readable(anatomy)} {'hit' if hit else 'missed'}")
             axis.set_title(readable(anatomy) + mark, fontsize=8, color=colour)
-    return described(figure, f"Heat maps of {len(maps)} anatomies on one radiograph: {', '.join(told)}.")
+    return described(figure, f"Heat maps of {len(maps)} anatomies on one radiograph, maxima ringed: {', '.join(told)}.")

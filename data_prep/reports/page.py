@@ -17,7 +17,9 @@ _LOOK = {  # state -> sign, word, colour
 
 
 def report_html(text: str, mentions: list[Mention]) -> str:
-    """The report with every mention marked: its words on the colour of its state, what is read after it in small.
+    """The report with every mention marked: its words on the colour of its state, its anatomies after it in small.
+
+    Where the words are not those of the vocabulary, an arrow leads to what they mean: "cystic fibrosis → disease".
 
     Args:
         text: the report.
@@ -42,13 +44,14 @@ def report_html(text: str, mentions: list[Mention]) -> str:
 
 
 def _marked(words: str, mention: Mention) -> str:
-    what = ", ".join(mention.finding.pathologies)
     where = ", ".join(anatomy.replace("_", " ") for anatomy in mention_anatomies(mention))
-    small = f'<small style="opacity:0.75"> {html.escape(what)} · {html.escape(where)}</small>'
-    return _chip(mention.state, words) + small
+    meant = [pathology.replace("_", " ") for pathology in mention.finding.pathologies]
+    unsaid = not all(pathology in words.lower() for pathology in meant)
+    arrow = f"<small> → {html.escape(', '.join(meant))}</small>" if unsaid else ""
+    return f'{_chip(mention.state, words, arrow)}<small style="opacity:0.75"> {html.escape(where)}</small>'
 
 
-def _chip(state: int, words: str) -> str:
+def _chip(state: int, words: str, meaning: str = "") -> str:
     sign, word, colour = _LOOK[state]
     style = f"background:rgba({colour},0.22);border-bottom:2px solid rgb({colour});padding:0 0.15em;border-radius:2px"
-    return f'<span style="{style}" aria-label="{word}">{words}<sup>{sign}</sup></span>'
+    return f'<span style="{style}" aria-label="{word}">{words}{meaning}<sup>{sign}</sup></span>'

@@ -200,3 +200,18 @@ def test_every_nih_class_is_common_enough(name, least):
         for pathology in {f.pathology for f in draw_findings(population, patient, "PA", rng)} & set(counts):
             counts[pathology] += 1
     assert min(counts.values()) > least * 1500, counts
+
+
+@pytest.mark.parametrize("kind", ["effusion", "edema", "pacemaker", "picc"])
+def test_a_population_with_one_finding_has_no_other(kind):
+    alone = replace(
+        POPULATIONS["nih"], prevalence=dict.fromkeys(CATALOGUE, 0.0) | {kind: 1.0}, healthy_share=0.0, ap_share=0.0
+    )
+    drawn = [draw_study(alone, 0, patient, 0, 64) for patient in range(8)]
+    assert {finding.kind for study in drawn for finding in study.findings} == {kind}
+    assert all(len(study.findings) == len(study.finding_masks) <= 1 for study in drawn)
+
+
+def test_a_visit_has_the_same_finding_at_any_size():
+    small, large = (draw_study(POPULATIONS["nih"], 0, 3, 1, size_px, False) for size_px in (64, 128))
+    assert small.findings == large.findings and small.findings

@@ -259,3 +259,10 @@ def test_page_marks_states_and_escapes():
     assert 'aria-label="absent">effusion<sup>−</sup>' in page
     assert 'aria-label="present">nodule<sup>+</sup>' in page and "right lung unspec" in page
     assert "<u>No</u>" in page
+
+
+def test_page_shows_what_words_mean_where_they_are_not_the_vocabularys():
+    text = "Changes of cystic fibrosis. Nodules are noted. The heart is enlarged."
+    page = report_html(text, read_mentions(text))
+    assert "cystic fibrosis<small> → disease</small><sup>+</sup>" in page
+    assert "Nodules<sup>+</sup>" in page and "enlarged<small> → cardiomegaly</small><sup>+</sup>" in page

@@ -62,7 +62,7 @@ def manifest():
 def cases():
     maps = {"pathology": HEAT, "pathology × anatomy": HEAT, "Grad-CAM": GENERATOR.random((48, 48))}
     captions = {"pathology": "hit, IoU 0.41", "pathology × anatomy": "hit, IoU 0.45", "Grad-CAM": "miss, IoU 0.02"}
-    return [GroundingCase(f"{name}: pneumonia", IMAGE, MASK, maps, captions) for name in ("good", "typical", "bad")]
+    return [GroundingCase(f"{name}: pneumonia", IMAGE, MASK, maps, captions) for name in ("95 %", "50 %", "5 %")]
 
 
 FIGURES = {
@@ -87,7 +87,7 @@ FIGURES = {
         lambda: image_figures.augmented_batch([IMAGE / 255] * 5, [["effusion · left costophrenic"] * 9] + [[]] * 4),
         "nothing stated",
     ),
-    "grounding": (lambda: image_figures.grounding_panel(cases()), "typical: pneumonia, Grad-CAM: miss, IoU 0.02"),
+    "grounding": (lambda: image_figures.grounding_panel(cases()), "50 %: pneumonia, Grad-CAM: miss, IoU 0.02"),
     "anatomies": (
         lambda: image_figures.anatomy_maps(IMAGE, dict.fromkeys(ANATOMIES[:7], HEAT), {"trachea": MASK, "spine": MASK}),
         "trachea hit",
@@ -118,6 +118,22 @@ def test_roc_marks_a_class_with_one_label():
     assert "Hernia" not in alt
 
 
+@pytest.mark.parametrize("first, last", [(9, 0.01), (0.45, 0.11), (0.34, 0.29), (0.305, 0.3), (0.3, 0.3)])
+def test_every_loss_has_two_readings(first, last):
+    falls = history().assign(**dict.fromkeys(TERMS, np.geomspace(first, last, len(history()))))
+    figure, _ = figures.loss_curves(falls)
+    for axis in figure.axes:
+        low, high = axis.get_ylim()
+        assert np.count_nonzero((axis.get_yticks() >= low) & (axis.get_yticks() <= high)) >= 2
+
+
+def test_first_losses_do_not_hold_the_curve_up():
+    falls = pd.DataFrame({"step": range(30), "split": "train", **dict.fromkeys(TERMS, [100.0, 10.0] + [1.0] * 28)})
+    figure, _ = figures.loss_curves(falls)
+    thin, bold, _ = figure.axes[0].lines
+    assert bold.get_ydata()[5] == 1 and "median of 10" in bold.get_label()
+
+
 def test_forest_sorts_by_value_with_macro_below():
     figure, _ = figures.forest(results().query("method == 'a'"), "auroc")
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["Pleural Thickening", "Mass", "macro"]
@@ -146,10 +162,36 @@ def test_every_score_has_a_name_to_show():
     assert set(SCORES) <= set(figures.METRIC_NAMES)
 
 
-def test_a_ring_marks_the_maximum():
+def test_hollow_ring_marks_the_maximum():
     figure, _ = image_figures.anatomy_maps(IMAGE, {"trachea": HEAT}, {})
-    (left,), (top,) = figure.axes[0].lines[0].get_data()
-    assert (left, top) == (1.5 * 8 - 0.5, 3.5 * 8 - 0.5)  # middle of patch column 1, row 3
+    for line in figure.axes[0].lines:
+        (left,), (top,) = line.get_data()
+        assert (left, top) == (1.5 * 8 - 0.5, 3.5 * 8 - 0.5)  # middle of patch column 1, row 3
+        assert line.get_markerfacecolor() == "none" and not line.get_clip_on()
+
+
+def test_faint_heat_is_seen_and_none_hides_nothing():
+    heat = np.zeros((6, 6))
+    heat[3, 1], heat[0, 5] = 1, 0.1
+    figure, _ = image_figures.anatomy_maps(IMAGE, {"trachea": heat}, {})
+    alpha = figure.axes[0].images[1].get_alpha()
+    assert alpha[4, 44] == pytest.approx(0.75 * np.sqrt(0.1), abs=0.01) and alpha[44, 44] == 0
+
+
+def test_contact_sheet_outlines_around_what_is_marked():
+    figure, _ = image_figures.contact_sheet([IMAGE] * 3, ["a", "b", "c"], masks=[MASK, None, np.zeros_like(MASK)])
+    marked, *unmarked = figure.axes[:3]
+    assert marked.collections and not any(axis.collections for axis in unmarked)
+    across = np.concatenate([path.vertices for one in marked.collections for path in one.get_paths()])
+    assert across[:, 1].min() <= 19.5 and across[:, 1].max() >= 29.5  # the mask's rows are 20 to 29
+
+
+def test_panel_outlines_what_the_iou_compares():
+    scored = GroundingCase("5 %", IMAGE, MASK, {"a": HEAT, "b": HEAT}, thresholds={"a": 0.4})
+    figure, _ = image_figures.grounding_panel([scored])
+    cut, uncut = ([dash for one in axis.collections for _, dash in one.get_linestyle() if dash]
+                  for axis in figure.axes[1:])  # fmt: skip
+    assert cut and not uncut
 
 
 @pytest.mark.parametrize("known", [2, 0])
@@ -160,11 +202,10 @@ def test_grounding_cases_come_from_the_scores(known):
     heat = np.stack([np.roll(HEAT, shift, axis=1) for shift in (2, 0, 1)])
     scores = pd.concat([score(method, heat, truth, heat[:known], validation) for method in ("a", "b")])
     corpus = SimpleNamespace(images=np.stack([IMAGE] * 8))
-    good, *_, bad = image_figures.grounding_cases(
+    best, *_, worst = image_figures.grounding_cases(
         corpus, truth, scores, lambda rows: {"a": heat[rows - 5], "b": heat[rows - 5]}, ["a", "b"]
     )
-    assert (good.title, bad.title) == ("Mass, at 95 % of the order", "Mass, at 5 % of the order")
-    assert np.isfinite(good.thresholds["a"]) == bool(known)
-    np.testing.assert_array_equal(good.maps["b"], HEAT)
-    assert good.captions["a"].startswith("hit") and bad.captions["b"].startswith("miss")
-    assert ("IoU" in good.captions["a"]) == bool(known)
+    assert (best.title, worst.title) == ("95 %: Mass", "5 %: Mass")
+    np.testing.assert_array_equal(best.maps["b"], HEAT)
+    assert best.captions["a"].startswith("hit") and worst.captions["b"].startswith("miss")
+    assert ("IoU" in best.captions["a"]) == bool(known) == bool(best.thresholds)
