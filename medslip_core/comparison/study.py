@@ -1,6 +1,6 @@
-"""An ablation study: every variant pre-trained under one budget, asked on test images, and compared.
+"""A comparison: every variant pre-trained under one budget, asked on test images, and compared.
 
-    python -m medslip_core.ablation.study --params FILE [--share 1/2] [--summary FILE]
+    python -m medslip_core.comparison.study --params FILE [--share 1/2] [--summary FILE]
 
 A cell is a variant with a seed, in a folder of its own below `<folder>/cells`: `answers.parquet`, the training's
 `history.csv`, and `result.json`, written last, with all that the answers depend on. A finished cell whose identity is
@@ -22,10 +22,10 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from medslip_core.ablation.answers import answers
-from medslip_core.ablation.compare import compare
-from medslip_core.ablation.params import AblationParams
 from medslip_core.allocator import keep_freed_memory
+from medslip_core.comparison.answers import answers
+from medslip_core.comparison.compare import compare
+from medslip_core.comparison.params import ComparisonParams
 from medslip_core.corpus import PreparedCorpus
 from medslip_core.files import write_whole
 from medslip_core.parameters import read_values
@@ -64,7 +64,7 @@ class Study:
         CorpusError: a corpus is missing or damaged.
     """
 
-    def __init__(self, params: AblationParams, folder: str | Path) -> None:
+    def __init__(self, params: ComparisonParams, folder: str | Path) -> None:
         self.params, self.folder = params, Path(folder)
         self.cells = [Cell(variant, seed) for seed in params.seeds for variant in params.variants]
         self.training = PreparedCorpus.open(params.pretraining_corpus)
@@ -90,7 +90,7 @@ class Study:
 
     def run(self, chosen: list[Cell] | None = None) -> None:
         """Run those of some cells (all if None) that are not finished."""
-        for cell in tqdm(self.cells if chosen is None else chosen, desc="ablations", unit="run"):
+        for cell in tqdm(self.cells if chosen is None else chosen, desc="comparison", unit="run"):
             if not self.is_finished(cell):
                 self.run_cell(cell)
 
@@ -131,19 +131,19 @@ class Study:
         return self.folder / "cells" / cell.name
 
 
-def write_params(params: AblationParams, path: Path) -> None:
+def write_params(params: ComparisonParams, path: Path) -> None:
     """Write a study's parameters as JSON, folders relative to the file, so that it can move to another machine."""
     values = _with_folders(params.to_dict(), lambda place: os.path.relpath(place, path.parent))
     write_whole(path, json.dumps(values, indent=1).encode())
 
 
-def read_params(path: Path) -> AblationParams:
+def read_params(path: Path) -> ComparisonParams:
     """A study's parameters from YAML or JSON, folders relative to the file.
 
     Raises:
-        ParameterError: not named values, or see `AblationParams`.
+        ParameterError: not named values, or see `ComparisonParams`.
     """
-    return AblationParams.from_dict(_with_folders(read_values(path), lambda place: str(path.parent / place)))
+    return ComparisonParams.from_dict(_with_folders(read_values(path), lambda place: str(path.parent / place)))
 
 
 def _with_folders(values: dict, change) -> dict:  # noqa: ANN001
@@ -155,10 +155,10 @@ def _with_folders(values: dict, change) -> dict:  # noqa: ANN001
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a study, or a share of it, from a YAML or JSON file of AblationParams."""
-    parser = argparse.ArgumentParser(prog="python -m medslip_core.ablation.study", description=main.__doc__)
+    """Run a comparison, or a share of it, from a YAML or JSON file of ComparisonParams."""
+    parser = argparse.ArgumentParser(prog="python -m medslip_core.comparison.study", description=main.__doc__)
     parser.add_argument(
-        "--params", required=True, type=Path, help="names of AblationParams; paths relative to the file"
+        "--params", required=True, type=Path, help="names of ComparisonParams; paths relative to the file"
     )
     parser.add_argument("--share", default="1/1", help="this machine's part of the runs, e.g. 2/4")
     parser.add_argument("--summary", type=Path, help="then write the comparison here, as JSON")
@@ -174,7 +174,7 @@ def main(arguments: list[str] | None = None) -> None:
     study.run(chosen)
     if given.summary:
         rows = json.loads(study.comparison().to_json(orient="records"))
-        command = f"python -m medslip_core.ablation.study --params {given.params} --summary {given.summary}"
+        command = f"python -m medslip_core.comparison.study --params {given.params} --summary {given.summary}"
         content = {"command": command, "pretraining": study.params.pretraining, "rows": rows}
         write_whole(given.summary, json.dumps({**content, "environment": environment_record()}, indent=1).encode())
 

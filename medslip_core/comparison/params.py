@@ -1,4 +1,4 @@
-"""Parameters of an ablation study."""
+"""Parameters of a comparison."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from medslip_core.pretrain_params import PretrainParams
 
 
 @dataclass(frozen=True)
-class AblationParams(Parameters):
+class ComparisonParams(Parameters):
     """What is pre-trained, in which variants, and what each is asked afterwards.
 
     Raises:

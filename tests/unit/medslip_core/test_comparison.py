@@ -1,4 +1,4 @@
-"""An ablation study: what is compared and how, and which runs are done, kept and done again."""
+"""A comparison: what is compared and how, and which runs are done, kept and done again."""
 
 import json
 from dataclasses import replace
@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from medslip_core import grounding
-from medslip_core.ablation import reading, study
-from medslip_core.ablation.answers import COLUMNS, answers
-from medslip_core.ablation.compare import compare, holm
-from medslip_core.ablation.params import AblationParams
-from medslip_core.ablation.study import Study, read_params, write_params
+from medslip_core.comparison import reading, study
+from medslip_core.comparison.answers import COLUMNS, answers
+from medslip_core.comparison.compare import compare, holm
+from medslip_core.comparison.params import ComparisonParams
+from medslip_core.comparison.study import Study, read_params, write_params
 from medslip_core.corpus import PreparedCorpus
 from medslip_core.model import MedslipModel
 from medslip_core.model_config import MedslipConfig
@@ -100,10 +100,10 @@ def test_how_it_reads(asked) -> None:
     assert "guess" in reading.forest_of_differences(result).alt
 
 
-def params(corpus: Path, **changes: object) -> AblationParams:
+def params(corpus: Path, **changes: object) -> ComparisonParams:
     given = dict(pretraining_corpus=str(corpus), corpora={"nih": str(corpus)}, pretraining=PRETRAINING,
                  variants=VARIANTS, classification=["nih"], boxes={"nih": ["Effusion"]})  # fmt: skip
-    return AblationParams.from_dict({**given, **changes})
+    return ComparisonParams.from_dict({**given, **changes})
 
 
 @pytest.mark.parametrize("changes, said", [

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from medslip_core import grounding
-from medslip_core.ablation.params import AblationParams
+from medslip_core.comparison.params import ComparisonParams
 from medslip_core.corpus import PreparedCorpus
 from medslip_core.figures import dataset_name
 from medslip_core.model import MedslipModel
@@ -21,7 +21,7 @@ COLUMNS = ["figure", "metric", "label", "row", "patient", "truth", "score"]
 UNPLACED = ("unspecified", "other")
 
 
-def answers(model: MedslipModel, corpora: Mapping[str, PreparedCorpus], params: AblationParams) -> pd.DataFrame:
+def answers(model: MedslipModel, corpora: Mapping[str, PreparedCorpus], params: ComparisonParams) -> pd.DataFrame:
     """Everything that `params` asks of a model: columns `COLUMNS`, one row per image and label."""
     tables = [_classes(model, corpora[name], params.batch_size) for name in params.classification]
     for name, labels in params.boxes.items():
@@ -52,7 +52,7 @@ def _classes(model: MedslipModel, corpus: PreparedCorpus, batch_size: int) -> pd
 
 def _pointing(
     model: MedslipModel, corpus: PreparedCorpus, asked: list[grounding.Question], figure: str, stream: str,
-    params: AblationParams,
+    params: ComparisonParams,
 ) -> pd.DataFrame:  # fmt: skip
     rows = np.unique(np.concatenate([np.zeros(0, np.int64), *(one.test.rows for one in asked)]))
     tables = [pd.DataFrame(columns=COLUMNS)]

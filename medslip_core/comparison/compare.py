@@ -24,7 +24,7 @@ def compare(answers: Mapping[str, Sequence[pd.DataFrame]], resamples: int = 1000
     """Every figure of every variant, and its difference from that of the first.
 
     Args:
-        answers: variant -> one table per training seed, as `ablation.answers` gives it.
+        answers: variant -> one table per training seed, as `comparison.answers` gives it.
         resamples: draws of patients; seed: of them.
 
     Returns:

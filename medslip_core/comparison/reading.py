@@ -1,4 +1,4 @@
-"""An ablation study as people read it: its options, one table, a chart of differences, and a sentence per figure."""
+"""A comparison as people read it: its options, one table, a chart of differences, and a sentence per figure."""
 
 from __future__ import annotations
 

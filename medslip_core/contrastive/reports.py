@@ -1,0 +1,68 @@
+"""Sentences of reports, as the contrasted models read them."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from medslip_core.corpus import PreparedCorpus
+from medslip_core.randomness import random_bits
+
+_SENTENCE = re.compile(r"(?:[^.!?\n]|[.!?](?!\s|$)|\n(?!\s*\n))+")
+_SIDE = re.compile(r"\b(left|right)\b(?! (?:atrium|ventricle|atrial|ventricular))", re.IGNORECASE)
+_OTHER = {"left": "right", "right": "left"}
+
+
+class ReportSentences:
+    """The sentences of a corpus's reports from which a triplet was read.
+
+    So headings, names, and why the image was taken are left out, and all models learn from the same statements.
+
+    Args:
+        corpus: with reports and triplets of the source "report".
+    """
+
+    def __init__(self, corpus: PreparedCorpus) -> None:
+        triplets = corpus.triplets[corpus.triplets["source"] == "report"]
+        self.corpus = corpus
+        self._spans = triplets[["start", "end"]].to_numpy(np.int64)  # [T, 2]
+        self._first = np.searchsorted(triplets["row"].to_numpy(), np.arange(len(corpus) + 1))
+
+    def rows(self, split: str) -> np.ndarray:
+        """Rows [n] of a split that have such a sentence."""
+        rows = self.corpus.rows(split)
+        return rows[self._first[rows + 1] > self._first[rows]]
+
+    def of(self, row: int) -> list[str]:
+        """The sentences of a row, in order; empty if it has none."""
+        start, end = self._spans[self._first[row] : self._first[row + 1]].T
+        found = []
+        for match in _SENTENCE.finditer(self.corpus.report(row) or ""):
+            text = " ".join(match.group().split())
+            if text and ((start < match.end()) & (end > match.start())).any():
+                found.append(f"{text}.")
+        return found
+
+
+def with_sides_swapped(sentence: str) -> str:
+    """What the sentence says of the mirror image: left and right swapped, but in the names of chambers of the heart."""
+
+    def other(match: re.Match) -> str:
+        swapped = _OTHER[match.group().lower()]
+        return swapped.capitalize() if match.group()[0].isupper() else swapped
+
+    return _SIDE.sub(other, sentence)
+
+
+def one_sentence(sentences: list[str], seed: int, *counters: int) -> list[str]:
+    """One of them, drawn from (seed, counters)."""
+    if not sentences:
+        return []
+    return [sentences[int(random_bits(seed, "sentence", *counters) % np.uint64(len(sentences)))]]
+
+
+def shuffled(sentences: list[str], seed: int, *counters: int) -> list[str]:
+    """All of them, in an order drawn from (seed, counters)."""
+    keys = random_bits(seed, "sentence", *counters, np.arange(len(sentences)))
+    return [sentences[number] for number in np.argsort(keys, kind="stable")]
