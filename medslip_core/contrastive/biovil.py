@@ -1,7 +1,8 @@
 """BioViL: the image is the mean of its projected patches, so that a text can be compared with each of them.
 
 Source: Boecking et al., "Making the most of text semantics to improve biomedical vision-language processing",
-ECCV 2022. Its text encoder's own objectives (masked words, radiology section matching) belong to that encoder, and are left out.
+ECCV 2022. Its text encoder's own objectives (masked words, radiology section matching) belong to that encoder, and are
+left out.
 """
 
 import torch.nn.functional as F
