@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
+from medslip_core.model_config import TrunkConfig
 from medslip_core.parameters import ParameterError, Parameters, parameter
 from medslip_core.pretrain_params import PretrainParams
 
@@ -52,5 +54,9 @@ class ComparisonParams(Parameters):
     def run(self, variant: str, seed: int) -> PretrainParams:
         """The pre-training of a variant; options of its model are added to the shared ones."""
         own = self.variants[variant] or {}
-        model = {**self.pretraining.get("model", {}), **own.get("model", {})}
+        shared = self.pretraining.get("model", {})
+        if "method" in own:  # another model, which has the trunk in common
+            known = {field.name for field in dataclasses.fields(TrunkConfig)}
+            shared = {name: value for name, value in shared.items() if name in known}
+        model = {**shared, **own.get("model", {})}
         return PretrainParams.from_dict({**self.pretraining, **own, "model": model, "seed": seed})

@@ -30,6 +30,7 @@ from medslip_core.corpus import PreparedCorpus
 from medslip_core.files import write_whole
 from medslip_core.parameters import read_values
 from medslip_core.pretrain import ParametersChangedError, PretrainResult, pretrain
+from medslip_core.pretrain_params import PretrainParams
 from medslip_core.provenance import environment_record
 from medslip_core.sharing import share_of
 
@@ -98,9 +99,10 @@ class Study:
         """Pre-train a variant, ask it, and keep what it answered."""
         folder = self._folder(cell)
         logger.info("%s: pre-training", cell.name)
-        result = self._pretrain(cell, folder / "pretraining")
+        params = self.params.run(cell.variant, cell.seed)
+        result = self._pretrain(params, folder / "pretraining")
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        table = answers(result.model.to(device), self.corpora, self.params)
+        table = answers(result.model.to(device), self.corpora, self.params, learned_anatomies=params.anatomy_weight > 0)
         packed = io.BytesIO()
         table.to_parquet(packed)
         write_whole(folder / ANSWERS, packed.getvalue())
@@ -109,12 +111,11 @@ class Study:
         write_whole(folder / RESULT, json.dumps(content, indent=1).encode())
         shutil.rmtree(folder / "pretraining")
 
-    def _pretrain(self, cell: Cell, folder: Path) -> PretrainResult:
-        params = self.params.run(cell.variant, cell.seed)
+    def _pretrain(self, params: PretrainParams, folder: Path) -> PretrainResult:
         try:
             return pretrain(params, self.training, folder)
         except ParametersChangedError as changed:
-            logger.info("%s: begun with other parameters, trained anew: %s", cell.name, changed)
+            logger.info("%s: begun with other parameters, trained anew: %s", folder, changed)
             return pretrain(params, self.training, folder, resume=False)
 
     def comparison(self, resamples: int = 1000, seed: int = 0) -> pd.DataFrame:

@@ -50,12 +50,19 @@ class LoVT(Towers):
             local_contrast(sentences, sentences_seen, mask, LOCAL_TEMPERATURE),
         )
 
+    def maps(self, seen: Seen, read: Read) -> Tensor:
+        """What a text as one sentence attends to."""
+        asking = read.mean_unit().expand(len(seen.patches), -1, -1)  # [R, d] -> [B, R, d]
+        return self._weights(asking, seen.patches)
+
     def _attend(self, asking: Tensor, asked: Tensor, mask: Tensor | None = None) -> Tensor:
-        """What each of `asking` [B, n, d] attends to among `asked` [B, m, d], of norm 1."""
-        weights = self.query(asking) @ self.key(asked).transpose(1, 2) * asking.shape[-1] ** 0.5  # [B, n, m]
-        if mask is not None:
-            weights = hide(weights, ~mask[:, None])
-        return F.normalize(weights.softmax(dim=-1) @ self.value(asked), dim=-1)
+        """What each of `asking` [B, n, d] finds among `asked` [B, m, d], of norm 1."""
+        return F.normalize(self._weights(asking, asked, mask) @ self.value(asked), dim=-1)
+
+    def _weights(self, asking: Tensor, asked: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Attention [B, n, m], rows of sum 1; none where `mask` [B, m] is False."""
+        logits = self.query(asking) @ self.key(asked).transpose(1, 2) * asking.shape[-1] ** 0.5  # rows have norm 1
+        return (logits if mask is None else hide(logits, ~mask[:, None])).softmax(dim=-1)
 
 
 def neighbours(count: int, device: torch.device) -> Tensor:

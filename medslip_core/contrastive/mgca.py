@@ -46,6 +46,14 @@ class MGCA(Towers):
         of_patches = local_contrast(patches, F.normalize(patches_read, dim=-1), every, TOKEN_TEMPERATURE)
         return whole, (of_words + of_patches) / 2, self._swapped(seen.whole, read.whole)
 
+    def maps(self, seen: Seen, read: Read) -> Tensor:
+        """What the words of a text attend to, on average."""
+        return torch.stack([self._attended(seen.patches, *text) for text in zip(read.units, read.mask, strict=True)], 1)
+
+    def _attended(self, patches: Tensor, words: Tensor, mask: Tensor) -> Tensor:
+        words = words[mask].expand(len(patches), -1, -1)  # [W, d] -> [B, W, d]
+        return self.words_ask(words, patches, patches)[1].mean(dim=1)  # [B, W, N] -> [B, N]
+
     def _swapped(self, image: Tensor, text: Tensor) -> Tensor:
         """Each side's cluster, predicted from the other side."""
         directions = F.normalize(self.prototypes.weight, dim=1)  # [K, d]

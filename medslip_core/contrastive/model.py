@@ -15,14 +15,11 @@ from medslip_core.contrastive.lovt import LoVT
 from medslip_core.contrastive.mgca import MGCA
 from medslip_core.contrastive.prompts import PROMPTS
 from medslip_core.contrastive.text_encoder import FrozenEncoder, LearningEncoder, Words, read_words
-from medslip_core.contrastive.towers import Read, Seen
+from medslip_core.contrastive.towers import PROMPT_TEMPERATURE, Read, Seen
 from medslip_core.model import MedslipOutput
 from medslip_core.trunk_model import TrunkModel
 
 TOWERS = {"convirt": ConVIRT, "gloria": GLoRIA, "biovil": BioViL, "lovt": LoVT, "mgca": MGCA}
-
-PROMPT_TEMPERATURE = 0.1
-"""Divides cosines before a softmax, over two prompts or over patches: no figure that ranks depends on it."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +74,7 @@ class ContrastiveModel(TrunkModel):
             similar = torch.stack([self.towers.similarity(seen, one) for one in read], dim=-1)  # [B, Q, 2]
             logits[stream] = similar / PROMPT_TEMPERATURE
             if output_attentions:
-                maps = self.towers.maps(seen, told[f"{stream} place"])
-                attention[stream] = (maps / PROMPT_TEMPERATURE).softmax(dim=-1)[None]  # [1, B, Q, N]
+                attention[stream] = self.towers.maps(seen, told[f"{stream} place"])[None]  # [1, B, Q, N]
         return MedslipOutput(
             pathology_logits=logits["pathology"],
             anatomy_logits=logits["anatomy"],

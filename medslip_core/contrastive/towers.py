@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from medslip_core.contrastive.config import ContrastiveConfig
 from medslip_core.contrastive.text_encoder import Words
 
+PROMPT_TEMPERATURE = 0.1
+"""Divides cosines before a softmax, over two prompts or over patches: no figure that ranks depends on it."""
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -83,8 +86,9 @@ class Towers(nn.Module):
         return seen.whole @ read.whole.T
 
     def maps(self, seen: Seen, read: Read) -> Tensor:
-        """Where in each image that is, [B, R, N] cosines."""
-        return torch.einsum("bnd,rd->brn", seen.patches, read.mean_unit())
+        """Where in each image that is, [B, R, N], rows of sum 1: a softmax of cosines with the patches."""
+        cosines = torch.einsum("bnd,rd->brn", seen.patches, read.mean_unit())
+        return (cosines / PROMPT_TEMPERATURE).softmax(dim=-1)
 
 
 def info_nce(logits: Tensor) -> tuple[Tensor, Tensor]:
