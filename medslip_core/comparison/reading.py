@@ -32,7 +32,7 @@ def budget(pretraining: Mapping[str, Any]) -> str:
 
 
 def differences(comparison: pd.DataFrame) -> pd.DataFrame:
-    """One row per variant, a column per figure: "0.951 (-0.012*)"; a star for what `is_certain`, a dash if not asked."""
+    """One row per variant, a column per figure: "0.951 (-0.012*)"; a star for what `is_certain`, a dash: not asked."""
 
     def text(row: pd.Series) -> str:
         if np.isnan(row["value"]):

@@ -10,6 +10,7 @@ from medslip_core.corpus import PreparedCorpus
 from medslip_core.randomness import random_bits
 
 _SENTENCE = re.compile(r"(?:[^.!?\n]|[.!?](?!\s|$)|\n(?!\s*\n))+")
+_HEADING = re.compile(r"^(?:[A-Z]{2,}[A-Z ]*: ?)+")
 _SIDE = re.compile(r"\b(left|right)\b(?! (?:atrium|ventricle|atrial|ventricular))", re.IGNORECASE)
 _OTHER = {"left": "right", "right": "left"}
 
@@ -39,7 +40,7 @@ class ReportSentences:
         start, end = self._spans[self._first[row] : self._first[row + 1]].T
         found = []
         for match in _SENTENCE.finditer(self.corpus.report(row) or ""):
-            text = " ".join(match.group().split())
+            text = _HEADING.sub("", " ".join(match.group().split()))
             if text and ((start < match.end()) & (end > match.start())).any():
                 found.append(f"{text}.")
         return found

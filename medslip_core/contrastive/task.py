@@ -13,6 +13,7 @@ from medslip_core.contrastive.model import ContrastiveModel, ContrastiveOutput
 from medslip_core.contrastive.reports import ReportSentences, one_sentence, shuffled, with_sides_swapped
 from medslip_core.contrastive.towers import Read, Seen
 from medslip_core.corpus import PreparedCorpus
+from medslip_core.parameters import ParameterError
 from medslip_core.pretrain_params import PretrainParams
 from medslip_core.training_batch import ImageSource
 
@@ -31,7 +32,17 @@ class ReportBatch:
 
 
 class ContrastiveTask:
-    """The objective of a contrasted model's towers."""
+    """The objective of a contrasted model's towers.
+
+    Args:
+        params: of the run.
+        corpus: with reports; training rows are those of the split "train" from whose report a triplet was read.
+        model: to train.
+        device: where images go.
+
+    Raises:
+        ParameterError: there is no such row.
+    """
 
     divisible = False
 
@@ -39,7 +50,14 @@ class ContrastiveTask:
         self.params, self.model, self.reports = params, model, ReportSentences(corpus)
         self.terms = ("total", *model.towers.terms)
         self.weights = torch.tensor(model.towers.weights, device=device)
-        self.source = ImageSource(params, corpus, device, self.reports.rows("train"))
+        rows = self.reports.rows("train")
+        if len(rows) == 0:
+            raise ParameterError(
+                f"method {params.method!r} learns from reports, and no training image of the "
+                f"{corpus.header['dataset']!r} corpus has one with a statement read from it: prepare a corpus with "
+                "reports, or train another method"
+            )
+        self.source = ImageSource(params, corpus, device, rows)
 
     def batch(self, step: int) -> ReportBatch:
         rows, views = self.source.views(step)

@@ -48,6 +48,9 @@ class Words:
 class FrozenEncoder:
     """An encoder that does not learn: a sentence is encoded once, on the CPU.
 
+    And by itself: the last bits of its states would depend on the sentences beside it, and a resumed run has others.
+    (Where most sentences are new, as in hundreds of thousands of reports, that is slow: let a layer learn.)
+
     Args:
         encoder, separator: as for `text.embed_texts`.
 
@@ -62,14 +65,18 @@ class FrozenEncoder:
 
     def __call__(self, sentences: list[str]) -> list[Tensor]:
         """States [words, T] of each sentence."""
-        unknown = [sentence for sentence in sentences if sentence not in self._known]
-        if len(self._known) + len(unknown) > KEPT_SENTENCES:
-            self._known, unknown = {}, sentences
-        if unknown:
-            with torch.inference_mode(False), torch.no_grad():  # what is kept may be trained with later
-                states, _, is_word = token_states(unknown, self.tokenizer, self.model, self.separator)
-            self._known.update(zip(unknown, _words(states, is_word), strict=True))
+        if len(self._known) + len(sentences) > KEPT_SENTENCES:
+            self._known = {}
+        for sentence in sentences:
+            if sentence not in self._known:
+                self._known[sentence] = self._states(sentence)
         return [self._known[sentence] for sentence in sentences]
+
+    @torch.inference_mode(False)  # what is kept may be trained with later
+    @torch.no_grad()
+    def _states(self, sentence: str) -> Tensor:
+        states, _, is_word = token_states([sentence], self.tokenizer, self.model, self.separator)
+        return _words(states, is_word)[0]
 
 
 class LearningEncoder(nn.Module):
