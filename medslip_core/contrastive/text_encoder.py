@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from medslip_core.parameters import ParameterError
 from medslip_core.text import load_encoder, token_states
 
-KEPT_SENTENCES = 100_000
+KEPT_SENTENCES = 20_000
 """How many a frozen encoder keeps the states of."""
 
 
