@@ -13,7 +13,7 @@ from medslip_core.contrastive.convirt import ConVIRT
 from medslip_core.contrastive.gloria import ATTENTION, GLoRIA, word_matching
 from medslip_core.contrastive.gloria import WORDS as WORD_TEMPERATURE
 from medslip_core.contrastive.lovt import LoVT, neighbours
-from medslip_core.contrastive.mgca import MGCA, sinkhorn
+from medslip_core.contrastive.mgca import MGCA, attend, sinkhorn
 from medslip_core.contrastive.text_encoder import Words
 from medslip_core.contrastive.towers import Towers, info_nce, local_contrast
 
@@ -145,6 +145,16 @@ def test_what_is_not_there_changes_nothing(kind: type[Towers], mask: Tensor) -> 
     with torch.no_grad():
         short, long = (tower.losses(tower.see(features), tower.read(one)) for one in (text, Words(*pad)))
     torch.testing.assert_close(short, long)
+
+
+def test_mgca_attends_by_likeness_by_hand(mask: Tensor) -> None:
+    patches, text = unit(B, N, D), unit(B, W, D)
+    found = attend(patches, text, mask)
+    for b in range(B):
+        there = text[b][mask[b]]
+        weights = torch.tensor([[math.exp(float(patch @ word) / 0.1) for word in there] for patch in patches[b]])
+        seen = (weights / weights.sum(dim=1, keepdim=True)) @ there
+        torch.testing.assert_close(found[b], seen / seen.norm(dim=1, keepdim=True), rtol=1e-4, atol=1e-5)
 
 
 def test_convirt_and_biovil_by_hand(mask: Tensor) -> None:
