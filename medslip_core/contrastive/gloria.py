@@ -8,30 +8,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from medslip_core.contrastive.config import ContrastiveConfig
-from medslip_core.contrastive.text_encoder import Words
-from medslip_core.contrastive.towers import Head, Read, Seen, Towers, hide, info_nce
+from medslip_core.contrastive.towers import Read, Seen, WordTowers, hide, info_nce
 
 ATTENTION, WORDS, PAIRS = 0.25, 0.2, 0.1
 """Temperatures: of a word's attention to patches, of the sum over words, of the contrast of pairs."""
 
 
-class GLoRIA(Towers):
+class GLoRIA(WordTowers):
     """InfoNCE between whole images and reports, and between what words attend to and the words."""
 
     terms = ("contrast", "local")
     weights = (1.0, 1.0)
-
-    def __init__(self, channels: int, text_dim: int, config: ContrastiveConfig) -> None:
-        super().__init__(channels, text_dim, config)
-        self.patch_head = Head(channels, config.embedding_dim)
-        self.word_head = Head(text_dim, config.embedding_dim)
-
-    def see(self, features: Tensor) -> Seen:
-        return Seen(super().see(features).whole, F.normalize(self.patch_head(features), dim=-1))
-
-    def read(self, words: Words) -> Read:
-        return Read(super().read(words).whole, F.normalize(self.word_head(words.states), dim=-1), words.mask)
 
     def losses(self, seen: Seen, read: Read) -> tuple[Tensor, Tensor]:
         whole = info_nce(seen.whole @ read.whole.T / PAIRS)

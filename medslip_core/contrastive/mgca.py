@@ -9,14 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from medslip_core.contrastive.config import ContrastiveConfig
-from medslip_core.contrastive.text_encoder import Words
-from medslip_core.contrastive.towers import Head, Read, Seen, Towers, hide, info_nce, local_contrast
+from medslip_core.contrastive.towers import Read, Seen, WordTowers, hide, info_nce, local_contrast
 
 TEMPERATURE, TOKEN_TEMPERATURE, PROTOTYPE_TEMPERATURE = 0.07, 0.1, 0.2
 SINKHORN_EPSILON, SINKHORN_ROUNDS = 0.05, 3
 
 
-class MGCA(Towers):
+class MGCA(WordTowers):
     """InfoNCE between whole images and reports, between tokens, and swapped assignment to prototypes."""
 
     terms = ("contrast", "local", "prototypes")
@@ -24,16 +23,7 @@ class MGCA(Towers):
 
     def __init__(self, channels: int, text_dim: int, config: ContrastiveConfig) -> None:
         super().__init__(channels, text_dim, config)
-        dim = config.embedding_dim
-        self.patch_head = Head(channels, dim)
-        self.word_head = Head(text_dim, dim)
-        self.prototypes = nn.Linear(dim, config.prototypes, bias=False)
-
-    def see(self, features: Tensor) -> Seen:
-        return Seen(super().see(features).whole, F.normalize(self.patch_head(features), dim=-1))
-
-    def read(self, words: Words) -> Read:
-        return Read(super().read(words).whole, F.normalize(self.word_head(words.states), dim=-1), words.mask)
+        self.prototypes = nn.Linear(config.embedding_dim, config.prototypes, bias=False)
 
     def losses(self, seen: Seen, read: Read) -> tuple[Tensor, Tensor, Tensor]:
         whole = sum(info_nce(seen.whole @ read.whole.T / TEMPERATURE))

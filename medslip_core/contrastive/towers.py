@@ -91,6 +91,21 @@ class Towers(nn.Module):
         return (cosines / PROMPT_TEMPERATURE).softmax(dim=-1)
 
 
+class WordTowers(Towers):
+    """Base of objectives that compare patches with words, through heads of their own."""
+
+    def __init__(self, channels: int, text_dim: int, config: ContrastiveConfig) -> None:
+        super().__init__(channels, text_dim, config)
+        self.patch_head = Head(channels, config.embedding_dim)
+        self.word_head = Head(text_dim, config.embedding_dim)
+
+    def see(self, features: Tensor) -> Seen:
+        return Seen(super().see(features).whole, F.normalize(self.patch_head(features), dim=-1))
+
+    def read(self, words: Words) -> Read:
+        return Read(super().read(words).whole, F.normalize(self.word_head(words.states), dim=-1), words.mask)
+
+
 def info_nce(logits: Tensor) -> tuple[Tensor, Tensor]:
     """Cross entropy of finding the other half of a pair, by rows and by columns, scalars.
 
