@@ -43,7 +43,7 @@ def answers(
         places = grounding.questions(corpus, "anatomies", named, params.anatomy_images)
         on_boxes = [place.on_boxes() for place in places]
         tables.append(_pointing(model, corpus, on_boxes, "pointing, boxes of anatomies", "anatomy", params))
-    return pd.concat(tables, ignore_index=True)[COLUMNS]
+    return pd.concat(tables or [pd.DataFrame(columns=COLUMNS)], ignore_index=True)[COLUMNS]
 
 
 def _classes(model: TrunkModel, corpus: PreparedCorpus, batch_size: int) -> pd.DataFrame:

@@ -86,6 +86,16 @@ def test_variants_asked_otherwise_are_refused(asked) -> None:
         compare({"full": asked["full"], "same": asked["same"] * 2})
 
 
+def test_a_variant_that_was_not_asked_has_no_row_and_a_dash(asked) -> None:
+    more = {name: [seed, seed.assign(figure="AUROC, b")] for name, (seed,) in asked.items()}
+    both = {name: [pd.concat(seeds)] for name, seeds in more.items()}
+    both["same"] = asked["same"]
+    result = compare(both, resamples=20)
+    assert result.loc[result["figure"] == "AUROC, b", "variant"].tolist() == ["full", "noisy", "guess"]
+    wide = reading.differences(result).set_index("variant")
+    assert wide.loc["same", "AUROC, b"] == "–" != wide.loc["same", "AUROC, a"]
+
+
 def test_no_answers_give_an_empty_table() -> None:
     assert compare({}).empty
 
@@ -125,6 +135,13 @@ def test_a_variant_changes_only_what_it_names() -> None:
     assert changed == replace(full, icl_weight=0.0, model={**full.model, "gated": False})
 
 
+def test_another_model_takes_of_the_shared_options_those_of_the_trunk() -> None:
+    variants = {"full": {}, "other": {"method": "mgca", "model": {"prototypes": 7}}}
+    other = params(Path("somewhere"), variants=variants).run("other", 3)
+    assert other.model == {"backbone": "test_resnet", "image_size": 32, "prototypes": 7} and other.method == "mgca"
+    assert other.epochs == PRETRAINING["epochs"] and other.seed == 3
+
+
 def test_params_move_with_their_folder(tmp_path: Path) -> None:
     (tmp_path / "here").mkdir()
     asked = params(tmp_path / "corpus")
@@ -154,6 +171,12 @@ def test_answers_give_the_figures_of_the_chapters(corpus) -> None:
     assert result["pointing, NIH ChestX-ray14 boxes", "full"] == pytest.approx(scored["pointing_game"].mean())
 
 
+def test_anatomies_are_asked_of_those_who_learned_them(corpus) -> None:
+    asked, corpora = params(corpus, classification=[], boxes={}, anatomy_corpus="nih"), {"nih": "not looked at"}
+    told = answers("not asked", corpora, asked, learned_anatomies=False)
+    assert told.empty and list(told.columns) == COLUMNS
+
+
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Stands for training and asking, and notes what was trained."""
@@ -169,7 +192,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(study, "pretrain", pretrain)
     monkeypatch.setattr(
-        study, "answers", lambda model, corpora, params: table(np.arange(4.0), np.array([0.0, 1, 0, 1]))
+        study, "answers", lambda *asked, learned_anatomies: table(np.arange(4.0), np.array([0.0, 1, 0, 1]))
     )
     return done
 
