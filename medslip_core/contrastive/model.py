@@ -14,7 +14,7 @@ from medslip_core.contrastive.gloria import GLoRIA
 from medslip_core.contrastive.lovt import LoVT
 from medslip_core.contrastive.mgca import MGCA
 from medslip_core.contrastive.prompts import PROMPTS
-from medslip_core.contrastive.text_encoder import FrozenEncoder, LearningEncoder, Words, read_words
+from medslip_core.contrastive.text_encoder import LearningEncoder, Words, frozen_encoder, read_words
 from medslip_core.contrastive.towers import PROMPT_TEMPERATURE, Read, Seen
 from medslip_core.model import MedslipOutput
 from medslip_core.trunk_model import TrunkModel
@@ -44,7 +44,7 @@ class ContrastiveModel(TrunkModel):
         super().__init__(config)
         origin = config.text_encoder, config.text_separator
         self.text_encoder = (
-            LearningEncoder(*origin, config.text_layers) if config.text_layers else FrozenEncoder(*origin)
+            LearningEncoder(*origin, config.text_layers) if config.text_layers else frozen_encoder(*origin)
         )
         self.towers = TOWERS[config.method](self.trunk.channels, self.text_encoder.dim, config)
 

@@ -5,6 +5,7 @@ Sentences are encoded one by one, so that those that many reports have in common
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -77,6 +78,10 @@ class FrozenEncoder:
     def _states(self, sentence: str) -> Tensor:
         states, _, is_word = token_states([sentence], self.tokenizer, self.model, self.separator)
         return _words(states, is_word)[0]
+
+
+frozen_encoder = functools.lru_cache(maxsize=1)(FrozenEncoder)
+"""The `FrozenEncoder` that all models of a process share, and with it the states of their sentences."""
 
 
 class LearningEncoder(nn.Module):

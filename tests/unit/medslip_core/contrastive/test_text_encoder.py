@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from medslip_core.contrastive import text_encoder
-from medslip_core.contrastive.text_encoder import FrozenEncoder, LearningEncoder, Words, read_words
+from medslip_core.contrastive.text_encoder import FrozenEncoder, LearningEncoder, Words, frozen_encoder, read_words
 from medslip_core.parameters import ParameterError
 from medslip_core.text import PACKAGED_MINILM, embed_texts
 
@@ -52,6 +52,14 @@ def test_a_sentence_is_encoded_once(frozen: FrozenEncoder, monkeypatch: pytest.M
     assert asked == ["A new one.", "Another new one.", "A third."]
     monkeypatch.setattr(text_encoder, "KEPT_SENTENCES", 1)
     assert len(frozen(["A new one.", "A fourth."])) == 2, "what is kept has an end, what is asked for is answered"
+
+
+def test_the_sentences_beside_it_change_no_bit_of_a_sentence() -> None:
+    alone, beside = FrozenEncoder(PACKAGED_MINILM, True), FrozenEncoder(PACKAGED_MINILM, True)
+    (first,) = alone(["Mild cardiomegaly."])
+    _, second = beside(["There is a large left pleural effusion with atelectasis.", "Mild cardiomegaly."])
+    assert torch.equal(first, second)
+    assert frozen_encoder(PACKAGED_MINILM, True) is frozen_encoder(PACKAGED_MINILM, True)
 
 
 def test_what_is_kept_can_be_trained_with(frozen: FrozenEncoder) -> None:
