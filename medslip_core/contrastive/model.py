@@ -86,6 +86,7 @@ class ContrastiveModel(TrunkModel):
     def card(self, training: str) -> str:
         return _CARD.format(**self.config.to_dict(), training=training)
 
+    @torch.compiler.disable  # a tokeniser, and texts of every length
     def _words(self, texts: list[list[str]]) -> Words:
         return read_words(self.text_encoder, texts, self.device)
 
