@@ -61,7 +61,7 @@ class PretrainResult:
 
     Attributes:
         model: the resulting model, in evaluation mode.
-        model_folder: the same, saved (`MedslipModel.from_pretrained` reads it).
+        model_folder: the same, saved; `from_pretrained` of its class reads it.
         last_checkpoint: the last state; `tensors["best"]` of it are the weights of the best validation.
         best_step: optimiser steps done at the best validation (0: there was none).
         best_score: its macro AUROC, or minus its total loss.

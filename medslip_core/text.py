@@ -219,7 +219,8 @@ def _from_pretrained(source: str, **options: bool):  # noqa: ANN202
     options["trust_remote_code"] = False
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
-        return tokenizer, AutoModel.from_pretrained(source, dtype=torch.float32, **options).eval()
+        with torch.random.fork_rng():  # layers that the files lack are drawn
+            return tokenizer, AutoModel.from_pretrained(source, dtype=torch.float32, **options).eval()
     except (ValueError, RuntimeError, pickle.UnpicklingError, SafetensorError) as error:
         raise ValueError(
             f"text encoder {source!r}: damaged, or asks for code of its own to be run, which is not done: {error}"

@@ -46,9 +46,9 @@ from medslip_core.pretrain_params import PretrainParams
 from medslip_core.randomness import torch_seed
 from medslip_core.run_checkpoints import Best, RunCheckpoints
 from medslip_core.sampling import part_of_batch
-from medslip_core.saved_model import SavedModel
 from medslip_core.training_log import Progress, TrainingLog
 from medslip_core.training_task import task_of
+from medslip_core.trunk_model import TrunkModel
 from medslip_core.validation import macro_auroc, pathology_labels, validation_rows
 
 logger = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class TrainingRun:
         ParameterError: the work on a batch is to be divided, and the method does not allow it.
     """
 
-    def __init__(self, params: PretrainParams, corpus: PreparedCorpus, folder: Path, model: SavedModel) -> None:
+    def __init__(self, params: PretrainParams, corpus: PreparedCorpus, folder: Path, model: TrunkModel) -> None:
         self.params, self.corpus, self.folder, self.model = params, corpus, folder, model
         self.accelerator = Accelerator(mixed_precision=_precision(params), cpu=params.device == "cpu")
         self.device = self.accelerator.device

@@ -16,9 +16,9 @@ from medslip_core.corpus import PreparedCorpus
 from medslip_core.losses.objective import medslip_objective
 from medslip_core.model import MedslipModel, MedslipOutput
 from medslip_core.pretrain_params import PretrainParams
-from medslip_core.saved_model import SavedModel
 from medslip_core.training_batch import BatchSource, ImageSource, TrainingBatch, label_counts
 from medslip_core.training_log import TERMS
+from medslip_core.trunk_model import TrunkModel
 
 
 class Task(Protocol):
@@ -99,7 +99,7 @@ class MedslipTask:
         return dict(matrix=batch.matrix)
 
 
-def task_of(params: PretrainParams, corpus: PreparedCorpus, model: SavedModel, device: torch.device) -> Task:
+def task_of(params: PretrainParams, corpus: PreparedCorpus, model: TrunkModel, device: torch.device) -> Task:
     """The task of a run's method."""
     if params.method == "medslip":
         return MedslipTask(params, corpus, model, device)

@@ -1,14 +1,19 @@
 """GLoRIA: each word of a report looks for its place in the image.
 
 Source: Huang et al., "GLoRIA: a multimodal global-local representation learning framework for label-efficient medical
-image recognition", ICCV 2021.
+image recognition", ICCV 2021. Differences on purpose: the sum over words is divided by their number, so that long
+texts are not more like every image than short ones; attention is the paper's, without the published code's softmax
+over words.
 """
+
+import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
-from medslip_core.contrastive.towers import Read, Seen, WordTowers, hide, info_nce
+from medslip_core.contrastive.towers import Read, Seen, WordTowers, info_nce
 
 ATTENTION, WORDS, PAIRS = 0.25, 0.2, 0.1
 """Temperatures: of a word's attention to patches, of the sum over words, of the contrast of pairs."""
@@ -34,18 +39,21 @@ class GLoRIA(WordTowers):
 def word_matching(patches: Tensor, words: Tensor, mask: Tensor) -> Tensor:
     """How well the words of each text find themselves in each image, [B, R].
 
-    The soft maximum over words of the cosine between a word and the patches it attends to; divided by the number of
-    words, so that long texts are not more like every image than short ones.
+    The soft maximum over words of the cosine between a word and the patches it attends to.
 
     Args:
         patches: [B, N, d]; words: [R, W, d], both of norm 1.
         mask: [R, W] bool.
     """
-    # One text after the other: all at once would hold B * R * W * N weights.
-    return torch.stack([_matching(patches, *text) for text in zip(words, mask, strict=True)], dim=1)
+    counts = mask.sum(dim=1).clamp(min=1).tolist()
+    texts = [text[:count] for text, count in zip(words, counts, strict=True)]
+    # One text after the other, and computed again in the backward pass: B * R * W * N weights would not fit a GPU.
+    keep_nothing = {"use_reentrant": False, "preserve_rng_state": False}
+    return torch.stack([checkpoint(_matching, patches, text, **keep_nothing) for text in texts], dim=1)
 
 
-def _matching(patches: Tensor, words: Tensor, mask: Tensor) -> Tensor:
+def _matching(patches: Tensor, words: Tensor) -> Tensor:
+    """Of one text [W, d] in each image, [B]."""
     weights = (words @ patches.transpose(1, 2) / ATTENTION).softmax(dim=-1)  # [B, W, N]
     cosines = (F.normalize(weights @ patches, dim=-1) * words).sum(dim=-1)  # [B, W]
-    return WORDS * (hide(cosines / WORDS, ~mask).logsumexp(dim=-1) - mask.sum().clamp(min=1).log())
+    return WORDS * ((cosines / WORDS).logsumexp(dim=-1) - math.log(len(words)))

@@ -1,6 +1,8 @@
 """LoVT: regions of the image and sentences of the report are each aligned with what they attend to on the other side.
 
-Source: Müller et al., "Joint learning of localized representations from medical images and reports", ECCV 2022.
+Source: Müller et al., "Joint learning of localized representations from medical images and reports", ECCV 2022, and
+its published configuration. Differences on purpose: images and reports are plain means where the paper pools them by
+attention, so regions and sentences count alike in the local losses; no batch norm.
 """
 
 import torch
@@ -13,8 +15,8 @@ from medslip_core.contrastive.towers import Head, Read, Seen, Towers, hide, info
 
 TEMPERATURE, LOCAL_TEMPERATURE = 0.1, 0.3
 IMAGE_TO_TEXT = 0.75
-REACH = 1.5
-"""Distance, in patches, within which another region of the image counts as partly the same."""
+REACH = 0.5
+"""Distance, in diagonals of the image, within which another region counts as partly the same."""
 
 
 class LoVT(Towers):
@@ -28,7 +30,7 @@ class LoVT(Towers):
         dim = config.embedding_dim
         self.patch_head = Head(channels, dim)
         self.sentence_head = Head(text_dim, dim)
-        self.query, self.key, self.value = (nn.Linear(dim, dim) for _ in range(3))
+        self.key, self.value, self.attended = (nn.Linear(dim, dim) for _ in range(3))
 
     def see(self, features: Tensor) -> Seen:
         return Seen(super().see(features).whole, F.normalize(self.patch_head(features), dim=-1))
@@ -57,18 +59,19 @@ class LoVT(Towers):
 
     def _attend(self, asking: Tensor, asked: Tensor, mask: Tensor | None = None) -> Tensor:
         """What each of `asking` [B, n, d] finds among `asked` [B, m, d], of norm 1."""
-        return F.normalize(self._weights(asking, asked, mask) @ self.value(asked), dim=-1)
+        return F.normalize(self.attended(self._weights(asking, asked, mask) @ self.value(asked)), dim=-1)
 
     def _weights(self, asking: Tensor, asked: Tensor, mask: Tensor | None = None) -> Tensor:
         """Attention [B, n, m], rows of sum 1; none where `mask` [B, m] is False."""
-        logits = self.query(asking) @ self.key(asked).transpose(1, 2) * asking.shape[-1] ** 0.5  # rows have norm 1
+        logits = self.key(asking) @ self.key(asked).transpose(1, 2) * asking.shape[-1] ** 0.5  # rows have norm 1
         return (logits if mask is None else hide(logits, ~mask[:, None])).softmax(dim=-1)
 
 
 def neighbours(count: int, device: torch.device) -> Tensor:
-    """How much patch j is patch i on a square grid: falls linearly with the distance to 0 at `REACH`; [N, N]."""
+    """How much patch j is patch i on a square grid: falls exponentially with distance up to `REACH`; [N, N]."""
     side = round(count**0.5)
     place = torch.arange(count, device=device)
     points = torch.stack([place // side, place % side], dim=1).float()  # [N, 2]
-    near = (1 - torch.cdist(points, points) / REACH).clamp(min=0)
+    distance = torch.cdist(points, points) / (side * 2**0.5)  # [N, N]
+    near = (-distance).exp() * (distance <= REACH)
     return near / near.sum(dim=1, keepdim=True)

@@ -1,7 +1,8 @@
 """MGCA: three grains of alignment: image and report, patches and words, clusters of patients.
 
 Source: Wang et al., "Multi-granularity cross-modal alignment for generalized medical visual representation learning",
-NeurIPS 2022; temperatures, weights, and attention without weights of its own, as in its published code.
+NeurIPS 2022; temperatures, weights of the terms, and attention that is not learned, as in its published code.
+Differences on purpose: words count alike in the local loss, and prototypes learn from the first step.
 """
 
 import torch

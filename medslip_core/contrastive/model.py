@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from medslip_core.contrastive.convirt import ConVIRT
 from medslip_core.contrastive.gloria import GLoRIA
 from medslip_core.contrastive.lovt import LoVT
 from medslip_core.contrastive.mgca import MGCA
-from medslip_core.contrastive.prompts import PROMPTS
+from medslip_core.contrastive.prompts import PLACES, PROMPTS
 from medslip_core.contrastive.text_encoder import LearningEncoder, Words, frozen_encoder, read_words
 from medslip_core.contrastive.towers import PROMPT_TEMPERATURE, Read, Seen
 from medslip_core.model import MedslipOutput
@@ -67,14 +68,16 @@ class ContrastiveModel(TrunkModel):
 
     def answers(self, seen: Seen, grid: tuple[int, int], output_attentions: bool = False) -> MedslipOutput:
         """What prompts find in images: logits [absent, present] and, if asked for, one layer of maps."""
-        told = {name: self.towers.read(self._words([[text] for text in texts])) for name, texts in PROMPTS.items()}
         logits, attention = {}, {}
-        for stream in ("pathology", "anatomy"):
-            read = [told[f"{stream} absent"], told[f"{stream} present"]]
-            similar = torch.stack([self.towers.similarity(seen, one) for one in read], dim=-1)  # [B, Q, 2]
-            logits[stream] = similar / PROMPT_TEMPERATURE
-            if output_attentions:
-                attention[stream] = self.towers.maps(seen, told[f"{stream} place"])[None]  # [1, B, Q, N]
+        with torch.autocast(self.device.type, enabled=False):
+            seen = Seen(seen.whole.float(), seen.patches.float())
+            told = {name: self.towers.read(self._words([[text] for text in texts])) for name, texts in PROMPTS.items()}
+            for stream in ("pathology", "anatomy"):
+                read = [told[f"{stream} absent"], told[f"{stream} present"]]
+                similar = torch.stack([self.towers.similarity(seen, one) for one in read], dim=-1)  # [B, Q, 2]
+                logits[stream] = similar / PROMPT_TEMPERATURE
+                if output_attentions:
+                    attention[stream] = self.towers.maps(seen, told[PLACES[stream]])[None]  # [1, B, Q, N]
         return MedslipOutput(
             pathology_logits=logits["pathology"],
             anatomy_logits=logits["anatomy"],
@@ -83,10 +86,13 @@ class ContrastiveModel(TrunkModel):
             grid=grid,
         )
 
+    def compile(self, *options: Any, **more: Any) -> None:
+        """Compile the trunk, as `nn.Module.compile` would all of it: texts are of every length."""
+        self.trunk.compile(*options, **more)
+
     def card(self, training: str) -> str:
         return _CARD.format(**self.config.to_dict(), training=training)
 
-    @torch.compiler.disable  # a tokeniser, and texts of every length
     def _words(self, texts: list[list[str]]) -> Words:
         return read_words(self.text_encoder, texts, self.device)
 

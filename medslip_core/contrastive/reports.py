@@ -10,9 +10,16 @@ from medslip_core.corpus import PreparedCorpus
 from medslip_core.randomness import random_bits
 
 _SENTENCE = re.compile(r"(?:[^.!?\n]|[.!?](?!\s|$)|\n(?!\s*\n))+")
-_HEADING = re.compile(r"^(?:[A-Z]{2,}[A-Z ]*: ?)+")
-_SIDE = re.compile(r"\b(left|right)\b(?! (?:atrium|ventricle|atrial|ventricular))", re.IGNORECASE)
-_OTHER = {"left": "right", "right": "left"}
+_SECTION = re.compile(
+    r"^(?:(?:findings?|impressions?|conclusions?|final report|report|description|observations?|summary|opinion"
+    r"|interpretation|diagnosis|assessment|wet read|addendum): ?)+",
+    re.IGNORECASE,
+)
+_SIDE = re.compile(
+    r"\b(?:(left|right)(?! (?:atri|ventric))|([lr])t\b|([LR])(?=[UL]L\b)|([LR])(?![\w/-]))", re.IGNORECASE
+)
+_OTHER = {"left": "right", "right": "left", "l": "r", "r": "l"}
+_ONE_SIDED = re.compile(r"\b(?:middle lobe|RML|lingular?)\b", re.IGNORECASE)
 
 
 class ReportSentences:
@@ -40,7 +47,7 @@ class ReportSentences:
         start, end = self._spans[self._first[row] : self._first[row + 1]].T
         found = []
         for match in _SENTENCE.finditer(self.corpus.report(row) or ""):
-            text = _HEADING.sub("", " ".join(match.group().split()))
+            text = _SECTION.sub("", " ".join(match.group().split()))
             if text and ((start < match.end()) & (end > match.start())).any():
                 found.append(f"{text}.")
         return found
@@ -50,10 +57,16 @@ def with_sides_swapped(sentence: str) -> str:
     """What the sentence says of the mirror image: left and right swapped, but in the names of chambers of the heart."""
 
     def other(match: re.Match) -> str:
-        swapped = _OTHER[match.group().lower()]
-        return swapped.capitalize() if match.group()[0].isupper() else swapped
+        said = next(filter(None, match.groups()))
+        swapped = _OTHER[said.lower()]
+        return match.group().replace(said, swapped.capitalize() if said[0].isupper() else swapped)
 
     return _SIDE.sub(other, sentence)
+
+
+def mirrored(sentences: list[str]) -> list[str]:
+    """What is said of the mirror image; nothing of the middle lobe and the lingula, which have no counterpart."""
+    return [with_sides_swapped(sentence) for sentence in sentences if not _ONE_SIDED.search(sentence)]
 
 
 def one_sentence(sentences: list[str], seed: int, *counters: int) -> list[str]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from medslip_core.augment import Views
 from medslip_core.contrastive.model import ContrastiveModel, ContrastiveOutput
-from medslip_core.contrastive.reports import ReportSentences, one_sentence, shuffled, with_sides_swapped
+from medslip_core.contrastive.reports import ReportSentences, mirrored, one_sentence, shuffled
 from medslip_core.contrastive.towers import Read, Seen
 from medslip_core.corpus import PreparedCorpus
 from medslip_core.parameters import ParameterError
@@ -61,23 +61,18 @@ class ContrastiveTask:
 
     def batch(self, step: int) -> ReportBatch:
         rows, views = self.source.views(step)
-        epoch = self.source.order.epoch_of(step)
-        texts = [
-            [with_sides_swapped(one) for one in text] if flipped else text
-            for text, flipped in zip(self._texts(rows, epoch), views.flipped.tolist(), strict=True)
-        ]
-        return ReportBatch(rows, views, texts)
+        return ReportBatch(rows, views, self._texts(rows, views.flipped.tolist(), self.source.order.epoch_of(step)))
 
     def validation_batch(self, rows: np.ndarray, number: int) -> ReportBatch:
-        return ReportBatch(rows, None, self._texts(rows, epoch=0))
+        return ReportBatch(rows, None, self._texts(rows, [False] * len(rows), epoch=0))
 
     def output(self, network: nn.Module, pixel_values: Tensor, batch: ReportBatch) -> ContrastiveOutput:
         return network(pixel_values, batch.texts)
 
     def losses(self, output: ContrastiveOutput, batch: ReportBatch) -> Tensor:
-        told = [number for number, text in enumerate(batch.texts) if text]  # validation has images without a report
+        told = [number for number, text in enumerate(batch.texts) if text]  # of some images nothing is said
         if not told:
-            return torch.zeros(len(self.weights), device=self.weights.device)
+            return output.seen.whole.sum() * torch.zeros_like(self.weights)
         seen = Seen(output.seen.whole[told].float(), output.seen.patches[told].float())
         read = Read(output.read.whole[told].float(), output.read.units[told].float(), output.read.mask[told])
         with torch.autocast(self.weights.device.type, enabled=False):
@@ -92,11 +87,11 @@ class ContrastiveTask:
     def tensors(self, batch: ReportBatch) -> dict[str, Tensor]:
         return {}
 
-    def _texts(self, rows: np.ndarray, epoch: int) -> list[list[str]]:
-        """What is read of each row's report in an epoch."""
+    def _texts(self, rows: np.ndarray, flipped: list[bool], epoch: int) -> list[list[str]]:
+        """What is read of each row's report in an epoch, of those flipped as of their mirror image."""
         texts = []
-        for row in rows.tolist():
-            text = self.reports.of(row)
+        for row, flip in zip(rows.tolist(), flipped, strict=True):
+            text = mirrored(self.reports.of(row)) if flip else self.reports.of(row)
             if self.model.towers.text_view == "one sentence":
                 text = one_sentence(text, self.params.seed, epoch, row)
             elif self.model.towers.text_view == "shuffled":

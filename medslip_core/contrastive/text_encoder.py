@@ -76,7 +76,8 @@ class FrozenEncoder:
     @torch.inference_mode(False)  # what is kept may be trained with later
     @torch.no_grad()
     def _states(self, sentence: str) -> Tensor:
-        states, _, is_word = token_states([sentence], self.tokenizer, self.model, self.separator)
+        with torch.autocast("cpu", enabled=False):  # the same, whoever asks first
+            states, _, is_word = token_states([sentence], self.tokenizer, self.model, self.separator)
         return _words(states, is_word)[0]
 
 

@@ -12,7 +12,7 @@ from medslip_core.contrastive.config import ContrastiveConfig
 from medslip_core.contrastive.text_encoder import Words
 
 PROMPT_TEMPERATURE = 0.1
-"""Divides cosines before a softmax, over two prompts or over patches: no figure that ranks depends on it."""
+"""Divides cosines before a softmax, over two prompts (no AUROC depends on it) or over patches."""
 
 
 @dataclass(frozen=True)

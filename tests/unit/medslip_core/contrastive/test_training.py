@@ -133,6 +133,32 @@ def test_a_learning_text_encoder_is_trained_and_saved(tmp_path: Path) -> None:
     assert all(torch.equal(loaded[name], weights) for name, weights in ended.items())
 
 
+@pytest.mark.parametrize("method", CONTRASTIVE_METHODS)
+def test_half_precision_trains_and_answers(method: str, tmp_path: Path) -> None:
+    half = train(tmp_path / "half", replace(PARAMS, method=method, precision="bf16")).history
+    full = train(tmp_path / "full", replace(PARAMS, method=method)).history
+    first = [one[one["split"] == "train"]["total"].iloc[0] for one in (half, full)]
+    assert first[0] == pytest.approx(first[1], rel=0.05) and np.isfinite(half["total"]).all()
+
+
+def test_compiled_once_whatever_the_texts() -> None:
+    model = starting_model(PARAMS).eval()
+    model.compile(backend="eager")
+    graphs = torch._dynamo.utils.counters["stats"]
+    pixel_values, counted = torch.randn(2, 3, 32, 32), []
+    for text in (["One."], ["Two sentences.", "Of some words."], ["A much longer sentence, of a great many words."]):
+        model(pixel_values, [text, ["Another."]])
+        counted.append(graphs["unique_graphs"])
+    assert 0 < counted[0] == counted[-1]
+
+
+def test_a_batch_of_which_nothing_is_said_teaches_nothing() -> None:
+    task = ContrastiveTask(PARAMS, TinyReports(), starting_model(PARAMS), torch.device("cpu"))
+    silent = task.validation_batch(np.array([14, 15]), 0)
+    task.losses(task.output(task.model, torch.randn(2, 3, 32, 32), silent), silent).sum().backward()
+    assert not any(one.grad.any() for one in task.model.parameters() if one.grad is not None)
+
+
 def test_a_batch_cannot_be_divided(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match="contrasts the images of a batch with one another.*2 parts"):
         train(tmp_path, replace(PARAMS, accumulation_steps=2))
