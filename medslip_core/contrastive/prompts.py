@@ -12,8 +12,9 @@ _QUALITIES = frozenset(
 )
 _COUNTED = frozenset(
     "opacity tube process abnormality tip line catheter fracture lead device picc clip nodule wire pacemaker scar mass "
-    "infiltrate hernia deformity drainage shift stent lesion finding density".split()
+    "infiltrate hernia deformity shift stent lesion finding density".split()
 )
+_ADVERBS = {"sharply": "sharply outlined"}
 _OTHERS = {"tail_abnorm_obs": "abnormality", "excluded_obs": "remark"}
 
 
@@ -32,7 +33,7 @@ def pathology_prompt(name: str, words: str, present: bool) -> str:
     if name in _OTHERS:
         return f"There is {'another' if present else 'no other'} {_OTHERS[name]}."
     if name in _QUALITIES:
-        return f"It is {'' if present else 'not '}{words}."
+        return f"It is {'' if present else 'not '}{_ADVERBS.get(name, words)}."
     if name == "marking":
         return f"There are {'' if present else 'no '}{words}."
     article = ("an " if words[0] in "aeiou" else "a ") if name in _COUNTED else ""
