@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from medslip_core.model_config import TrunkConfig
-from medslip_core.parameters import ParameterError, Parameters, parameter
+from medslip_core.parameters import FiledParameters, ParameterError, parameter
 from medslip_core.pretrain_params import PretrainParams
 
 
 @dataclass(frozen=True)
-class ComparisonParams(Parameters):
+class ComparisonParams(FiledParameters):
     """What is pre-trained, in which variants, and what each is asked afterwards.
 
     Raises:
@@ -50,6 +52,11 @@ class ComparisonParams(Parameters):
             problems.append(f"seeds: {self.seeds!r} are not whole numbers from 0 upwards")
         if problems:
             raise ParameterError("; ".join(problems))
+
+    @staticmethod
+    def with_paths(values: dict[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
+        corpora = {name: change(place) for name, place in values.get("corpora", {}).items()}
+        return {**values, "pretraining_corpus": change(values.get("pretraining_corpus", "")), "corpora": corpora}
 
     def run(self, variant: str, seed: int) -> PretrainParams:
         """The pre-training of a variant; options of its model are added to the shared ones."""

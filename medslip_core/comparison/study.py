@@ -13,7 +13,6 @@ import argparse
 import io
 import json
 import logging
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,6 @@ from medslip_core.comparison.compare import compare
 from medslip_core.comparison.params import ComparisonParams
 from medslip_core.corpus import PreparedCorpus
 from medslip_core.files import write_whole
-from medslip_core.parameters import read_values
 from medslip_core.pretrain import ParametersChangedError, PretrainResult, pretrain
 from medslip_core.pretrain_params import PretrainParams
 from medslip_core.provenance import environment_record
@@ -132,29 +130,6 @@ class Study:
         return self.folder / "cells" / cell.name
 
 
-def write_params(params: ComparisonParams, path: Path) -> None:
-    """Write a study's parameters as JSON, folders relative to the file, so that it can move to another machine."""
-    values = _with_folders(params.to_dict(), lambda place: os.path.relpath(place, path.parent))
-    write_whole(path, json.dumps(values, indent=1).encode())
-
-
-def read_params(path: Path) -> ComparisonParams:
-    """A study's parameters from YAML or JSON, folders relative to the file.
-
-    Raises:
-        ParameterError: not named values, or see `ComparisonParams`.
-    """
-    return ComparisonParams.from_dict(_with_folders(read_values(path), lambda place: str(path.parent / place)))
-
-
-def _with_folders(values: dict, change) -> dict:  # noqa: ANN001
-    return {
-        **values,
-        "pretraining_corpus": change(values.get("pretraining_corpus", "")),
-        "corpora": {name: change(place) for name, place in values.get("corpora", {}).items()},
-    }
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Run a comparison, or a share of it, from a YAML or JSON file of ComparisonParams."""
     parser = argparse.ArgumentParser(prog="python -m medslip_core.comparison.study", description=main.__doc__)
@@ -167,7 +142,7 @@ def main(arguments: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logger.setLevel(logging.INFO)
     try:
-        study = Study(read_params(given.params), given.params.parent)
+        study = Study(ComparisonParams.read(given.params), given.params.parent)
         chosen = share_of(study.cells, given.share)
     except (ValueError, FileNotFoundError) as error:
         parser.error(f"{given.params}: {error}")

@@ -15,7 +15,7 @@ from medslip_core.comparison import reading, study
 from medslip_core.comparison.answers import COLUMNS, answers
 from medslip_core.comparison.compare import compare, holm
 from medslip_core.comparison.params import ComparisonParams
-from medslip_core.comparison.study import Study, read_params, write_params
+from medslip_core.comparison.study import Study
 from medslip_core.corpus import PreparedCorpus
 from medslip_core.model import MedslipModel
 from medslip_core.model_config import MedslipConfig
@@ -145,9 +145,9 @@ def test_another_model_takes_of_the_shared_options_those_of_the_trunk() -> None:
 def test_params_move_with_their_folder(tmp_path: Path) -> None:
     (tmp_path / "here").mkdir()
     asked = params(tmp_path / "corpus")
-    write_params(asked, tmp_path / "here" / "study.json")
+    asked.write(tmp_path / "here" / "study.json")
     assert str(tmp_path) not in (tmp_path / "here" / "study.json").read_text()
-    again = read_params(tmp_path / "here" / "study.json")
+    again = ComparisonParams.read(tmp_path / "here" / "study.json")
     assert Path(again.pretraining_corpus).resolve() == tmp_path / "corpus" and again.variants == asked.variants
 
 
@@ -227,7 +227,7 @@ def test_a_run_begun_with_other_parameters_starts_anew(corpus, tmp_path: Path, t
 
 
 def test_the_command_runs_a_share_and_writes_a_summary(corpus, tmp_path: Path, trained, capsys) -> None:
-    write_params(params(corpus), tmp_path / "study.json")
+    params(corpus).write(tmp_path / "study.json")
     study.main(["--params", str(tmp_path / "study.json"), "--share", "2/2"])
     assert trained == ["0"]
     study.main(["--params", str(tmp_path / "study.json"), "--summary", str(tmp_path / "summary.json")])
