@@ -7,7 +7,7 @@ PROFILE ?= demo
 DATA    ?=
 VENV    ?= .venv
 PYTHON  ?= $(shell command -v python3.11 || command -v python3)
-# This machine's part of the fine-tuning grid, or of the ablations, e.g. 2/4
+# This machine's part of the fine-tuning grid, or of the comparison, e.g. 2/4
 SHARE   ?= 1/1
 # Longest run of one cell in seconds; empty: no limit
 CELL_TIMEOUT ?=
@@ -38,9 +38,9 @@ CODE_OTHERS     := $(call code,medslip_core)
 CODE_pretraining := $(CODE_OTHERS) $(wildcard benchmarks/results/train_step_cpu.json \
                       benchmarks/results/full_run_estimate.json)
 CODE_finetuning := $(CODE_OTHERS) $(wildcard benchmarks/results/demo_finetuning.json)
-CODE_ablations  := $(CODE_OTHERS) $(wildcard benchmarks/results/demo_ablations.json)
+CODE_comparison := $(CODE_OTHERS) $(wildcard benchmarks/results/demo_comparison.json)
 
-.PHONY: demo run finetune ablate book lab test lint lock clean clean-all help FORCE
+.PHONY: demo run finetune compare book lab test lint lock clean clean-all help FORCE
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
@@ -69,9 +69,9 @@ finetune: $(RUNS)/finetuning/finetuning.ipynb  ## Fine-tune the whole grid of PR
 	@$(PY) -m medslip_core.finetune.grid --params $(RUNS)/finetuning/grid.json --share $(SHARE)
 	@$(PY) -m pipeline.run_chapter finetuning --profile $(PROFILE) $(if $(DATA),--data "$(DATA)")
 
-ablate: $(RUNS)/ablations/ablations.ipynb  ## Train every ablation of PROFILE, or SHARE=1/4 of them, and show them in their chapter
-	@$(PY) -m medslip_core.ablation.study --params $(RUNS)/ablations/study.json --share $(SHARE)
-	@$(PY) -m pipeline.run_chapter ablations --profile $(PROFILE) $(if $(DATA),--data "$(DATA)")
+compare: $(RUNS)/comparison/comparison.ipynb  ## Train every other model and variant of PROFILE, or SHARE=1/4 of them, and show them in their chapter
+	@$(PY) -m medslip_core.comparison.study --params $(RUNS)/comparison/study.json --share $(SHARE)
+	@$(PY) -m pipeline.run_chapter comparison --profile $(PROFILE) $(if $(DATA),--data "$(DATA)")
 
 book: $(HTML)/index.html  ## Build the book of PROFILE from its executed chapters
 $(HTML)/index.html: $(foreach name,$(CHAPTERS),$(RUNS)/$(name)/$(name).ipynb) $(PAGES) $(ENV)

@@ -52,8 +52,8 @@ def input_alone(params: PretrainParams) -> Callable[[], Any]:
 
     def read() -> None:
         nonlocal step
-        drawn = run.source.batch(step)
-        run.input(augment(run.source.images(drawn.rows), drawn.views, SIZE_PX))
+        drawn = run.task.source.batch(step)
+        run.input(augment(run.task.source.images(drawn.rows), drawn.views, SIZE_PX))
         step += 1
 
     return read

@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from medslip_core.backbone import Trunk
 from medslip_core.decoder import Attention, QueryDecoder, sincos_positions
+from medslip_core.model_card import model_card
 from medslip_core.model_config import MedslipConfig
-from medslip_core.saved_model import SavedModel
+from medslip_core.trunk_model import TrunkModel
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class StreamProjection(nn.Module):
         return self.norm(self.outer(self.inner(features).relu()))
 
 
-class MedslipModel(SavedModel):
+class MedslipModel(TrunkModel):
     """The dual-stream model.
 
     Parts, by name: `trunk`, `gate`, `pathology_projection`, `anatomy_projection`, `query_projection`,
@@ -67,11 +67,12 @@ class MedslipModel(SavedModel):
     `pathology_prototype`, `anatomy_prototype`; buffers `anatomy_book` [A, T] and `pathology_book` [P, T].
     """
 
+    config_class = MedslipConfig
+
     def __init__(self, config: MedslipConfig) -> None:
         super().__init__(config)
         width, text_dim = config.hidden_dim, config.text_dim
         anatomies, pathologies = len(config.anatomies), len(config.pathologies)
-        self.trunk = Trunk(config.backbone, config.backbone_stage, config.image_size, config.detail_stage)
         if config.gated:
             self.gate = nn.Linear(self.trunk.channels, self.trunk.channels)
         self.pathology_projection = StreamProjection(self.trunk.channels, width, config.memory_norm)
@@ -99,6 +100,9 @@ class MedslipModel(SavedModel):
         for name, part in self.named_children():
             if name != "trunk":
                 part.apply(_draw_linear)
+
+    def card(self, training: str) -> str:
+        return model_card(self.config, training)
 
     def set_books(
         self,
@@ -140,30 +144,6 @@ class MedslipModel(SavedModel):
         return self._centred(self.anatomy_book, self.anatomy_book), self._centred(
             self.pathology_book, self.pathology_book
         )
-
-    def pixel_values(self, images: Tensor) -> Tensor:
-        """Network input [B, 3, S, S] float32, normalised and resized to the config's image size.
-
-        Args:
-            images: [B, H, W], uint8 in 0..255 or float in 0..1; square, as the corpora are (others are squashed).
-
-        Raises:
-            ValueError: another type, or (looked at on the host only) values outside that range.
-        """
-        if images.dtype != torch.uint8 and not images.is_floating_point():
-            raise ValueError(
-                f"images are {images.dtype}: give uint8 in 0..255 or floats in 0..1 (data_prep.image reads)"
-            )
-        if images.device.type == "cpu" and images.dtype != torch.uint8 and len(images):
-            low, high = (float(end) for end in images.aminmax())
-            if not -1e-3 <= low <= high <= 1 + 1e-3:
-                raise ValueError(f"images lie in {low:g}..{high:g}: floats must lie in 0..1, air black")
-        images = images.float() / 255 if images.dtype == torch.uint8 else images
-        size = (self.config.image_size, self.config.image_size)
-        if images.shape[-2:] != size:
-            images = F.interpolate(images.unsqueeze(1), size, mode="bilinear", antialias=True).squeeze(1)  # [B, S, S]
-        channels = zip(self.config.image_mean, self.config.image_std, strict=True)
-        return torch.stack([(images - mean) / std for mean, std in channels], dim=1)  # 3 x [B, S, S] -> [B, 3, S, S]
 
     def forward(
         self,

@@ -11,12 +11,8 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
-class MedslipConfig(Parameters):
-    """Architecture of a `MedslipModel`, and what belongs to its input and output.
-
-    Raises:
-        ParameterError: listing every value of the wrong type or out of range; `from_dict` also unknown names.
-    """
+class TrunkConfig(Parameters):
+    """What goes into a model's image trunk, and what the trunk is."""
 
     backbone: str = parameter("resnet50", "timm name of the image trunk")
     backbone_stage: int | None = parameter(None, "feature stage of the trunk; None: the last one of stride 16", low=0)
@@ -24,6 +20,16 @@ class MedslipConfig(Parameters):
     image_size: int = parameter(224, "side S of the input, px", low=1)
     image_mean: tuple[float, ...] = parameter(IMAGENET_MEAN, "per channel, of images in 0..1")
     image_std: tuple[float, ...] = parameter(IMAGENET_STD, "per channel, of images in 0..1", low=1e-6)
+
+
+@dataclass(frozen=True)
+class MedslipConfig(TrunkConfig):
+    """Architecture of a `MedslipModel`, and what belongs to its input and output.
+
+    Raises:
+        ParameterError: listing every value of the wrong type or out of range; `from_dict` also unknown names.
+    """
+
     anatomies: tuple[str, ...] = parameter(tuple(ANATOMIES), "names of the anatomy queries, in order")
     pathologies: tuple[str, ...] = parameter(tuple(PATHOLOGIES), "names of the pathology queries, in order")
     text_encoder: str | None = parameter(None, "where the books came from; None until `MedslipModel.set_books`")

@@ -29,14 +29,16 @@ def learning_rate(params: PretrainParams, epochs_done: float) -> float:
 
 
 def make_optimizer(model: nn.Module, params: PretrainParams) -> torch.optim.AdamW:
-    """AdamW with weight decay on matrices only, and a learning rate of its own for the trunk."""
-    groups = []
+    """AdamW with weight decay on matrices only, and a learning rate of its own for trunk and text encoder."""
+    groups, pre_trained = [], ("trunk.", "text_encoder.")
     for in_trunk in (True, False):
         for decays in (True, False):
             members = [
                 parameter
                 for name, parameter in model.named_parameters()
-                if parameter.requires_grad and name.startswith("trunk.") == in_trunk and (parameter.ndim > 1) == decays
+                if parameter.requires_grad
+                and name.startswith(pre_trained) == in_trunk
+                and (parameter.ndim > 1) == decays
             ]
             if members:
                 scale = params.trunk_learning_rate_scale if in_trunk else 1.0

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import math
+import os
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from medslip_core.files import write_whole
 
 
 class ParameterError(ValueError):
@@ -73,6 +77,29 @@ class Parameters:
     def to_dict(self) -> dict[str, Any]:
         """Names and plain values, nested dictionaries for nested parameters; JSON can hold it."""
         return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+
+
+class FiledParameters(Parameters):
+    """Base of parameters that name paths: written relative to their file, so that a folder can move elsewhere."""
+
+    @staticmethod
+    def with_paths(values: dict[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
+        """The same values, with every path in them changed."""
+        raise NotImplementedError
+
+    @classmethod
+    def read(cls, file: Path) -> typing.Self:
+        """From YAML or JSON.
+
+        Raises:
+            ParameterError: not named values, or see `from_dict`.
+        """
+        return cls.from_dict(cls.with_paths(read_values(file), lambda place: str(file.parent / place)))
+
+    def write(self, file: Path) -> None:
+        """As JSON."""
+        values = self.with_paths(self.to_dict(), lambda place: os.path.relpath(place, file.parent))
+        write_whole(file, json.dumps(values, indent=1).encode())
 
 
 def read_values(path: Path) -> dict[str, Any]:

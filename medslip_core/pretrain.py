@@ -13,8 +13,10 @@ labels' sides, validation has its own view and fixed negatives, one process writ
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +39,7 @@ from medslip_core.run_checkpoints import ParametersChangedError
 from medslip_core.training_batch import TrainingViews, training_views
 from medslip_core.training_log import read_history
 from medslip_core.training_run import TrainingRun, global_state
+from medslip_core.trunk_model import TrunkModel
 from medslip_core.vocabulary import ANATOMIES, PATHOLOGIES
 
 logger = logging.getLogger(__name__)
@@ -58,15 +61,15 @@ class PretrainResult:
 
     Attributes:
         model: the resulting model, in evaluation mode.
-        model_folder: the same, saved (`MedslipModel.from_pretrained` reads it).
+        model_folder: the same, saved; `from_pretrained` of its class reads it.
         last_checkpoint: the last state; `tensors["best"]` of it are the weights of the best validation.
         best_step: optimiser steps done at the best validation (0: there was none).
         best_score: its macro AUROC, or minus its total loss.
         steps: optimiser steps done.
-        history: one row per `log_every_steps` steps and per validation (columns: `training_log.COLUMNS`).
+        history: one row per `log_every_steps` steps and per validation (columns: `training_log.columns`).
     """
 
-    model: MedslipModel
+    model: TrunkModel
     model_folder: Path
     last_checkpoint: Path
     best_step: int
@@ -80,7 +83,7 @@ def pretrain(
     corpus: PreparedCorpus,
     run_folder: str | Path,
     resume: bool = True,
-    model: MedslipModel | None = None,
+    model: TrunkModel | None = None,
 ) -> PretrainResult:
     """Train on the corpus's split "train", validate on "validate", and save the resulting model.
 
@@ -107,27 +110,46 @@ def pretrain(
         return _finish(run)
 
 
-def starting_model(params: PretrainParams) -> MedslipModel:
-    """The model before training: drawn from the seed, trunk weights as asked for, text books set."""
+def starting_model(params: PretrainParams) -> TrunkModel:
+    """The model before training: drawn from the seed, trunk weights as asked for, text books (if it has some) set."""
+    model = _medslip_model(params) if params.method == "medslip" else _contrastive_model(params)
+    if params.trunk_weights != "none":
+        model.trunk.load_imagenet(params.trunk_weights)
+        mean, std = imagenet_normalisation(model.config.backbone)
+        if (model.config.image_mean, model.config.image_std) != (mean, std):
+            logger.warning(
+                "the ImageNet weights of %s were trained with mean %s and standard deviation %s, not %s and %s: "
+                "set image_mean and image_std of the model", model.config.backbone, mean, std,
+                model.config.image_mean, model.config.image_std,
+            )  # fmt: skip
+    return model
+
+
+def _medslip_model(params: PretrainParams) -> MedslipModel:
     from medslip_core.text import embed_books
 
     books = embed_books(params.text_encoder, params.pooling, params.text_separator)
-    config = MedslipConfig.from_dict({"text_dim": books.dim, **params.model})
+    config = params.config_of({"text_dim": books.dim, **params.model})
     _require_vocabulary(config)
-    with torch.random.fork_rng():
-        torch.manual_seed(torch_seed(params.seed, "initial weights"))
+    with _initial_weights(params):
         model = MedslipModel(config)
-    if params.trunk_weights != "none":
-        model.trunk.load_imagenet(params.trunk_weights)
-        mean, std = imagenet_normalisation(config.backbone)
-        if (config.image_mean, config.image_std) != (mean, std):
-            logger.warning(
-                "the ImageNet weights of %s were trained with mean %s and standard deviation %s, not %s and %s: "
-                "set image_mean and image_std of the model", config.backbone, mean, std, config.image_mean,
-                config.image_std,
-            )  # fmt: skip
     model.set_books(books.anatomy, books.pathology, books.encoder, books.pooling, books.separator)
     return model
+
+
+def _contrastive_model(params: PretrainParams) -> TrunkModel:
+    from medslip_core.contrastive.model import ContrastiveModel
+
+    with _initial_weights(params):
+        return ContrastiveModel(params.config_of(params.model))
+
+
+@contextlib.contextmanager
+def _initial_weights(params: PretrainParams) -> Iterator[None]:
+    """Weights that are drawn in the `with` block come from the run's seed."""
+    with torch.random.fork_rng():
+        torch.manual_seed(torch_seed(params.seed, "initial weights"))
+        yield
 
 
 def _require_vocabulary(config: MedslipConfig) -> None:
@@ -166,13 +188,13 @@ def _finish(run: TrainingRun) -> PretrainResult:
         best_step=run.best.step if run.best else 0,
         best_score=run.best.score if run.best else -float("inf"),
         steps=run.step,
-        history=read_history(run.folder / "history.csv"),
+        history=read_history(run.folder / "history.csv", run.task.terms),
     )
 
 
 def _training(run: TrainingRun) -> str:
     """What a run trained on, for the model card."""
-    images, layout = len(run.source.order.rows), run.corpus.header["dataset"]
+    images, layout = len(run.task.source.order.rows), run.corpus.header["dataset"]
     return f"{images:,} images in the layout of {layout!r}, {run.step:,} steps of {run.params.batch_size}"
 
 

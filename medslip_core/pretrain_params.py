@@ -6,8 +6,11 @@ import dataclasses
 from dataclasses import dataclass
 
 from medslip_core.augment import AugmentParams
+from medslip_core.contrastive.config import CONTRASTIVE_METHODS, ContrastiveConfig
 from medslip_core.model_config import MedslipConfig
 from medslip_core.parameters import ParameterError, Parameters, parameter
+
+METHODS = ("medslip", *CONTRASTIVE_METHODS)
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,9 @@ class PretrainParams(Parameters):
     parts_imply_wholes: bool = parameter(False, "what is present in a lobe is present in the lung, and so on")
     healthy_is_absent: bool = parameter(False, "an anatomy that is only normal or clear counts as absent, not present")
 
-    model: dict = parameter({}, "options of MedslipConfig (when the model is built from these parameters)")
-    text_encoder: str = parameter("emilyalsentzer/Bio_ClinicalBERT", "Hugging Face name or folder for the text books")
+    method: str = parameter("medslip", "what is trained: MeDSLIP, or a model it is compared with", choices=METHODS)
+    model: dict = parameter({}, "options of its config (when the model is built from these parameters)")
+    text_encoder: str = parameter("emilyalsentzer/Bio_ClinicalBERT", "Hugging Face name or folder")
     text_pooling: str = parameter(
         "auto", "auto: mean for the packaged MiniLM, else cls (published)", choices=("auto", "cls", "mean")
     )
@@ -49,7 +53,9 @@ class PretrainParams(Parameters):
     warmup_learning_rate: float = parameter(1e-5, "at the first step", low=0, high=1)
     final_learning_rate: float = parameter(1e-5, "at the last step", low=0, high=1)
     warmup_epochs: float = parameter(5.0, "epochs of linear warm-up", low=0)
-    trunk_learning_rate_scale: float = parameter(1.0, "factor of the learning rate for the trunk", low=0)
+    trunk_learning_rate_scale: float = parameter(
+        1.0, "factor of the learning rate for the trunk (and for a text encoder that learns)", low=0
+    )
     weight_decay: float = parameter(0.02, "on matrices; none on biases and 1-d weights", low=0)
     clip_norm: float = parameter(0.0, "largest norm of the gradient; 0 does not clip", low=0)
     average_decay: float = parameter(0.0, "per step, of averaged weights (EMA); 0 keeps none", low=0, high=0.99999)
@@ -57,6 +63,7 @@ class PretrainParams(Parameters):
     existence_weight: float = parameter(1.0, "of both existence terms", low=0)
     protocl_weight: float = parameter(1.0, "of both ProtoCL terms", low=0)
     icl_weight: float = parameter(1.0, "of the ICL term", low=0)
+    anatomy_weight: float = parameter(1.0, "factor of the anatomy stream's existence and ProtoCL", low=0)
     negatives: int = parameter(7, "negative prototypes per present query", low=1)
     negatives_unspecific: bool = parameter(True, "`unspecified` and `other` may serve as negatives")
     augment: AugmentParams = parameter(AugmentParams, "how far a training view may differ from its image")
@@ -88,7 +95,7 @@ class PretrainParams(Parameters):
         super().__post_init__()
         problems = []
         try:
-            MedslipConfig.from_dict(self.model)
+            self.config_of(self.model)
         except ParameterError as error:
             problems.append(f"model: {error}")
         if self.warmup_epochs >= self.epochs:
@@ -97,6 +104,17 @@ class PretrainParams(Parameters):
             problems.append(f"accumulation_steps: {self.accumulation_steps} exceeds batch_size ({self.batch_size})")
         if problems:
             raise ParameterError("; ".join(problems))
+
+    def config_of(self, options: dict) -> MedslipConfig | ContrastiveConfig:
+        """The config of the method's model.
+
+        Raises:
+            ParameterError: see the configs.
+        """
+        if self.method == "medslip":
+            return MedslipConfig.from_dict(options)
+        own = {"method": self.method, "text_encoder": self.text_encoder, "text_separator": self.text_separator}
+        return ContrastiveConfig.from_dict({**own, **options})
 
     @property
     def pooling(self) -> str | None:

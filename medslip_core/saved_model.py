@@ -17,15 +17,18 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from medslip_core.files import write_whole
-from medslip_core.model_card import model_card
 from medslip_core.model_config import MedslipConfig
-from medslip_core.parameters import ParameterError
+from medslip_core.parameters import ParameterError, Parameters
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 
 
-def saved_config(folder: str | Path) -> MedslipConfig:
+def saved_config(folder: str | Path, kind: type[Parameters] = MedslipConfig) -> Any:
     """The config of a saved model.
+
+    Args:
+        folder: of the model.
+        kind: class of its config.
 
     Raises:
         FileNotFoundError: there is none in the folder.
@@ -35,7 +38,7 @@ def saved_config(folder: str | Path) -> MedslipConfig:
     if not file.is_file():
         raise FileNotFoundError(f"{folder}: no saved model there ({CONFIG}); run the pre-training chapter first")
     try:
-        return MedslipConfig.from_dict(json.loads(file.read_text(encoding="utf-8")))
+        return kind.from_dict(json.loads(file.read_text(encoding="utf-8")))
     except ParameterError as error:
         raise ValueError(f"{file}: not a config of this version: {error}") from error
     except (ValueError, AttributeError, TypeError) as error:
@@ -46,10 +49,12 @@ class SavedModel(nn.Module):
     """Base of a model that is built from its `config`, and saved and loaded with it.
 
     Attributes:
-        config: what it was built from.
+        config: what it was built from, of the class `config_class`.
     """
 
-    def __init__(self, config: MedslipConfig) -> None:
+    config_class: type[Parameters]
+
+    def __init__(self, config: Parameters) -> None:
         super().__init__()
         self.config = config
 
@@ -69,7 +74,11 @@ class SavedModel(nn.Module):
         folder.mkdir(parents=True, exist_ok=True)
         save_file({name: tensor.contiguous() for name, tensor in self.state_dict().items()}, folder / WEIGHTS)
         write_whole(folder / CONFIG, (json.dumps(self.config.to_dict(), indent=2) + "\n").encode())
-        write_whole(folder / CARD, model_card(self.config, training).encode())
+        write_whole(folder / CARD, self.card(training).encode())
+
+    def card(self, training: str) -> str:
+        """The model card, Markdown; `training` says what the model was trained on."""
+        raise NotImplementedError
 
     @classmethod
     def from_pretrained(cls, source: str | Path, **hub_options: Any) -> Self:
@@ -84,7 +93,7 @@ class SavedModel(nn.Module):
             ValueError: a file is damaged; or a weight is missing, unexpected or of another shape.
         """
         folder = Path(source) if Path(source).is_dir() else _fetched(str(source), hub_options)
-        model, file = cls(saved_config(folder)), folder / WEIGHTS
+        model, file = cls(saved_config(folder, cls.config_class)), folder / WEIGHTS
         if not file.is_file():
             raise FileNotFoundError(f"{file}: missing; save the model again")
         try:

@@ -114,12 +114,11 @@ def embed_texts(
     pooling = pooling or _usual_pooling(encoder)
     if pooling not in ("cls", "mean"):
         raise ValueError(f"pooling={pooling!r} is unknown; choose 'cls' or 'mean'")
-    source = _packaged_minilm_folder() if encoder == PACKAGED_MINILM else encoder
     cached = _cache_file(texts, encoder, pooling, separator, cache_folder)
     embeddings = _read_cached(cached, len(texts))
     if embeddings is not None:
         return embeddings
-    embeddings = _encode(texts, source, pooling, separator)
+    embeddings = _encode(texts, encoder, pooling, separator)
     cached.parent.mkdir(parents=True, exist_ok=True)
     unfinished = cached.with_suffix(f".{os.getpid()}.tmp")
     save_file({"embeddings": embeddings}, unfinished)
@@ -148,30 +147,56 @@ def _read_cached(path: Path, count: int) -> Tensor | None:
 
 
 @torch.no_grad()
-def _encode(texts: list[str], source: str, pooling: str, separator: bool) -> Tensor:
+def _encode(texts: list[str], encoder: str, pooling: str, separator: bool) -> Tensor:
     """The embeddings [n, T], computed on the CPU so that they are the same on every machine of a run."""
-    tokenizer, model = _load_encoder(source)
-    positions = getattr(model.config, "max_position_embeddings", None)
-    if positions is None or model.config.is_encoder_decoder:
-        raise ValueError(
-            f"text encoder {source!r} is a {type(model).__name__}: only encoders like BERT will do, of one part and "
-            "with a longest input (max_position_embeddings)"
-        )
-    padding = model.config.pad_token_id if "roberta" in model.config.model_type else None
-    longest = min(tokenizer.model_max_length, positions - (0 if padding is None else padding + 1))
-    tokens = tokenizer(texts, padding=True, truncation=True, max_length=longest, return_tensors="pt")
-    mask = tokens["attention_mask"]
-    if not separator:
-        mask = mask * (tokens["input_ids"] != tokenizer.sep_token_id)
-    hidden = model(**{**tokens, "attention_mask": mask}).last_hidden_state.float()  # [n, tokens, T]
+    hidden, mask, _ = token_states(texts, *load_encoder(encoder), separator)
     if pooling == "cls":
         return hidden[:, 0].contiguous()  # [n, T]
     weights = mask.unsqueeze(2).float()  # [n, tokens, 1]
     return (hidden * weights).sum(dim=1) / weights.sum(dim=1)  # [n, T]
 
 
-def _load_encoder(source: str):  # noqa: ANN202 - whatever classes the encoder's config names
-    """Tokenizer and model, from the disk if they are there, else from the hub."""
+def token_states(texts: list[str], tokenizer, model, separator: bool) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ANN001
+    """Last hidden states of the tokens of some texts.
+
+    Args:
+        texts: n of them; what lies beyond the encoder's longest input is cut off.
+        tokenizer, model: from `load_encoder`.
+        separator: see `embed_texts`.
+
+    Returns:
+        states [n, L, T] float32, those that the encoder saw [n, L] int64, and those that are words of the text [n, L]
+        bool: no token that the tokenizer added.
+
+    Raises:
+        ValueError: the model is no encoder like BERT.
+    """
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if positions is None or model.config.is_encoder_decoder:
+        raise ValueError(
+            f"text encoder {model.name_or_path!r} is a {type(model).__name__}: only encoders like BERT will do, of one "
+            "part and with a longest input (max_position_embeddings)"
+        )
+    padding = model.config.pad_token_id if "roberta" in model.config.model_type else None
+    longest = min(tokenizer.model_max_length, positions - (0 if padding is None else padding + 1))
+    tokens = tokenizer(
+        texts, padding=True, truncation=True, max_length=longest, return_special_tokens_mask=True, return_tensors="pt"
+    ).to(model.device)
+    is_word = tokens.pop("special_tokens_mask") == 0
+    mask = tokens["attention_mask"]
+    if not separator:
+        mask = mask * (tokens["input_ids"] != tokenizer.sep_token_id)
+    hidden = model(**{**tokens, "attention_mask": mask}).last_hidden_state.float()  # [n, L, T]
+    return hidden, mask, is_word
+
+
+def load_encoder(encoder: str):  # noqa: ANN201 - whatever classes the encoder's config names
+    """Tokenizer and model, in evaluation mode, from the disk if they are there, else from the hub.
+
+    Raises:
+        ValueError, FileNotFoundError: see `embed_texts`.
+    """
+    source = _packaged_minilm_folder() if encoder == PACKAGED_MINILM else encoder
     try:
         return _from_pretrained(source, local_files_only=True)
     except OSError as error:
@@ -194,7 +219,8 @@ def _from_pretrained(source: str, **options: bool):  # noqa: ANN202
     options["trust_remote_code"] = False
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
-        return tokenizer, AutoModel.from_pretrained(source, dtype=torch.float32, **options).eval()
+        with torch.random.fork_rng():  # layers that the files lack are drawn
+            return tokenizer, AutoModel.from_pretrained(source, dtype=torch.float32, **options).eval()
     except (ValueError, RuntimeError, pickle.UnpicklingError, SafetensorError) as error:
         raise ValueError(
             f"text encoder {source!r}: damaged, or asks for code of its own to be run, which is not done: {error}"

@@ -29,23 +29,54 @@ UNSPECIFIC_PATHOLOGIES = (PATHOLOGY_INDEX["tail_abnorm_obs"], PATHOLOGY_INDEX["e
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """A step's batch without its pixels.
+    """A batch without its pixels.
 
     Attributes:
         rows: [B] int64 corpus rows.
-        views: how each image is augmented.
+        views: how each image is augmented; None: not at all.
         matrix: [B, A, P] int8, sides swapped where the view is flipped; on the device.
         negatives: of ProtoCL; on the device.
     """
 
     rows: np.ndarray
-    views: Views
+    views: Views | None
     matrix: Tensor
     negatives: Negatives
 
+    def part(self, place: slice) -> TrainingBatch:
+        """Some of its images."""
+        negatives = Negatives(pathology=self.negatives.pathology[place], anatomy=self.negatives.anatomy[place])
+        return TrainingBatch(self.rows[place], self.views and self.views[place], self.matrix[place], negatives)
 
-class BatchSource:
-    """Draws batches of a run.
+
+class ImageSource:
+    """The order of a run's images, and the images.
+
+    Args:
+        params: of the run.
+        corpus: prepared images and what belongs to them.
+        device: where images go.
+        rows: [n] corpus rows to train on.
+    """
+
+    def __init__(
+        self, params: PretrainParams, corpus: PreparedCorpus, device: torch.device | str, rows: np.ndarray
+    ) -> None:
+        self.params, self.corpus, self.device = params, corpus, device
+        self.order = BatchOrder(rows, params.batch_size, params.seed)
+
+    def views(self, step: int) -> tuple[np.ndarray, Views]:
+        """Rows [B] of the whole batch of a step (from 0), and how each is augmented."""
+        rows = self.order.batch(step)
+        return rows, draw_views(self.params.augment, self.params.seed, self.order.epoch_of(step), rows)
+
+    def images(self, rows: np.ndarray) -> Tensor:
+        """Images [B, S, S] uint8 of corpus rows."""
+        return to_device(self.corpus.take(rows), self.device)
+
+
+class BatchSource(ImageSource):
+    """Draws batches of a run that learns from label matrices.
 
     Args:
         params: of the run.
@@ -54,13 +85,11 @@ class BatchSource:
     """
 
     def __init__(self, params: PretrainParams, corpus: PreparedCorpus, device: torch.device | str) -> None:
-        self.params, self.corpus, self.device = params, corpus, device
-        self.order = BatchOrder(corpus.rows("train"), params.batch_size, params.seed)
+        super().__init__(params, corpus, device, corpus.rows("train"))
 
     def batch(self, step: int) -> TrainingBatch:
         """The whole batch of a step (from 0)."""
-        params, rows = self.params, self.order.batch(step)
-        views = draw_views(params.augment, params.seed, self.order.epoch_of(step), rows)
+        rows, views = self.views(step)
         matrix = flip_matrix(self.matrix(rows), views.flipped)
         return TrainingBatch(rows, views, matrix, self.negatives(matrix, "negatives", step))
 
@@ -77,10 +106,6 @@ class BatchSource:
             exclude_anatomies=() if self.params.negatives_unspecific else UNSPECIFIC_ANATOMIES,
             exclude_pathologies=() if self.params.negatives_unspecific else UNSPECIFIC_PATHOLOGIES,
         )
-
-    def images(self, rows: np.ndarray) -> Tensor:
-        """Images [B, S, S] uint8 of corpus rows."""
-        return to_device(self.corpus.take(rows), self.device)
 
 
 @dataclass(frozen=True)

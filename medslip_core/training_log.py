@@ -6,6 +6,7 @@ import csv
 import logging
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -14,16 +15,21 @@ from tqdm import tqdm
 logger = logging.getLogger(__name__)
 
 TERMS = ("total", "existence_pathology", "existence_anatomy", "protocl_pathology", "protocl_anatomy", "icl")
-COLUMNS = (
-    "step", "epoch", "split", "learning_rate", *TERMS, "gradient_norm", "macro_auroc", "images_per_s",
-    "gpu_memory_gib", "gpu_utilisation_percent",
-)  # fmt: skip
-"""`step` counts optimiser steps done and `epoch` passes done (a fraction within one); `split` is train or validate; the
-GPU's figures are those of the main process's (see `gpu_use.GpuUse`)."""
+"""Of MeDSLIP's objective, the weighted total first."""
+
+
+def columns(terms: Sequence[str] = TERMS) -> list[str]:
+    """Columns of the history of a run whose loss has these terms.
+
+    `step` counts optimiser steps done and `epoch` passes done (a fraction within one); `split` is train or validate;
+    the GPU's figures are those of the main process's (see `gpu_use.GpuUse`).
+    """
+    told = ("gradient_norm", "macro_auroc", "images_per_s", "gpu_memory_gib", "gpu_utilisation_percent")
+    return ["step", "epoch", "split", "learning_rate", *terms, *told]
 
 
 class TrainingLog:
-    """The history of a run: rows of `COLUMNS`, appended to `history.csv` as they come, and to TensorBoard.
+    """The history of a run: rows of `columns(terms)`, appended to `history.csv` as they come, and to TensorBoard.
 
     Errors of the disk name the file.
 
@@ -31,11 +37,12 @@ class TrainingLog:
         run_folder: where history.csv and tensorboard/ lie.
         after_step: rows of an earlier part of this run are kept up to this step; later ones will come again.
         tensorboard: write TensorBoard events too.
+        terms: of the loss.
     """
 
-    def __init__(self, run_folder: Path, after_step: int, tensorboard: bool) -> None:
-        self.path = run_folder / "history.csv"
-        history = read_history(self.path)
+    def __init__(self, run_folder: Path, after_step: int, tensorboard: bool, terms: Sequence[str] = TERMS) -> None:
+        self.path, self.columns = run_folder / "history.csv", columns(terms)
+        history = read_history(self.path, terms)
         rewritten = self.path.with_suffix(".partial")
         history[history["step"] <= after_step].to_csv(rewritten, index=False)
         rewritten.replace(self.path)
@@ -45,7 +52,7 @@ class TrainingLog:
         """Append one row."""
         try:
             with open(self.path, "a", newline="") as file:
-                csv.DictWriter(file, COLUMNS).writerow(row)
+                csv.DictWriter(file, self.columns).writerow(row)
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self.path)) from error
         if self._writer:
@@ -59,13 +66,13 @@ class TrainingLog:
             self._writer.close()
 
 
-def read_history(path: Path) -> pd.DataFrame:
+def read_history(path: Path, terms: Sequence[str] = TERMS) -> pd.DataFrame:
     """Read a history.csv; empty if there is none. A last line torn by a kill is left out; so are damaged ones, told."""
     if not path.exists():
-        return pd.DataFrame(columns=list(COLUMNS))
+        return pd.DataFrame(columns=columns(terms))
     text = path.read_text(errors="replace")
     whole = text[: text.rfind("\n") + 1]
-    frame = pd.DataFrame(csv.DictReader(whole.splitlines())).reindex(columns=list(COLUMNS))
+    frame = pd.DataFrame(csv.DictReader(whole.splitlines())).reindex(columns=columns(terms))
     for column in frame.columns.drop("split"):
         frame[column] = pd.to_numeric(frame[column], errors="coerce")
     readable = frame["step"].notna() & frame["split"].isin(["train", "validate"])

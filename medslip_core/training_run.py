@@ -4,8 +4,9 @@ All randomness comes from counters (see `medslip_core.randomness`), so the state
 and the number of its step (and, on a CPU, of its threads, which decide in what order sums are taken); a run that was
 killed and resumed ends, on a CPU, with the same bits as one that was not.
 
-Every process takes part of each step's batch. ProtoCL contrasts a query of an image with text prototypes and ICL pairs
-the queries of one image: no negative comes from another image, so nothing is gathered across processes but figures.
+Every process takes part of each step's batch, if the task allows it. ProtoCL contrasts a query of an image with text
+prototypes and ICL pairs the queries of one image: no negative comes from another image, so nothing is gathered across
+processes but figures.
 """
 
 from __future__ import annotations
@@ -31,9 +32,6 @@ from medslip_core.checkpoint import CheckpointError
 from medslip_core.corpus import PreparedCorpus
 from medslip_core.gpu_use import GpuUse
 from medslip_core.interruption import StopOnSignal
-from medslip_core.losses.objective import medslip_objective
-from medslip_core.losses.protocl import Negatives
-from medslip_core.model import MedslipModel, MedslipOutput
 from medslip_core.non_finite import error_of, save_batch
 from medslip_core.optimisation import (
     WeightAverage,
@@ -43,18 +41,19 @@ from medslip_core.optimisation import (
     set_learning_rate,
     training_mode,
 )
+from medslip_core.parameters import ParameterError
 from medslip_core.pretrain_params import PretrainParams
 from medslip_core.randomness import torch_seed
 from medslip_core.run_checkpoints import Best, RunCheckpoints
 from medslip_core.sampling import part_of_batch
-from medslip_core.training_batch import BatchSource, label_counts
-from medslip_core.training_log import TERMS, Progress, TrainingLog
+from medslip_core.training_log import Progress, TrainingLog
+from medslip_core.training_task import task_of
+from medslip_core.trunk_model import TrunkModel
 from medslip_core.validation import macro_auroc, pathology_labels, validation_rows
 
 logger = logging.getLogger(__name__)
 
 VALIDATION_BATCH = 64  # fixed, as the negatives are drawn per batch
-FIGURES = (*TERMS, "gradient_norm")
 
 
 class TrainingRun:
@@ -65,14 +64,23 @@ class TrainingRun:
         corpus: prepared images and triplets.
         folder: of the run; several processes share it.
         model: to train, in place.
+
+    Raises:
+        ParameterError: the work on a batch is to be divided, and the method does not allow it.
     """
 
-    def __init__(self, params: PretrainParams, corpus: PreparedCorpus, folder: Path, model: MedslipModel) -> None:
+    def __init__(self, params: PretrainParams, corpus: PreparedCorpus, folder: Path, model: TrunkModel) -> None:
         self.params, self.corpus, self.folder, self.model = params, corpus, folder, model
         self.accelerator = Accelerator(mixed_precision=_precision(params), cpu=params.device == "cpu")
         self.device = self.accelerator.device
-        self.source = BatchSource(params, corpus, self.device)
-        self.steps_per_epoch = self.source.order.steps_per_epoch
+        self.task = task_of(params, corpus, model, self.device)
+        self.figures = (*self.task.terms, "gradient_norm")
+        if self.parts > 1 and not self.task.divisible:
+            raise ParameterError(
+                f"method {params.method!r} contrasts the images of a batch with one another, so a batch cannot be "
+                f"divided into {self.parts} parts: use one process and accumulation_steps 1"
+            )
+        self.steps_per_epoch = self.task.source.order.steps_per_epoch
         self.total_steps = params.epochs * self.steps_per_epoch
         self.validation_rows = validation_rows(params, corpus)
 
@@ -90,36 +98,36 @@ class TrainingRun:
             self.accelerator.scaler,
         )  # fmt: skip
 
-        existence, protocl, icl = params.existence_weight, params.protocl_weight, params.icl_weight
-        self.weights = torch.tensor([existence, existence, protocl, protocl, icl], device=self.device)
-
         self.step = 0  # optimiser steps done
         self.best: Best | None = None
         self.pending: list[Tensor] = []  # figures of recent steps, still on the device
         self.interval: list[list[float]] = []  # figures of the steps since the last row of the history
 
+    @property
+    def parts(self) -> int:
+        """Into how many forward and backward passes the work on a batch is divided, over all processes."""
+        return self.accelerator.num_processes * self.params.accumulation_steps
+
     # -- a step -------------------------------------------------------------------------------------------------------
 
     def train_step(self) -> int:
         """One optimiser step; returns the number of images."""
-        params, accelerator = self.params, self.accelerator
-        batch = self.source.batch(self.step)
+        params, accelerator, task = self.params, self.accelerator, self.task
+        batch = task.batch(self.step)
         set_learning_rate(self.optimizer, self.rate(self.step))
-        parts = accelerator.num_processes * params.accumulation_steps
-        counts, figures = self.label_counts(batch.matrix), torch.zeros(len(TERMS), device=self.device)
+        counts, figures = task.counts(batch), torch.zeros(len(task.terms), device=self.device)
         for passage in range(params.accumulation_steps):
             number = passage * accelerator.num_processes + accelerator.process_index
-            part = part_of_batch(len(batch.rows), number, parts)
-            share = self.label_counts(batch.matrix[part]) / counts.clamp(min=1)
-            if part.start == part.stop:  # a small last batch: every process still takes part in the backward pass
-                part = slice(0, 1)
-            grey = augment(self.source.images(batch.rows[part]), batch.views[part], self.model.config.image_size)
+            place = part_of_batch(len(batch.rows), number, self.parts)
+            share = task.counts(batch.part(place)) / counts.clamp(min=1)
+            if place.start == place.stop:  # a small last batch: every process still takes part in the backward pass
+                place = slice(0, 1)
+            part = batch.part(place)
+            grey = augment(task.source.images(part.rows), part.views, self.model.config.image_size)
             last = passage == params.accumulation_steps - 1
             with contextlib.nullcontext() if last else accelerator.no_sync(self.network):
                 torch.manual_seed(torch_seed(params.seed, "dropout", self.step, number))
-                output = self.network(self.input(grey))
-                negatives = Negatives(pathology=batch.negatives.pathology[part], anatomy=batch.negatives.anatomy[part])
-                losses = self.losses(output, batch.matrix[part], negatives, share)
+                losses = self.losses(task.output(self.network, self.input(grey), part), part, share)
                 accelerator.backward(losses[0] * accelerator.num_processes)  # whose gradients are averaged
             figures += losses.detach()
         trained = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
@@ -135,22 +143,14 @@ class TrainingRun:
     def input(self, grey: Tensor) -> Tensor:
         return self.model.pixel_values(grey).contiguous(memory_format=torch.channels_last)
 
-    def losses(self, output: MedslipOutput, matrix: Tensor, negatives: Negatives, share: Tensor) -> Tensor:
-        """`TERMS` [6] of a part of a batch, each term times the part's share [5] of the batch's labels.
+    def losses(self, output: Any, part: Any, share: Tensor) -> Tensor:
+        """The task's `terms` [1 + n] of a part of a batch, each times the part's share [n] of what it averages over.
 
         Summed over the parts they are the losses of the whole batch, however it was divided. (Batch-norm statistics are
         those of a part, unless `frozen_batch_norm` keeps the stored ones.)
         """
-        temperature = self.model.config.protocl_temperature
-        losses = medslip_objective(
-            output, matrix, *self.model.text_books(), negatives,
-            temperature=temperature, healthy_is_absent=self.params.healthy_is_absent,
-        )  # fmt: skip
-        terms = torch.stack([getattr(losses, term) for term in TERMS[1:]]) * share
-        return torch.cat([(self.weights * terms).sum().reshape(1), terms])
-
-    def label_counts(self, matrix: Tensor) -> Tensor:
-        return label_counts(matrix, self.params.healthy_is_absent)
+        terms = self.task.losses(output, part) * share
+        return torch.cat([(self.task.weights * terms).sum().reshape(1), terms])
 
     def rate(self, step: int) -> float:
         return learning_rate(self.params, step / self.steps_per_epoch)
@@ -163,7 +163,7 @@ class TrainingRun:
         progress = Progress(self.total_steps, self.step, shown=self.accelerator.is_main_process)
         log = None
         if self.accelerator.is_main_process:
-            log = TrainingLog(self.folder, self.step, params.tensorboard)
+            log = TrainingLog(self.folder, self.step, params.tensorboard, self.task.terms)
         images, seconds = 0, 0.0
         training_mode(self.model, self.frozen, params.frozen_batch_norm)
         try:
@@ -178,12 +178,12 @@ class TrainingRun:
                         self.fetch()
                     seconds += time.perf_counter() - started
                     if row_due:
-                        figures = dict(zip(FIGURES, np.mean(self.interval, axis=0), strict=True))
+                        figures = dict(zip(self.figures, np.mean(self.interval, axis=0), strict=True))
                         self.interval.clear()
                         speed = images / seconds
                         self.record(log, "train", learning_rate=self.rate(self.step - 1), **figures,
                                     images_per_s=speed, **gpu.figures())  # fmt: skip
-                        progress.report({**{name: figures[name] for name in TERMS}, "images/s": speed})
+                        progress.report({**{name: figures[name] for name in self.task.terms}, "images/s": speed})
                         images, seconds = 0, 0.0
                     if epoch_ends:
                         figures = self.validate()
@@ -214,7 +214,8 @@ class TrainingRun:
         self.pending.clear()
         terms = self.accelerator.reduce(figures[:, :-1], "sum")
         rows = torch.cat([terms, figures[:, -1:]], dim=1).tolist()
-        watched = slice(0, len(TERMS)) if self.accelerator.scaler else slice(None)  # float16 overflows are skipped
+        terms_only = slice(0, len(self.task.terms))
+        watched = terms_only if self.accelerator.scaler else slice(None)  # gradients that overflow float16 are skipped
         for number, row in enumerate(rows):
             if not np.isfinite(row[watched]).all():
                 self.stop_non_finite(self.step - len(rows) + number, row)
@@ -222,11 +223,11 @@ class TrainingRun:
 
     def stop_non_finite(self, step: int, row: list[float]) -> None:
         """Save the batch of a step (drawn again from its counters) and raise."""
-        folder, figures = self.folder / "non_finite", dict(zip(FIGURES, row, strict=True))
+        folder, figures = self.folder / "non_finite", dict(zip(self.figures, row, strict=True))
         if self.accelerator.is_main_process:
-            batch = self.source.batch(step)
-            grey = augment(self.source.images(batch.rows), batch.views, self.model.config.image_size)
-            tensors = dict(pixel_values=self.input(grey), matrix=batch.matrix, rows=torch.from_numpy(batch.rows))
+            batch = self.task.batch(step)
+            grey = augment(self.task.source.images(batch.rows), batch.views, self.model.config.image_size)
+            tensors = dict(pixel_values=self.input(grey), rows=torch.from_numpy(batch.rows), **self.task.tensors(batch))
             save_batch(folder, tensors, step, figures)
         self.accelerator.wait_for_everyone()  # a launcher ends all processes at the first error
         raise error_of(folder, step, figures)
@@ -257,27 +258,26 @@ class TrainingRun:
             return {}
         self.fetch()
         self.share_statistics()
-        source = self.source
-        counts, results = self.label_counts(source.matrix(self.validation_rows)), []
+        task, results = self.task, []
         with self.average.in_place_of(self.model) if self.average else contextlib.nullcontext():
             self.model.eval()
             starts = range(0, len(self.validation_rows), VALIDATION_BATCH)
             for number, start in enumerate(starts):
                 if number % self.accelerator.num_processes != self.accelerator.process_index:
                     continue
-                rows = self.validation_rows[start : start + VALIDATION_BATCH]
-                matrix = source.matrix(rows)
-                output = self.model(self.input(source.images(rows)))  # unwrapped: one process may have a batch more
-                share = self.label_counts(matrix) / counts.clamp(min=1)
-                losses = self.losses(output, matrix, source.negatives(matrix, "validation negatives", number), share)
-                prob = output.pathology_logits.float().softmax(dim=-1)[..., 1]  # [B, P]
-                results.append((number, losses.cpu().numpy(), prob.cpu().numpy()))
+                batch = task.validation_batch(self.validation_rows[start : start + VALIDATION_BATCH], number)
+                # Unwrapped, as one process may have a batch more.
+                output = task.output(self.model, self.input(task.source.images(batch.rows)), batch)
+                sums, counts = task.losses(output, batch) * task.counts(batch), task.counts(batch)
+                results.append((number, *(t.float().cpu().numpy() for t in (sums, counts, task.probabilities(output)))))
         training_mode(self.model, self.frozen, self.params.frozen_batch_norm)
         results = sorted(gather_object(results), key=lambda result: result[0])
-        terms = sum(result[1] for result in results)
+        _, sums, counts, prob = zip(*results, strict=True)
+        terms = torch.from_numpy(sum(sums) / np.maximum(sum(counts), 1))
+        total = (task.weights.cpu() * terms).sum().reshape(1)
         labels = pathology_labels(self.params, self.corpus, self.validation_rows)
-        score = macro_auroc(labels, np.concatenate([result[2] for result in results]), self.params.validation_min_count)
-        return {**dict(zip(TERMS, terms.tolist(), strict=True)), "macro_auroc": score}
+        score = macro_auroc(labels, np.concatenate(prob), self.params.validation_min_count)
+        return {**dict(zip(task.terms, torch.cat([total, terms]).tolist(), strict=True)), "macro_auroc": score}
 
     def share_statistics(self) -> None:
         """Give every process the first one's batch-norm statistics, so that all validate the model that is saved."""
@@ -312,7 +312,7 @@ class TrainingRun:
     def identity(self) -> dict[str, Any]:
         """All that must be the same for a resumed run to be the same run (not: processes, threads, device)."""
         model = {f"model.{name}": value for name, value in self.model.config.to_dict().items()}
-        corpus = dict(corpus_sha256=self.corpus.header["sha256"], train_rows=len(self.source.order.rows))
+        corpus = dict(corpus_sha256=self.corpus.header["sha256"], train_rows=len(self.task.source.order.rows))
         return {**self.params.fixed(), **model, **corpus}
 
     def save(self) -> None:

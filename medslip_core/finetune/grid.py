@@ -17,9 +17,7 @@ import hashlib
 import io
 import json
 import logging
-import os
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -44,7 +42,6 @@ from medslip_core.finetune.summary import summarise
 from medslip_core.finetune.training import fit
 from medslip_core.inference import batches
 from medslip_core.model import MedslipModel
-from medslip_core.parameters import read_values
 from medslip_core.provenance import environment_record
 from medslip_core.sharing import share_of
 from medslip_core.vocabulary import DATASET_CLASSES
@@ -320,37 +317,6 @@ def empty_cells(grid: Grid) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def write_params(params: GridParams, path: Path) -> None:
-    """Write a grid's parameters as JSON, paths relative to the file, so that the folder can move to another machine."""
-    values = _with_paths(params.to_dict(), lambda place: os.path.relpath(place, path.parent))
-    write_whole(path, json.dumps(values, indent=1).encode())
-
-
-def read_params(path: Path) -> GridParams:
-    """A grid's parameters from YAML or JSON, paths relative to the file.
-
-    Raises:
-        ParameterError: not named values, or see `GridParams`.
-    """
-    return GridParams.from_dict(_with_paths(read_values(path), lambda place: str(path.parent / place)))
-
-
-def _with_paths(values: dict, change: Callable[[str], str]) -> dict:
-    """The same parameters, with every path in them changed."""
-    return {
-        **values,
-        "corpora": {name: change(place) for name, place in values.get("corpora", {}).items()},
-        "weights": {
-            name: change(source) if initial.is_folder(source) else source
-            for name, source in values.get("weights", {}).items()
-        },
-        "tasks": {
-            name: {**task, "split": change(task["split"])} if task.get("split") else task
-            for name, task in values.get("tasks", {}).items()
-        },
-    }
-
-
 def main(arguments: list[str] | None = None) -> list[Run]:
     """Run a grid, or a share of it, from a YAML or JSON file of GridParams; or sum up what is finished of it."""
     parser = argparse.ArgumentParser(prog="python -m medslip_core.finetune.grid", description=main.__doc__)
@@ -363,7 +329,7 @@ def main(arguments: list[str] | None = None) -> list[Run]:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logger.setLevel(logging.INFO)
     try:
-        grid = Grid(read_params(given.params), given.folder or given.params.parent)
+        grid = Grid(GridParams.read(given.params), given.folder or given.params.parent)
         chosen = share_of(grid.cells, given.share)
     except (ValueError, FileNotFoundError) as error:
         parser.error(f"{given.params}: {error}")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from medslip_core.augment import AugmentParams
-from medslip_core.parameters import ParameterError, Parameters, parameter
+from medslip_core.finetune import initial
+from medslip_core.parameters import FiledParameters, ParameterError, Parameters, parameter
 
 PROTOCOLS = {
     "classification": {"linear": "frozen trunk", "full": "all weights learn"},
@@ -70,7 +73,7 @@ class TaskParams(Parameters):
 
 
 @dataclass(frozen=True)
-class GridParams(Parameters):
+class GridParams(FiledParameters):
     """A grid of runs: every task x protocol x fraction x initial weights x seed."""
 
     corpora: dict = parameter({}, "corpus -> folder of the prepared corpus")
@@ -124,3 +127,18 @@ class GridParams(Parameters):
     def run(self, kind: str, protocol: str) -> FinetuneParams:
         """The parameters of a run of this kind and protocol."""
         return FinetuneParams.from_dict(self.training.get(kind, {}).get(protocol, {}))
+
+    @staticmethod
+    def with_paths(values: dict[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
+        return {
+            **values,
+            "corpora": {name: change(place) for name, place in values.get("corpora", {}).items()},
+            "weights": {
+                name: change(source) if initial.is_folder(source) else source
+                for name, source in values.get("weights", {}).items()
+            },
+            "tasks": {
+                name: {**task, "split": change(task["split"])} if task.get("split") else task
+                for name, task in values.get("tasks", {}).items()
+            },
+        }

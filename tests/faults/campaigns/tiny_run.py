@@ -94,7 +94,7 @@ def session(
 
     def train_step(run: TrainingRun) -> int:
         if rank == 0:
-            rows = " ".join(map(str, run.source.order.batch(run.step)))
+            rows = " ".join(map(str, run.task.source.order.batch(run.step)))
             with open(notes / SEEN, "a") as file:
                 file.write(f"{run.step} {rows}\n")
             with open(notes / MEMORY, "a") as file:

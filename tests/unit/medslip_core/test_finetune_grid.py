@@ -162,9 +162,9 @@ def test_a_class_that_could_not_be_learned_can_be_left_out_of_the_mean(finished)
 
 def test_parameters_travel_in_a_file(corpus, tmp_path):
     asked = params(corpus, weights={"random": "random", "ours": str(tmp_path / "model")})
-    grid.write_params(asked, tmp_path / "grid.json")
+    asked.write(tmp_path / "grid.json")
     assert str(corpus) not in (tmp_path / "grid.json").read_text(), "paths are relative"
-    again = grid.read_params(tmp_path / "grid.json")
+    again = GridParams.read(tmp_path / "grid.json")
     assert Path(again.corpora["nih"]).resolve() == corpus.resolve()
     assert Path(again.weights["ours"]).resolve() == tmp_path / "model"
     assert again.tasks == json.loads(json.dumps(asked.tasks))
@@ -218,7 +218,7 @@ def test_the_chapter_s_parameters_make_a_grid(profile):
 
 
 def test_a_summary_trains_nothing_and_names_what_is_missing(corpus, finished, tmp_path, monkeypatch, caplog):
-    grid.write_params(params(corpus), tmp_path / "grid.json")
+    params(corpus).write(tmp_path / "grid.json")
     shutil.copytree(finished.folder / "cells", tmp_path / "cells")
     missing = finished.cells[1].name
     shutil.rmtree(tmp_path / "cells" / missing)

@@ -24,7 +24,7 @@ from medslip_core.model import MedslipModel
 from medslip_core.pretrain import NonFiniteLossError, ParametersChangedError, pretrain, training_views
 from medslip_core.pretrain_params import PretrainParams
 from medslip_core.training_batch import label_counts
-from medslip_core.training_log import COLUMNS, TERMS, TrainingLog, read_history
+from medslip_core.training_log import TERMS, TrainingLog, columns, read_history
 from medslip_core.training_run import TrainingRun
 from medslip_core.validation import macro_auroc
 from medslip_core.vocabulary import PATHOLOGY_INDEX
@@ -79,7 +79,7 @@ def uninterrupted(tmp_path_factory):
 def test_a_finished_run_has_everything(uninterrupted):
     folder, result = uninterrupted
     assert result.steps == STEPS and result.best_step in (3, 6) and 0 <= result.best_score <= 1
-    assert list(result.history.columns) == list(COLUMNS)
+    assert list(result.history.columns) == columns()
     assert (result.history.query("split == 'train'")["step"] == [2, 3, 4, 6]).all()
     assert (result.history.query("split == 'validate'")["step"] == [3, 6]).all()
     assert np.isfinite(result.history[list(TERMS)].to_numpy(float)).all()
@@ -94,14 +94,14 @@ def test_a_finished_run_has_everything(uninterrupted):
 
 def test_the_last_batch_of_an_epoch_counts_and_every_image_is_seen_once():
     run = TrainingRun(PARAMS, TinyCorpus(), Path("unused"), tiny_model())
-    seen = [run.source.batch(step).rows for step in range(STEPS)]
+    seen = [run.task.source.batch(step).rows for step in range(STEPS)]
     assert [len(rows) for rows in seen] == [4, 4, 2, 4, 4, 2]
     assert sorted(np.concatenate(seen[:3])) == list(range(10)) == sorted(np.concatenate(seen[3:]))
     assert not np.array_equal(np.concatenate(seen[:3]), np.concatenate(seen[3:]))
     shown = training_views(PARAMS, TinyCorpus(), 4, 32)
-    batch = run.source.batch(4)
+    batch = run.task.source.batch(4)
     assert np.array_equal(shown.rows, batch.rows) and torch.equal(shown.matrix, batch.matrix)
-    assert torch.equal(shown.images, augment(run.source.images(batch.rows), batch.views, 32))
+    assert torch.equal(shown.images, augment(run.task.source.images(batch.rows), batch.views, 32))
     assert shown.images.shape == (4, 32, 32)
 
 
@@ -314,9 +314,9 @@ def test_macro_auroc_leaves_out_what_cannot_be_judged():
 def test_torn_and_damaged_lines_of_the_history_are_left_out(tmp_path, caplog):
     path = tmp_path / "history.csv"
     line = "0.5,train," + ",".join(["1.0"] * 11)
-    path.write_bytes(f"{','.join(COLUMNS)}\n1,{line}\n\x7f2,{line}\n3,{line}\n4,1.0,tra".encode() + b"\xff")
+    path.write_bytes(f"{','.join(columns())}\n1,{line}\n\x7f2,{line}\n3,{line}\n4,1.0,tra".encode() + b"\xff")
     history = read_history(path)
-    assert list(history["step"]) == [1, 3] and list(history.columns) == list(COLUMNS)
+    assert list(history["step"]) == [1, 3] and list(history.columns) == columns()
     assert "1 damaged lines are left out" in caplog.text
 
 

@@ -110,8 +110,8 @@ def test_an_encoder_that_tells_texts_not_apart_is_refused(encoder: str, tmp_path
     dict(is_encoder_decoder=True, max_position_embeddings=512), dict(is_encoder_decoder=False),
 ])  # fmt: skip
 def test_models_that_are_no_plain_encoder_are_refused(config: dict, tmp_path: Path, monkeypatch) -> None:
-    other = SimpleNamespace(config=SimpleNamespace(**config))
-    monkeypatch.setattr(text, "_load_encoder", lambda source: (None, other))
+    other = SimpleNamespace(config=SimpleNamespace(**config), name_or_path="other")
+    monkeypatch.setattr(text, "load_encoder", lambda source: (None, other))
     with pytest.raises(ValueError, match="text encoder 'other' is a SimpleNamespace: only encoders like BERT"):
         embed_texts(TEXTS, "other", cache_folder=tmp_path)
 

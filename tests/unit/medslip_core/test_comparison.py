@@ -1,4 +1,4 @@
-"""An ablation study: what is compared and how, and which runs are done, kept and done again."""
+"""A comparison: what is compared and how, and which runs are done, kept and done again."""
 
 import json
 from dataclasses import replace
@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from medslip_core import grounding
-from medslip_core.ablation import reading, study
-from medslip_core.ablation.answers import COLUMNS, answers
-from medslip_core.ablation.compare import compare, holm
-from medslip_core.ablation.params import AblationParams
-from medslip_core.ablation.study import Study, read_params, write_params
+from medslip_core.comparison import reading, study
+from medslip_core.comparison.answers import COLUMNS, answers
+from medslip_core.comparison.compare import compare, holm
+from medslip_core.comparison.params import ComparisonParams
+from medslip_core.comparison.study import Study
 from medslip_core.corpus import PreparedCorpus
 from medslip_core.model import MedslipModel
 from medslip_core.model_config import MedslipConfig
@@ -86,6 +86,16 @@ def test_variants_asked_otherwise_are_refused(asked) -> None:
         compare({"full": asked["full"], "same": asked["same"] * 2})
 
 
+def test_a_variant_that_was_not_asked_has_no_row_and_a_dash(asked) -> None:
+    more = {name: [seed, seed.assign(figure="AUROC, b")] for name, (seed,) in asked.items()}
+    both = {name: [pd.concat(seeds)] for name, seeds in more.items()}
+    both["same"] = asked["same"]
+    result = compare(both, resamples=20)
+    assert result.loc[result["figure"] == "AUROC, b", "variant"].tolist() == ["full", "noisy", "guess"]
+    wide = reading.differences(result).set_index("variant")
+    assert wide.loc["same", "AUROC, b"] == "–" != wide.loc["same", "AUROC, a"]
+
+
 def test_no_answers_give_an_empty_table() -> None:
     assert compare({}).empty
 
@@ -100,10 +110,10 @@ def test_how_it_reads(asked) -> None:
     assert "guess" in reading.forest_of_differences(result).alt
 
 
-def params(corpus: Path, **changes: object) -> AblationParams:
+def params(corpus: Path, **changes: object) -> ComparisonParams:
     given = dict(pretraining_corpus=str(corpus), corpora={"nih": str(corpus)}, pretraining=PRETRAINING,
                  variants=VARIANTS, classification=["nih"], boxes={"nih": ["Effusion"]})  # fmt: skip
-    return AblationParams.from_dict({**given, **changes})
+    return ComparisonParams.from_dict({**given, **changes})
 
 
 @pytest.mark.parametrize("changes, said", [
@@ -125,12 +135,19 @@ def test_a_variant_changes_only_what_it_names() -> None:
     assert changed == replace(full, icl_weight=0.0, model={**full.model, "gated": False})
 
 
+def test_another_model_takes_of_the_shared_options_those_of_the_trunk() -> None:
+    variants = {"full": {}, "other": {"method": "mgca", "model": {"prototypes": 7}}}
+    other = params(Path("somewhere"), variants=variants).run("other", 3)
+    assert other.model == {"backbone": "test_resnet", "image_size": 32, "prototypes": 7} and other.method == "mgca"
+    assert other.epochs == PRETRAINING["epochs"] and other.seed == 3
+
+
 def test_params_move_with_their_folder(tmp_path: Path) -> None:
     (tmp_path / "here").mkdir()
     asked = params(tmp_path / "corpus")
-    write_params(asked, tmp_path / "here" / "study.json")
+    asked.write(tmp_path / "here" / "study.json")
     assert str(tmp_path) not in (tmp_path / "here" / "study.json").read_text()
-    again = read_params(tmp_path / "here" / "study.json")
+    again = ComparisonParams.read(tmp_path / "here" / "study.json")
     assert Path(again.pretraining_corpus).resolve() == tmp_path / "corpus" and again.variants == asked.variants
 
 
@@ -154,6 +171,12 @@ def test_answers_give_the_figures_of_the_chapters(corpus) -> None:
     assert result["pointing, NIH ChestX-ray14 boxes", "full"] == pytest.approx(scored["pointing_game"].mean())
 
 
+def test_anatomies_are_asked_of_those_who_learned_them(corpus) -> None:
+    asked, corpora = params(corpus, classification=[], boxes={}, anatomy_corpus="nih"), {"nih": "not looked at"}
+    told = answers("not asked", corpora, asked, learned_anatomies=False)
+    assert told.empty and list(told.columns) == COLUMNS
+
+
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Stands for training and asking, and notes what was trained."""
@@ -169,7 +192,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(study, "pretrain", pretrain)
     monkeypatch.setattr(
-        study, "answers", lambda model, corpora, params: table(np.arange(4.0), np.array([0.0, 1, 0, 1]))
+        study, "answers", lambda *asked, learned_anatomies: table(np.arange(4.0), np.array([0.0, 1, 0, 1]))
     )
     return done
 
@@ -204,7 +227,7 @@ def test_a_run_begun_with_other_parameters_starts_anew(corpus, tmp_path: Path, t
 
 
 def test_the_command_runs_a_share_and_writes_a_summary(corpus, tmp_path: Path, trained, capsys) -> None:
-    write_params(params(corpus), tmp_path / "study.json")
+    params(corpus).write(tmp_path / "study.json")
     study.main(["--params", str(tmp_path / "study.json"), "--share", "2/2"])
     assert trained == ["0"]
     study.main(["--params", str(tmp_path / "study.json"), "--summary", str(tmp_path / "summary.json")])

@@ -1,6 +1,6 @@
-"""An ablation study: every variant pre-trained under one budget, asked on test images, and compared.
+"""A comparison: every variant pre-trained under one budget, asked on test images, and compared.
 
-    python -m medslip_core.ablation.study --params FILE [--share 1/2] [--summary FILE]
+    python -m medslip_core.comparison.study --params FILE [--share 1/2] [--summary FILE]
 
 A cell is a variant with a seed, in a folder of its own below `<folder>/cells`: `answers.parquet`, the training's
 `history.csv`, and `result.json`, written last, with all that the answers depend on. A finished cell whose identity is
@@ -13,7 +13,6 @@ import argparse
 import io
 import json
 import logging
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,14 +21,14 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from medslip_core.ablation.answers import answers
-from medslip_core.ablation.compare import compare
-from medslip_core.ablation.params import AblationParams
 from medslip_core.allocator import keep_freed_memory
+from medslip_core.comparison.answers import answers
+from medslip_core.comparison.compare import compare
+from medslip_core.comparison.params import ComparisonParams
 from medslip_core.corpus import PreparedCorpus
 from medslip_core.files import write_whole
-from medslip_core.parameters import read_values
 from medslip_core.pretrain import ParametersChangedError, PretrainResult, pretrain
+from medslip_core.pretrain_params import PretrainParams
 from medslip_core.provenance import environment_record
 from medslip_core.sharing import share_of
 
@@ -64,7 +63,7 @@ class Study:
         CorpusError: a corpus is missing or damaged.
     """
 
-    def __init__(self, params: AblationParams, folder: str | Path) -> None:
+    def __init__(self, params: ComparisonParams, folder: str | Path) -> None:
         self.params, self.folder = params, Path(folder)
         self.cells = [Cell(variant, seed) for seed in params.seeds for variant in params.variants]
         self.training = PreparedCorpus.open(params.pretraining_corpus)
@@ -90,7 +89,7 @@ class Study:
 
     def run(self, chosen: list[Cell] | None = None) -> None:
         """Run those of some cells (all if None) that are not finished."""
-        for cell in tqdm(self.cells if chosen is None else chosen, desc="ablations", unit="run"):
+        for cell in tqdm(self.cells if chosen is None else chosen, desc="comparison", unit="run"):
             if not self.is_finished(cell):
                 self.run_cell(cell)
 
@@ -98,9 +97,10 @@ class Study:
         """Pre-train a variant, ask it, and keep what it answered."""
         folder = self._folder(cell)
         logger.info("%s: pre-training", cell.name)
-        result = self._pretrain(cell, folder / "pretraining")
+        params = self.params.run(cell.variant, cell.seed)
+        result = self._pretrain(params, folder / "pretraining")
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        table = answers(result.model.to(device), self.corpora, self.params)
+        table = answers(result.model.to(device), self.corpora, self.params, learned_anatomies=params.anatomy_weight > 0)
         packed = io.BytesIO()
         table.to_parquet(packed)
         write_whole(folder / ANSWERS, packed.getvalue())
@@ -109,12 +109,11 @@ class Study:
         write_whole(folder / RESULT, json.dumps(content, indent=1).encode())
         shutil.rmtree(folder / "pretraining")
 
-    def _pretrain(self, cell: Cell, folder: Path) -> PretrainResult:
-        params = self.params.run(cell.variant, cell.seed)
+    def _pretrain(self, params: PretrainParams, folder: Path) -> PretrainResult:
         try:
             return pretrain(params, self.training, folder)
         except ParametersChangedError as changed:
-            logger.info("%s: begun with other parameters, trained anew: %s", cell.name, changed)
+            logger.info("%s: begun with other parameters, trained anew: %s", folder, changed)
             return pretrain(params, self.training, folder, resume=False)
 
     def comparison(self, resamples: int = 1000, seed: int = 0) -> pd.DataFrame:
@@ -131,34 +130,11 @@ class Study:
         return self.folder / "cells" / cell.name
 
 
-def write_params(params: AblationParams, path: Path) -> None:
-    """Write a study's parameters as JSON, folders relative to the file, so that it can move to another machine."""
-    values = _with_folders(params.to_dict(), lambda place: os.path.relpath(place, path.parent))
-    write_whole(path, json.dumps(values, indent=1).encode())
-
-
-def read_params(path: Path) -> AblationParams:
-    """A study's parameters from YAML or JSON, folders relative to the file.
-
-    Raises:
-        ParameterError: not named values, or see `AblationParams`.
-    """
-    return AblationParams.from_dict(_with_folders(read_values(path), lambda place: str(path.parent / place)))
-
-
-def _with_folders(values: dict, change) -> dict:  # noqa: ANN001
-    return {
-        **values,
-        "pretraining_corpus": change(values.get("pretraining_corpus", "")),
-        "corpora": {name: change(place) for name, place in values.get("corpora", {}).items()},
-    }
-
-
 def main(arguments: list[str] | None = None) -> None:
-    """Run a study, or a share of it, from a YAML or JSON file of AblationParams."""
-    parser = argparse.ArgumentParser(prog="python -m medslip_core.ablation.study", description=main.__doc__)
+    """Run a comparison, or a share of it, from a YAML or JSON file of ComparisonParams."""
+    parser = argparse.ArgumentParser(prog="python -m medslip_core.comparison.study", description=main.__doc__)
     parser.add_argument(
-        "--params", required=True, type=Path, help="names of AblationParams; paths relative to the file"
+        "--params", required=True, type=Path, help="names of ComparisonParams; paths relative to the file"
     )
     parser.add_argument("--share", default="1/1", help="this machine's part of the runs, e.g. 2/4")
     parser.add_argument("--summary", type=Path, help="then write the comparison here, as JSON")
@@ -166,7 +142,7 @@ def main(arguments: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logger.setLevel(logging.INFO)
     try:
-        study = Study(read_params(given.params), given.params.parent)
+        study = Study(ComparisonParams.read(given.params), given.params.parent)
         chosen = share_of(study.cells, given.share)
     except (ValueError, FileNotFoundError) as error:
         parser.error(f"{given.params}: {error}")
@@ -174,7 +150,7 @@ def main(arguments: list[str] | None = None) -> None:
     study.run(chosen)
     if given.summary:
         rows = json.loads(study.comparison().to_json(orient="records"))
-        command = f"python -m medslip_core.ablation.study --params {given.params} --summary {given.summary}"
+        command = f"python -m medslip_core.comparison.study --params {given.params} --summary {given.summary}"
         content = {"command": command, "pretraining": study.params.pretraining, "rows": rows}
         write_whole(given.summary, json.dumps({**content, "environment": environment_record()}, indent=1).encode())
 

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from medslip_core import grounding
-from medslip_core.ablation.params import AblationParams
+from medslip_core.comparison.params import ComparisonParams
 from medslip_core.corpus import PreparedCorpus
 from medslip_core.figures import dataset_name
-from medslip_core.model import MedslipModel
+from medslip_core.trunk_model import TrunkModel
 from medslip_core.vocabulary import ANATOMIES
 from medslip_core.zero_shot import predict_split
 
@@ -21,23 +21,32 @@ COLUMNS = ["figure", "metric", "label", "row", "patient", "truth", "score"]
 UNPLACED = ("unspecified", "other")
 
 
-def answers(model: MedslipModel, corpora: Mapping[str, PreparedCorpus], params: AblationParams) -> pd.DataFrame:
-    """Everything that `params` asks of a model: columns `COLUMNS`, one row per image and label."""
+def answers(
+    model: TrunkModel, corpora: Mapping[str, PreparedCorpus], params: ComparisonParams, learned_anatomies: bool = True
+) -> pd.DataFrame:
+    """Everything that `params` asks of a model: columns `COLUMNS`, one row per image and label.
+
+    Args:
+        model: that answers as a `MedslipModel` does.
+        corpora: by name.
+        params: what is asked.
+        learned_anatomies: False for a model that was never taught where anatomies lie; it is not asked for them.
+    """
     tables = [_classes(model, corpora[name], params.batch_size) for name in params.classification]
     for name, labels in params.boxes.items():
         asked = grounding.questions(corpora[name], "boxes", labels)
         figure = f"pointing, {dataset_name(name)} boxes"
         tables.append(_pointing(model, corpora[name], asked, figure, "pathology", params))
-    if params.anatomy_corpus:
+    if params.anatomy_corpus and learned_anatomies:
         corpus = corpora[params.anatomy_corpus]
         named = [name for name in ANATOMIES if name not in UNPLACED]
         places = grounding.questions(corpus, "anatomies", named, params.anatomy_images)
         on_boxes = [place.on_boxes() for place in places]
         tables.append(_pointing(model, corpus, on_boxes, "pointing, boxes of anatomies", "anatomy", params))
-    return pd.concat(tables, ignore_index=True)[COLUMNS]
+    return pd.concat(tables or [pd.DataFrame(columns=COLUMNS)], ignore_index=True)[COLUMNS]
 
 
-def _classes(model: MedslipModel, corpus: PreparedCorpus, batch_size: int) -> pd.DataFrame:
+def _classes(model: TrunkModel, corpus: PreparedCorpus, batch_size: int) -> pd.DataFrame:
     test = predict_split(model, corpus, "test", batch_size)
     return pd.DataFrame({
         "figure": f"AUROC, {dataset_name(test.dataset)}",
@@ -51,8 +60,8 @@ def _classes(model: MedslipModel, corpus: PreparedCorpus, batch_size: int) -> pd
 
 
 def _pointing(
-    model: MedslipModel, corpus: PreparedCorpus, asked: list[grounding.Question], figure: str, stream: str,
-    params: AblationParams,
+    model: TrunkModel, corpus: PreparedCorpus, asked: list[grounding.Question], figure: str, stream: str,
+    params: ComparisonParams,
 ) -> pd.DataFrame:  # fmt: skip
     rows = np.unique(np.concatenate([np.zeros(0, np.int64), *(one.test.rows for one in asked)]))
     tables = [pd.DataFrame(columns=COLUMNS)]

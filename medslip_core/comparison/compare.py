@@ -21,10 +21,10 @@ COLUMNS = ["figure", "variant", "metric", "n", "seeds", "value", "low", "high", 
 
 
 def compare(answers: Mapping[str, Sequence[pd.DataFrame]], resamples: int = 1000, seed: int = 0) -> pd.DataFrame:
-    """Every figure of every variant, and its difference from that of the first.
+    """Every figure of every variant, and its difference from that of the first; no row for one that was not asked.
 
     Args:
-        answers: variant -> one table per training seed, as `ablation.answers` gives it.
+        answers: variant -> one table per training seed, as `comparison.answers` gives it.
         resamples: draws of patients; seed: of them.
 
     Returns:
@@ -56,7 +56,9 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 
 def _figures(answers: Mapping[str, Sequence[pd.DataFrame]]) -> list[str]:
-    return list(dict.fromkeys(name for seeds in answers.values() for table in seeds for name in table["figure"]))
+    """The figures of the first variant, with which the others are compared."""
+    first = next(iter(answers.values()), [])
+    return list(dict.fromkeys(name for table in first for name in table["figure"]))
 
 
 def _figure(name: str, answers: Mapping[str, Sequence[pd.DataFrame]], resamples: int, seed: int) -> pd.DataFrame:
@@ -64,6 +66,7 @@ def _figure(name: str, answers: Mapping[str, Sequence[pd.DataFrame]], resamples:
     chosen = {
         variant: [table[table["figure"] == name].sort_values(["label", "row"], ignore_index=True) for table in seeds]
         for variant, seeds in answers.items()
+        if any(name in table["figure"].unique() for table in seeds)
     }
     first = next(iter(chosen.values()))[0]
     if len({len(seeds) for seeds in chosen.values()}) > 1:

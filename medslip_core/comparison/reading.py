@@ -1,4 +1,4 @@
-"""An ablation study as people read it: its options, one table, a chart of differences, and a sentence per figure."""
+"""A comparison as people read it: its options, one table, a chart of differences, and a sentence per figure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def budget(pretraining: Mapping[str, Any]) -> str:
 
 
 def differences(comparison: pd.DataFrame) -> pd.DataFrame:
-    """One row per variant, one column per figure: "0.951 (-0.012*)"; a star for what `is_certain`."""
+    """One row per variant, a column per figure: "0.951 (-0.012*)"; a star for what `is_certain`, a dash: not asked."""
 
     def text(row: pd.Series) -> str:
         if np.isnan(row["value"]):
@@ -46,7 +46,7 @@ def differences(comparison: pd.DataFrame) -> pd.DataFrame:
     told["text"] = told.apply(text, axis=1)
     wide = told.pivot(index="variant", columns="figure", values="text")
     ordered = wide.loc[comparison["variant"].unique(), comparison["figure"].unique()]
-    return ordered.rename_axis(columns=None).reset_index()
+    return ordered.fillna("–").rename_axis(columns=None).reset_index()
 
 
 def forest_of_differences(part: pd.DataFrame) -> Described:

@@ -1,15 +1,19 @@
-"""Parameters of an ablation study."""
+"""Parameters of a comparison."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from medslip_core.parameters import ParameterError, Parameters, parameter
+from medslip_core.model_config import TrunkConfig
+from medslip_core.parameters import FiledParameters, ParameterError, parameter
 from medslip_core.pretrain_params import PretrainParams
 
 
 @dataclass(frozen=True)
-class AblationParams(Parameters):
+class ComparisonParams(FiledParameters):
     """What is pre-trained, in which variants, and what each is asked afterwards.
 
     Raises:
@@ -49,8 +53,17 @@ class AblationParams(Parameters):
         if problems:
             raise ParameterError("; ".join(problems))
 
+    @staticmethod
+    def with_paths(values: dict[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
+        corpora = {name: change(place) for name, place in values.get("corpora", {}).items()}
+        return {**values, "pretraining_corpus": change(values.get("pretraining_corpus", "")), "corpora": corpora}
+
     def run(self, variant: str, seed: int) -> PretrainParams:
         """The pre-training of a variant; options of its model are added to the shared ones."""
         own = self.variants[variant] or {}
-        model = {**self.pretraining.get("model", {}), **own.get("model", {})}
+        shared = self.pretraining.get("model", {})
+        if "method" in own:  # another model, which has the trunk in common
+            known = {field.name for field in dataclasses.fields(TrunkConfig)}
+            shared = {name: value for name, value in shared.items() if name in known}
+        model = {**shared, **own.get("model", {})}
         return PretrainParams.from_dict({**self.pretraining, **own, "model": model, "seed": seed})

@@ -1,0 +1,1 @@
+"""Ways to pre-train, one thing changed at a time, under one budget, compared on the same images."""

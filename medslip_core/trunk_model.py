@@ -1,0 +1,41 @@
+"""A saved model that begins with an image trunk."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from medslip_core.backbone import Trunk
+from medslip_core.model_config import TrunkConfig
+from medslip_core.saved_model import SavedModel
+
+
+class TrunkModel(SavedModel):
+    """Base of models that see images through a `trunk`."""
+
+    def __init__(self, config: TrunkConfig) -> None:
+        super().__init__(config)
+        self.trunk = Trunk(config.backbone, config.backbone_stage, config.image_size, config.detail_stage)
+
+    def pixel_values(self, images: Tensor) -> Tensor:
+        """Network input [B, 3, S, S] float32, normalised and resized to the config's image size.
+
+        Args:
+            images: [B, H, W], uint8 in 0..255 or float in 0..1; square, as the corpora are (others are squashed).
+
+        Raises:
+            ValueError: another type, or (looked at on the host only) values outside that range.
+        """
+        if images.dtype != torch.uint8 and not images.is_floating_point():
+            raise ValueError(
+                f"images are {images.dtype}: give uint8 in 0..255 or floats in 0..1 (data_prep.image reads)"
+            )
+        if images.device.type == "cpu" and images.dtype != torch.uint8 and len(images):
+            low, high = (float(end) for end in images.aminmax())
+            if not -1e-3 <= low <= high <= 1 + 1e-3:
+                raise ValueError(f"images lie in {low:g}..{high:g}: floats must lie in 0..1, air black")
+        images = images.float() / 255 if images.dtype == torch.uint8 else images
+        size = (self.config.image_size, self.config.image_size)
+        if images.shape[-2:] != size:
+            images = F.interpolate(images.unsqueeze(1), size, mode="bilinear", antialias=True).squeeze(1)  # [B, S, S]
+        channels = zip(self.config.image_mean, self.config.image_std, strict=True)
+        return torch.stack([(images - mean) / std for mean, std in channels], dim=1)  # 3 x [B, S, S] -> [B, 3, S, S]
