@@ -545,29 +545,52 @@ def _summary_of_method(group: pd.DataFrame, labels: list[str], resamples: int, s
     return pd.DataFrame(table)
 
 
-def compare(summary: pd.DataFrame, method: str, others: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
-    """For how many labels a method scores higher than others that were asked the same.
+def compare(
+    scores: pd.DataFrame, method: str, others: Sequence[str], metrics: Sequence[str], resamples: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:  # fmt: skip
+    """For how many labels a method scores higher than others on the same images.
 
     Args:
-        summary: as `summarise` returns it, of one dataset and one kind of truth.
+        scores: what `score` and `score_baselines` returned, concatenated, of one dataset and one kind of truth.
+        method, others: the method, and what it is compared with.
+        metrics: columns of `scores`.
+        resamples: draws of patients; seed: of them.
 
     Returns:
-        columns metric, against, labels, then counts of them: above and below (whole intervals apart), and overlap; and
-        mean and mean_other, the means over labels. No row for a method that is not there.
+        columns metric, against, labels, then counts of them: above and below (the 95 % interval over patients of the
+        paired difference lies on that side of zero), and even; and mean and mean_other, the means over labels. No row
+        for a method that is not there.
     """
-    of_labels = summary[summary["label"] != "macro"]
-    parts = {key: part.set_index("label") for key, part in of_labels.groupby(["method", "metric"])}
+    parts = {name: part.set_index(["label", "row"]) for name, part in scores.groupby("method")}
     rows = []
     for metric, other in product(metrics, others):
-        if not {(method, metric), (other, metric)} <= set(parts):
+        if not {method, other} <= set(parts):
             continue
-        ours, theirs = (parts[one, metric][["value", "low", "high"]] for one in (method, other))
-        both = ours.join(theirs, rsuffix="_other", how="inner").dropna()
-        above, below = (both["low"] > both["high_other"]).sum(), (both["high"] < both["low_other"]).sum()
+        theirs = parts[other][metric].rename("other")
+        both = parts[method][["patient", metric]].join(theirs, how="inner").dropna().reset_index()
+        belongs = [(both["label"] == label).to_numpy() for label in both["label"].unique()]
+        if not belongs:
+            continue
+        values = both[[metric, "other"]].to_numpy(float)
+        low, high = _difference_by_label(values, belongs, both["patient"].to_numpy(), resamples, seed)
+        above, below = (low > 0).sum(), (high < 0).sum()
+        mean, mean_other = np.mean([values[b].mean(axis=0) for b in belongs], axis=0)
         rows.append({
-            "metric": metric, "against": other, "labels": len(both),
-            "above": above, "below": below, "overlap": len(both) - above - below,
-            "mean": both["value"].mean(), "mean_other": both["value_other"].mean(),
+            "metric": metric, "against": other, "labels": len(belongs), "above": above, "below": below,
+            "even": len(belongs) - above - below, "mean": mean, "mean_other": mean_other,
         })  # fmt: skip
-    columns = ["metric", "against", "labels", "above", "below", "overlap", "mean", "mean_other"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=["metric", "against", "labels", "above", "below", "even", "mean", "mean_other"])
+
+
+def _difference_by_label(
+    values: np.ndarray, belongs: Sequence[np.ndarray], patients: np.ndarray, resamples: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The interval of the mean of values[:, 0] - values[:, 1] for each label, low [labels] and high [labels]."""
+    difference = values[:, 0] - values[:, 1]
+
+    def means(weight: np.ndarray) -> np.ndarray:  # [R, n] -> [R, labels]
+        return np.stack([weighted_mean(difference[b], weight[:, b]) for b in belongs], axis=1)
+
+    estimate = patient_bootstrap(means, patients, resamples, seed)
+    return estimate.low, estimate.high

@@ -323,12 +323,23 @@ def test_summary_means_by_label_and_over_labels():
 
 
 def test_compared_label_by_label():
-    rows = [("m", "a", 0.9, 0.8, 1.0), ("m", "b", 0.2, 0.1, 0.3), ("m", "c", 0.5, 0.4, 0.6), ("m", "macro", 0.5, 0, 1),
-            ("o", "a", 0.5, 0.4, 0.6), ("o", "b", 0.5, 0.4, 0.6), ("o", "c", 0.5, 0.4, 0.6)]  # fmt: skip
-    summary = pd.DataFrame(rows, columns=["method", "label", "value", "low", "high"]).assign(metric="iou")
-    table = grounding.compare(summary, "m", ["o", "not there"], ["iou"])
+    """By the difference on each image: what is hard for both does not count."""
+    draw = np.random.default_rng(0)
+    hard = draw.uniform(0, 0.8, 40)  # of an image, far more than methods differ
+    shift = {"a": 0.1, "b": -0.1, "c": 0.0}
+    tables = [
+        pd.DataFrame(dict(method=method, label=label, row=np.arange(40), patient=[str(n // 2) for n in range(40)],
+                          iou=hard + (shift[label] + draw.normal(0, 0.05, 40) if method == "m" else 0)))
+        for method in "mo" for label in shift
+    ]  # fmt: skip
+    scores = pd.concat(tables, ignore_index=True)
+    scores.loc[0, "iou"] = np.nan  # one image of "a" without a score counts for neither
+    table = grounding.compare(scores.sample(frac=1, random_state=0), "m", ["o", "not there"], ["iou"], resamples=200)
     assert table.drop(columns=["mean", "mean_other"]).to_numpy().tolist() == [["iou", "o", 3, 1, 1, 1]]
-    assert table["mean"].tolist() == pytest.approx([1.6 / 3]) and table["mean_other"].tolist() == [0.5]
+    assert table["mean_other"].item() == pytest.approx((hard[1:].mean() + 2 * hard.mean()) / 3)
+    known = scores[scores["iou"].notna() & (scores["method"] == "m")]
+    assert table["mean"].item() == pytest.approx(known.groupby("label")["iou"].mean().mean())
+    assert grounding.compare(scores.iloc[:0], "m", ["o"], ["iou"]).empty
 
 
 def test_example_cases():
