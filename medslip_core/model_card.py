@@ -32,7 +32,9 @@ model = MedslipModel.from_pretrained("this folder or its name on the hub")
 pixels = model.pixel_values(images)  # images [B, H, W], uint8 or 0..1, air black
 present = model(pixels).pathology_logits.softmax(dim=-1)[..., 1]  # [B, {pathologies}]
 ```
+"""
 
+USE_AND_LIMITS = """
 ## Intended use
 
 Research on vision-language learning: zero-shot classification, grounding, fine-tuning, comparison of methods. Frontal
@@ -57,4 +59,4 @@ def model_card(config: MedslipConfig, training: str) -> str:
         training: what it was trained on, a sentence.
     """
     counts = dict(anatomies=len(config.anatomies), pathologies=len(config.pathologies))
-    return _CARD.format(**{**config.to_dict(), **counts}, training=training)
+    return _CARD.format(**{**config.to_dict(), **counts}, training=training) + USE_AND_LIMITS

@@ -18,6 +18,7 @@ from medslip_core.contrastive.prompts import PLACES, PROMPTS
 from medslip_core.contrastive.text_encoder import LearningEncoder, Words, frozen_encoder, read_words
 from medslip_core.contrastive.towers import PROMPT_TEMPERATURE, Read, Seen
 from medslip_core.model import MedslipOutput
+from medslip_core.model_card import USE_AND_LIMITS
 from medslip_core.trunk_model import TrunkModel
 
 TOWERS = {"convirt": ConVIRT, "gloria": GLoRIA, "biovil": BioViL, "lovt": LoVT, "mgca": MGCA}
@@ -91,7 +92,7 @@ class ContrastiveModel(TrunkModel):
         self.trunk.compile(*options, **more)
 
     def card(self, training: str) -> str:
-        return _CARD.format(**self.config.to_dict(), training=training)
+        return _CARD.format(**self.config.to_dict(), training=training) + USE_AND_LIMITS
 
     def _words(self, texts: list[list[str]]) -> Words:
         return read_words(self.text_encoder, texts, self.device)
@@ -101,6 +102,10 @@ _CARD = """\
 ---
 library_name: medslip
 pipeline_tag: zero-shot-image-classification
+tags:
+- chest-x-ray
+- medical-imaging
+- vision-language
 ---
 
 # {method}: images contrasted with reports
@@ -114,5 +119,11 @@ trunk, text encoder and training that all compared models share. It is none of i
 | text encoder | {text_encoder}, {text_layers} layer(s) of it learned |
 | trained on | {training} |
 
-Not a medical device: nothing it says may guide the care of a patient.
+```python
+from medslip_core.contrastive.model import ContrastiveModel
+
+model = ContrastiveModel.from_pretrained("this folder or its name on the hub")
+pixels = model.pixel_values(images)  # images [B, H, W], uint8 or 0..1, air black
+present = model(pixels).pathology_logits.softmax(dim=-1)[..., 1]  # [B, 75], by prompts
+```
 """

@@ -66,15 +66,21 @@ def test_killed_and_resumed_ends_bit_equal(method: str, tmp_path: Path) -> None:
     train(tmp_path / "killed", params)
     assert digest(tmp_path / "killed") == digest(tmp_path / "whole")
 
-    loaded = ContrastiveModel.from_pretrained(tmp_path / "whole" / "model")
+    folder = tmp_path / "whole" / "model"
+    loaded = ContrastiveModel.from_pretrained(folder)
     pixel_values = loaded.pixel_values(torch.from_numpy(TinyReports().take(np.arange(3))))
     with torch.no_grad():
         again, first = loaded(pixel_values, output_attentions=True), whole.model(pixel_values, output_attentions=True)
     torch.testing.assert_close(again.pathology_logits, first.pathology_logits)
     assert again.pathology_logits.shape == (3, len(PATHOLOGIES), 2)
     assert again.anatomy_attention.shape == (1, 3, len(ANATOMIES), again.grid[0] * again.grid[1])
-    card = (tmp_path / "whole" / "model" / "README.md").read_text()
+    card = (folder / "README.md").read_text()
     assert f"# {method}: images contrasted with reports" in card and "9 images in the layout of 'tiny'" in card
+    assert "Not a medical device" in card
+    code = card.split("```python\n")[1].split("```")[0].replace("this folder or its name on the hub", str(folder))
+    told = {"images": torch.from_numpy(TinyReports().take(np.arange(3)))}
+    exec(code, told)  # what the card shows
+    torch.testing.assert_close(told["present"], again.pathology_logits.softmax(dim=-1)[..., 1])
 
 
 def test_answers_are_those_of_prompts(tmp_path: Path) -> None:
