@@ -20,7 +20,12 @@ MOST_GROWTH = 0.05
 
 
 def kill_training(
-    count: int, seed: int = 0, processes: int = 1, params: PretrainParams = PARAMS, kills_per_run: int = 6
+    count: int,
+    seed: int = 0,
+    processes: int = 1,
+    params: PretrainParams = PARAMS,
+    kills_per_run: int = 6,
+    longest_session: float = 1.0,
 ) -> Outcome:
     """Kill a run again and again, at a random moment each time, then let it end: it must have the bits of a clean one.
 
@@ -30,6 +35,7 @@ def kill_training(
         processes: 1, or 2 of which one is killed, as when a node dies.
         params: of the run.
         kills_per_run: after which a run is let end.
+        longest_session: before a kill, as a share of the time that a clean run takes.
     """
     name = ("kill-training" if processes == 1 else "kill-one-of-two") + ("" if params is PARAMS else " on a GPU")
     outcome = Outcome(name, "ends with the bits of a clean run; no more lost than since the last checkpoint")
@@ -49,7 +55,7 @@ def kill_training(
                 threads = draw.choice(THREADS) if list(folder.glob("checkpoints/step-*")) else 1
                 sessions = start(folder, params, threads, processes)
                 if len(killed) < kills_per_run and outcome.total + len(killed) < count:
-                    time.sleep(draw.uniform(0, duration_s))
+                    time.sleep(draw.uniform(0, longest_session * duration_s))
                     draw.choice(sessions).kill()
                     _join(sessions, folder)
                     finished = (folder / "model").exists()
@@ -89,7 +95,7 @@ def kill_training_on_gpu(count: int, seed: int = 0) -> Outcome:
 def soak(count: int, seed: int = 0) -> Outcome:
     """One long run of two processes, one of them killed `count` times; its memory must stay flat, too."""
     params = replace(PARAMS, epochs=40 * count, checkpoint_every_steps=5)
-    outcome = kill_training(count, seed, processes=2, params=params, kills_per_run=count)
+    outcome = kill_training(count, seed, processes=2, params=params, kills_per_run=count, longest_session=1 / count)
     outcome.campaign = "soak"
     growth = outcome.notes.get("memory_growth", float("nan"))
     outcome.count("memory flat", "" if growth < MOST_GROWTH else f"a session's memory grew by {growth:.1%}")
