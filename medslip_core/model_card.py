@@ -2,7 +2,7 @@
 
 from medslip_core.model_config import MedslipConfig
 
-_CARD = """\
+HUB_METADATA = """\
 ---
 library_name: medslip
 pipeline_tag: zero-shot-image-classification
@@ -11,7 +11,9 @@ tags:
 - medical-imaging
 - vision-language
 ---
+"""
 
+_CARD = """
 # MeDSLIP
 
 Two streams learned from chest radiographs and their reports: *pathology* (what is there) and *anatomy* (where). It says
@@ -59,4 +61,4 @@ def model_card(config: MedslipConfig, training: str) -> str:
         training: what it was trained on, a sentence.
     """
     counts = dict(anatomies=len(config.anatomies), pathologies=len(config.pathologies))
-    return _CARD.format(**{**config.to_dict(), **counts}, training=training) + USE_AND_LIMITS
+    return HUB_METADATA + _CARD.format(**{**config.to_dict(), **counts}, training=training) + USE_AND_LIMITS

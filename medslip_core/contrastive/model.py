@@ -18,7 +18,7 @@ from medslip_core.contrastive.prompts import PLACES, PROMPTS
 from medslip_core.contrastive.text_encoder import LearningEncoder, Words, frozen_encoder, read_words
 from medslip_core.contrastive.towers import PROMPT_TEMPERATURE, Read, Seen
 from medslip_core.model import MedslipOutput
-from medslip_core.model_card import USE_AND_LIMITS
+from medslip_core.model_card import HUB_METADATA, USE_AND_LIMITS
 from medslip_core.trunk_model import TrunkModel
 
 TOWERS = {"convirt": ConVIRT, "gloria": GLoRIA, "biovil": BioViL, "lovt": LoVT, "mgca": MGCA}
@@ -92,22 +92,13 @@ class ContrastiveModel(TrunkModel):
         self.trunk.compile(*options, **more)
 
     def card(self, training: str) -> str:
-        return _CARD.format(**self.config.to_dict(), training=training) + USE_AND_LIMITS
+        return HUB_METADATA + _CARD.format(**self.config.to_dict(), training=training) + USE_AND_LIMITS
 
     def _words(self, texts: list[list[str]]) -> Words:
         return read_words(self.text_encoder, texts, self.device)
 
 
-_CARD = """\
----
-library_name: medslip
-pipeline_tag: zero-shot-image-classification
-tags:
-- chest-x-ray
-- medical-imaging
-- vision-language
----
-
+_CARD = """
 # {method}: images contrasted with reports
 
 A model that MeDSLIP (arXiv 2403.10635) is compared with: the objective of {method}, written anew from its paper, on a
