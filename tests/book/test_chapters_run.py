@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 import yaml
 from papermill.iorw import load_notebook_node
@@ -27,9 +28,11 @@ def nbval(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, env=environment)
 
 
-def test_chapters_run_in_order(tmp_path: Path) -> None:
-    """Copies with the test profile's parameters, in one run folder, as a reader would run them: no papermill."""
-    book = tmp_path / "book"
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The chapters' run folders, from copies with the test profile's parameters, as a reader runs them."""
+    folder = tmp_path_factory.mktemp("study")
+    book = folder / "book"
     book.mkdir()
     copies = []
     for name in CHAPTERS:
@@ -42,10 +45,32 @@ def test_chapters_run_in_order(tmp_path: Path) -> None:
         copies.append(book / f"{name}.ipynb")
         nbformat.write(copy, copies[-1])
     assert copies, "no chapter in _toc.yml"
-    done = nbval("--nbval-lax", "--nbval-cell-timeout=300", f"--rootdir={tmp_path}", *copies)
+    done = nbval("--nbval-lax", "--nbval-cell-timeout=300", f"--rootdir={folder}", *copies)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    return folder / "runs" / "test"
+
+
+def test_chapters_run_in_order(runs: Path) -> None:
     for name in CHAPTERS:
-        assert json.loads((tmp_path / "runs" / "test" / name / "results.json").read_text())["finished"] is True
+        assert json.loads((runs / name / "results.json").read_text())["finished"] is True
+
+
+def test_a_finished_run_is_gathered_into_one_file(runs: Path, tmp_path: Path) -> None:
+    gather = REPOSITORY / "benchmarks" / "full_size.py"
+    command = [sys.executable, gather, "--run", runs, "--json", tmp_path / "all.json"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    content = json.loads((tmp_path / "all.json").read_text())
+    printed = json.loads((runs / "zero_shot" / "results.json").read_text())["numbers"]
+    headlines = {name: number for name, number in printed.items() if "headline" in number}
+    assert headlines and headlines.items() <= content["figures"].items()
+    history = pd.DataFrame(content["history"]["data"], columns=content["history"]["columns"])
+    assert history["step"].is_monotonic_increasing and history["macro_auroc"].notna().any()
+    assert content["parameters"]["phantom"]["studies"]["mimic"] == 160
+
+    (runs / "grounding" / "results.json").rename(tmp_path / "results.json")
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and "the chapter grounding has not finished" in done.stderr
 
 
 def test_reference_notebook_gives_the_same_outputs() -> None:
