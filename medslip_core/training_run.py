@@ -89,7 +89,7 @@ class TrainingRun:
         if params.gradient_checkpointing:
             model.trunk.checkpoint_gradients()
         if params.compile:
-            model.compile()
+            model.compile(dynamic=False)  # one graph per batch size: a graph for all of them is slower for each
         self.optimizer = make_optimizer(model, params)
         self.network, self.prepared_optimizer = self.accelerator.prepare(model, self.optimizer)
         self.average = WeightAverage(model, params.average_decay) if params.average_decay else None
@@ -356,6 +356,8 @@ def global_state(params: PretrainParams) -> Iterator[None]:
     deterministic, threads = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
     chooses_fastest = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = not params.deterministic  # a run has few shapes: each is tried out once
+    if params.compile:
+        torch.compiler.reset()  # of a function torch keeps eight graphs, and earlier runs of this process had theirs
     if params.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)

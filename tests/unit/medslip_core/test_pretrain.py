@@ -14,6 +14,7 @@ import pytest
 import safetensors.torch
 import torch
 from faults.campaigns.tiny_run import PROCESSES, TinyCorpus, free_port, tiny_model
+from torch import nn
 
 from medslip_core import pretrain as pretrain_module
 from medslip_core.augment import AugmentParams, augment
@@ -290,6 +291,27 @@ def test_two_processes_validate_one_model(tmp_path):
     first, second = (safetensors.torch.load_file(tmp_path / f"{rank}.safetensors") for rank in (0, 1))
     assert first.keys() == second.keys() and len(first) > 4
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_each_compiled_graph_serves_one_batch_size(tmp_path, monkeypatch):
+    """Left to itself, torch takes one graph for all sizes as soon as it has seen two: slower for each of them."""
+    served = []
+
+    def backend(graph, _):
+        served.append(set())
+
+        def run(*inputs, sizes=served[-1]):
+            images = [one for one in inputs if torch.is_tensor(one) and one.shape[2:] == (32, 32)]
+            sizes.update(one.shape[0] for one in images)
+            return graph(*inputs)
+
+        return run
+
+    original = nn.Module.compile
+    monkeypatch.setattr(nn.Module, "compile", lambda *given, **options: original(*given, backend=backend, **options))
+    for run in range(3):
+        train(tmp_path / str(run), replace(PARAMS, compile=True))
+    assert sorted(served, key=str) == sorted(3 * [{4}, {2}, {6}], key=str)  # two of training, one of validation
 
 
 def test_early_stopping_and_frozen_stages(tmp_path):
