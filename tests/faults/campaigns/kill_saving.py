@@ -1,10 +1,11 @@
 """A process that does nothing but write checkpoints, killed at any moment: nothing lost, nothing mixed."""
 
-import multiprocessing
+import ctypes
 import random
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -32,7 +33,7 @@ def kill_saving(count: int, seed: int = 0) -> Outcome:
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
         for _ in range(count):
-            confirmed = PROCESSES.Value("l", 0)
+            confirmed = PROCESSES.Value("l", 0, lock=False)  # a writer killed with the lock in hand would keep it
             begun = PROCESSES.Event()
             writer = PROCESSES.Process(target=_write_on, args=(root, confirmed, begun))
             writer.start()
@@ -46,7 +47,7 @@ def kill_saving(count: int, seed: int = 0) -> Outcome:
     return outcome
 
 
-def _write_on(root: Path, confirmed: "multiprocessing.Value", begun: "multiprocessing.Event") -> None:
+def _write_on(root: Path, confirmed: ctypes.c_long, begun: Any) -> None:
     found = latest_checkpoint(root)
     step = found.state["step"] if found else 0
     begun.set()
