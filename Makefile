@@ -29,7 +29,7 @@ PAGES    := $(wildcard book/*.md book/*.bib book/images/* book/_static/* benchma
             _config.yml _toc.yml pipeline/build_book.py
 
 # What a chapter's results depend on besides its own source and parameters.
-code = $(shell find $(1)/ -name '*.py' 2>/dev/null)
+code = $(shell find $(1)/ -name '*.py' -o -name '*.toml' 2>/dev/null)
 PIPELINE        := pipeline/chapter.py pipeline/parameters.py pipeline/run_chapter.py
 CODE_phantom    := $(call code,data_prep/phantom) $(wildcard benchmarks/results/phantom_difficulty.json)
 CODE_corpus     := $(call code,data_prep)

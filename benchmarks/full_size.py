@@ -3,8 +3,8 @@
     make demo PROFILE=full-size      or each chapter by itself: python -m pipeline.run_chapter NAME --profile full-size
     python benchmarks/full_size.py --run runs/full-size --json benchmarks/results/full_size.json
 
-Headline figures with their intervals, the curves, how long each chapter took, all parameters, and the machine. A
-chapter that was killed goes on where it was when it is run again, so a machine that is lent by the hour will do.
+Headline figures with their intervals, the curves, how long each chapter took (where it was killed and went on: since
+then), all parameters, and the machine.
 """
 
 import argparse
@@ -23,6 +23,7 @@ def gathered(run: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: a chapter of `CHAPTERS` has not finished in it.
+        ValueError: a chapter stands on results that are no longer there.
     """
     results = {}
     for name in CHAPTERS:
@@ -30,6 +31,10 @@ def gathered(run: Path) -> dict[str, Any]:
         if not path.is_file():
             raise FileNotFoundError(f"{path}: the chapter {name} has not finished; make demo PROFILE={run.name}")
         results[name] = json.loads(path.read_text())
+    for name, one in results.items():
+        for earlier, run_id in one["inputs"].items():
+            if run_id != results[earlier]["run_id"]:
+                raise ValueError(f"{run / name}: {earlier} was run again since; make run PROFILE={run.name}")
     numbers = {name: number for one in results.values() for name, number in one["numbers"].items()}
     history = read_history(run / "pretraining" / "history.csv").dropna(axis="columns", how="all")
     return {
@@ -50,12 +55,12 @@ def main() -> None:
     given = parser.parse_args()
     try:
         content = gathered(given.run)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, ValueError) as error:
         parser.error(str(error))
     for name, seconds in content["duration_s"].items():
-        print(f"{name:<72} {seconds:9.0f} s")
+        print(f"{seconds:9.0f} s  {name}")
     for number in content["figures"].values():
-        print(f"{number['headline']:<72} {number['text']:>9}   {number.get('interval_text', '')}")
+        print(f"{number['text']:>9}  {number.get('interval_text', ''):<16}  {number['headline']}")
     if given.json:
         write_json(given.json, content)
 

@@ -87,7 +87,9 @@ def prepare(
         raise DataError(out, "is there already and is no prepared corpus", "Name another folder, or remove this one.")
     if (before := _dataset_of(out)) not in (None, dataset):
         raise DataError(out, f"holds a corpus of {before}", f"Name another folder for {dataset}, or remove this one.")
-    Geometry(1, 1, image_size_px, fit)  # says at once if size or fit is wrong
+    if image_size_px < 1:
+        raise DataError(f"image_size_px {image_size_px}", "an image has at least one pixel a side", "For example 224.")
+    Geometry(1, 1, image_size_px, fit)  # says at once if fit is wrong
     recipe = Recipe(root, image_size_px, fit, masks, truth, _in_order(percentiles))
     studies = reader(root, **reader_options)
     total = min(length_hint(studies), limit if limit is not None else length_hint(studies))

@@ -61,7 +61,7 @@ def read(root: Path, frontal_only: bool = True) -> Studies:
     classes = sorted({name for text in table["finding"] for name in _findings(text)})
     masks = _masks(find_table(root, "masks.csv", required=False), root / "masks")
     there = table["filename"].map(lambda name: (root / "images" / name).is_file())
-    report_absent(table.loc[~there, "filename"].tolist(), len(table), path, root / "images")
+    absent = report_absent(table.loc[~there, "filename"].tolist(), len(table), path, root / "images")
     table = table[there]
 
     def studies() -> Iterator[Study]:
@@ -84,7 +84,7 @@ def read(root: Path, frontal_only: bool = True) -> Studies:
                 | {name: given[name] for name in ("license", "url", "doi") if name in given},
             )
 
-    return Studies(studies(), len(table))
+    return Studies(studies(), len(table), absent)
 
 
 def _findings(text: str | float | None) -> set[str]:

@@ -71,7 +71,7 @@ def read(
 
     kept = rows["view"].isin(names_of_option(views)) if names_of_option(views) else pd.Series(True, rows.index)
     there = rows["path"].map(lambda name: (root / name).is_file())
-    report_absent(rows.loc[kept & ~there, "path"].tolist(), int(kept.sum()), path, root)
+    absent = report_absent(rows.loc[kept & ~there, "path"].tolist(), int(kept.sum()), path, root)
     rows = rows[kept & there]
     if rows.empty:
         raise DataError(path, f"no image with view {views}", "Name views that are in the table: views=….")
@@ -96,7 +96,7 @@ def read(
                 provenance={"table": path.name, "row": row.row},
             )
 
-    return Studies(studies(), len(rows))
+    return Studies(studies(), len(rows), absent)
 
 
 def _check_paths(rows: pd.DataFrame, path: Path) -> None:

@@ -100,7 +100,7 @@ def read(
                 problem = f"image {image} is in {owners[image].name} and in {report.name}"
                 raise DataError(place, problem, "Use the reports as downloaded.")
     paths = {image: files.get(image) or files.get(image.removeprefix("CXR")) for image in owners}
-    report_absent([image for image, path in paths.items() if path is None], len(paths), place, root)
+    absent = report_absent([image for image, path in paths.items() if path is None], len(paths), place, root)
     images = [image for image, path in paths.items() if path is not None]
     if known_views is not None and views:
         frontal = [image for image in images if known_views.get(image) in views]
@@ -135,7 +135,7 @@ def read(
         if other_views:
             logger.info("openi: %d images had another view than %s", other_views, "/".join(views))
 
-    return Studies(studies(), len(images))
+    return Studies(studies(), len(images), absent)
 
 
 def _read_reports(root: Path, tables: Path, given: str | Path | None) -> tuple[Path, list[Report]]:

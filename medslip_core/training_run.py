@@ -89,7 +89,7 @@ class TrainingRun:
         if params.gradient_checkpointing:
             model.trunk.checkpoint_gradients()
         if params.compile:
-            model.compile(dynamic=False)  # one graph per batch size: a graph for all of them is slower for each
+            model.compile(dynamic=False)  # else a short last batch moves all later ones onto a graph for any size
         self.optimizer = make_optimizer(model, params)
         self.network, self.prepared_optimizer = self.accelerator.prepare(model, self.optimizer)
         self.average = WeightAverage(model, params.average_decay) if params.average_decay else None

@@ -68,7 +68,13 @@ def test_a_finished_run_is_gathered_into_one_file(runs: Path, tmp_path: Path) ->
     assert history["step"].is_monotonic_increasing and history["macro_auroc"].notna().any()
     assert content["parameters"]["phantom"]["studies"]["mimic"] == 160
 
-    (runs / "grounding" / "results.json").rename(tmp_path / "results.json")
+    results = runs / "grounding" / "results.json"
+    stale = json.loads(results.read_text()) | {"inputs": {"pretraining": "an earlier run"}}
+    results.rename(tmp_path / "results.json")
+    results.write_text(json.dumps(stale))
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and "grounding: pretraining was run again since" in done.stderr
+    results.unlink()
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2 and "the chapter grounding has not finished" in done.stderr
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-CHAPTERS = ("phantom", "pretraining", "zero_shot")
+CHAPTERS = ("phantom", "corpus", "pretraining", "zero_shot")
 
 STAND_IN = """#!/bin/sh
 # called as: -m pipeline.run_chapter NAME --profile PROFILE [--data DATA]
@@ -23,7 +23,7 @@ echo done > runs/$5/$3/$3.ipynb
 def study(tmp_path: Path) -> Path:
     """This repository's Makefile and table of contents, empty chapters and code files, all a minute old."""
     shutil.copy(REPOSITORY / "Makefile", tmp_path)
-    code = ("data_prep/phantom/render.py", "data_prep/nih.py", "medslip_core/model.py")
+    code = ("data_prep/phantom/render.py", "data_prep/words.toml", "medslip_core/model.py")
     pipeline = (f"pipeline/{name}.py" for name in ("chapter", "parameters", "run_chapter", "build_book"))
     chapters = (f"book/{name}.ipynb" for name in CHAPTERS)
     for name in ("requirements.lock", "pyproject.toml", *code, *pipeline, *chapters, "book/references.md", "installed"):
@@ -68,7 +68,8 @@ def test_changed_parameters_run_that_chapter_and_those_after(study: Path) -> Non
     [
         ("book/zero_shot.ipynb", ["zero_shot"]),
         ("medslip_core/model.py", ["pretraining", "zero_shot"]),
-        ("data_prep/phantom/render.py", ["phantom", "pretraining", "zero_shot"]),
+        ("data_prep/phantom/render.py", list(CHAPTERS)),
+        ("data_prep/words.toml", ["corpus", "pretraining", "zero_shot"]),
         ("book/references.md", []),
     ],
 )
@@ -81,7 +82,7 @@ def test_changed_file(study: Path, path: str, expected: list[str]) -> None:
 def test_failure_stops_the_run_and_leaves_finished_chapters(study: Path) -> None:
     params = study / "params" / "demo" / "pretraining.yaml"
     params.write_text("fail: true\n")
-    assert make(study) == ["phantom", "pretraining", "failed"]
+    assert make(study) == ["phantom", "corpus", "pretraining", "failed"]
     params.write_text("steps: 7\n")
     assert make(study) == ["pretraining", "zero_shot"]
 

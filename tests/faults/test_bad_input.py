@@ -240,6 +240,7 @@ def test_too_many_unusable_records_stop_the_run(nih_layout, tmp_path):
         ({"view": "PA"}, r"dataset 'nih': no option \['view'\]. Its options: tables"),
         ({"root": "/no/such/root"}, "/no/such/root: no such folder. Point root at the dataset"),
         ({"limit": 0}, "no study to prepare"),
+        ({"image_size_px": 0}, "image_size_px 0: an image has at least one pixel a side. For example 224"),
         ({"tables": "/no/such/folder"}, "/no/such/folder: no Data_Entry_2017_v2020.csv"),
         ({"shares": (0.9, 0.9, 0.1)}, "not three shares that sum to 1"),
     ],

@@ -99,7 +99,7 @@ def test_covid_round_trip_with_masks_and_missing_values(covid_layout, tmp_path):
     assert without.masks(0, "anatomy") == {}
 
 
-@pytest.mark.parametrize("dataset", ["mimic", "nih", "rsna", "siim"])
+@pytest.mark.parametrize("dataset", ["mimic", "nih", "rsna", "siim", "covid"])
 def test_images_that_are_not_there_are_named_in_the_corpus(dataset, request, tmp_path):
     root = request.getfixturevalue(f"{dataset}_layout")
     before = READERS[dataset](root).absent

@@ -294,7 +294,7 @@ def test_two_processes_validate_one_model(tmp_path):
 
 
 def test_each_compiled_graph_serves_one_batch_size(tmp_path, monkeypatch):
-    """Left to itself, torch takes one graph for all sizes as soon as it has seen two: slower for each of them."""
+    """Left to itself, torch takes one graph for all sizes as soon as it has seen two, which no benchmark measures."""
     served = []
 
     def backend(graph, _):
