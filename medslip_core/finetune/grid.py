@@ -144,6 +144,8 @@ class Grid:
             "split_sha256": self.split(cell).sha256,
             "weights_sha256": self.weights_sha256(cell.weights, cell.seed),
         }
+        if self.params.weights[cell.weights] == initial.RANDOM:
+            identity["measured_images"] = initial.MEASURED_IMAGES
         return json.loads(json.dumps(identity))
 
     def finished(self) -> list[Run]:
@@ -196,6 +198,8 @@ class Grid:
     def learner(self, cell: Cell, task: _Task, split: fractions.Split) -> Learner:
         """What a cell trains."""
         model = self.model(cell.weights, cell.seed)
+        if self.params.weights[cell.weights] == initial.RANDOM:
+            initial.measure_batch_norm(model, task.corpus, task.whole.rows("train"))
         params, validation = self.params.run(task.params.kind, cell.protocol), split.rows("validate")
         rest = (params, cell.seed, validation, self.device)
         with torch.random.fork_rng():

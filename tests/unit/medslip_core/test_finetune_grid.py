@@ -95,6 +95,16 @@ def test_an_easy_finding_is_learned_and_the_frozen_trunk_stays(corpus, finished)
     assert all(p.grad is not None for p in learner.network.blocks.parameters())
 
 
+def test_only_a_random_trunk_has_its_batch_norm_measured(corpus, saved_model, tmp_path):
+    study = grid.Grid(params(corpus, weights={"random": "random", "ours": str(saved_model)}), tmp_path)
+    for cell in study.cells:
+        if cell.protocol == "full" and cell.fraction == 1.0:
+            task = study.tasks[cell.task]
+            network = study.learner(cell, task, study.split(cell)).network
+            means = next(one for name, one in network.state_dict().items() if name.endswith("running_mean"))
+            assert bool(means.any()) == (cell.weights == "random"), "the saved model has those it was drawn with, zeros"
+
+
 def test_finished_cells_are_not_run_again_and_changed_ones_are(corpus, finished, monkeypatch):
     ran = []
     monkeypatch.setattr(grid.Grid, "run_cell", lambda self, cell: ran.append(cell.name))
