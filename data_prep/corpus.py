@@ -102,7 +102,11 @@ def prepare(
         "shares": list(shares), "percentiles": percentiles and list(percentiles),
         "reader": {name: _plain(value) for name, value in reader_options.items()},
     }  # fmt: skip
-    facts = {"dataset": dataset, "image_size_px": image_size_px, "fit": fit, "parameters": parameters}
+    synthetic = truth is not None or (root.parent / "truth" / root.name).is_dir()  # where the phantom leaves its truth
+    facts = {
+        "dataset": dataset, "synthetic": synthetic, "image_size_px": image_size_px, "fit": fit,
+        "parameters": parameters,
+    }  # fmt: skip
     work = out.with_name(f".{out.name}.partial")
     asked = facts | {"root": str(root.resolve()), "truth": truth and str(truth.resolve()), "code": _code()}
     with CorpusWriter(work, asked, seed, shares) as writer:

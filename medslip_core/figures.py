@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
+from textwrap import fill
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -71,8 +72,7 @@ def dataset_name(name: str) -> str:
 
 def corpus_title(name: str, corpus) -> str:
     """A corpus by its name in a study, and whether its images are the phantom's in that dataset's layout."""
-    synthetic = corpus.header["parameters"]["truth"]  # only the phantom brings its exact truth
-    return f"{dataset_name(name)} layout (phantom)" if synthetic else dataset_name(name)
+    return f"{dataset_name(name)} layout (phantom)" if corpus.header.get("synthetic") else dataset_name(name)
 
 
 METRIC_NAMES = {
@@ -162,8 +162,8 @@ def book_similarity(books: Mapping[str, Tensor], names: Sequence[str]) -> Descri
     return described(figure, f"Cosine similarity between the text embeddings of {', '.join(words)}.")
 
 
-def roc_curves(predictions: ClassPredictions, resamples: int = 1000, seed: int = 0) -> Described:
-    """One ROC curve per class, its AUROC and 95 % interval over patients in the legend.
+def roc_curves(predictions: ClassPredictions, title: str, resamples: int = 1000, seed: int = 0) -> Described:
+    """One ROC curve per class, its AUROC and 95 % interval over patients in the legend; `title` above all.
 
     Classes whose known labels are all alike keep an empty panel that says so.
     """
@@ -179,6 +179,8 @@ def roc_curves(predictions: ClassPredictions, resamples: int = 1000, seed: int =
         )
         for axis in axes.flat[len(predictions.classes) :]:
             axis.set_visible(False)
+        for axis in axes.flat[max(0, len(predictions.classes) - columns) : len(predictions.classes)]:
+            axis.tick_params(labelbottom=True)  # the lowest of each column, also where the last row is short
         for c, name in enumerate(predictions.classes):
             axis = axes.flat[c]
             axis.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, linestyle="--")
@@ -194,10 +196,10 @@ def roc_curves(predictions: ClassPredictions, resamples: int = 1000, seed: int =
             axis.plot(fall_out, recall, color=BLUE, label=f"AUROC {area.value:.2f}\n[{area.low:.2f}, {area.high:.2f}]")
             axis.legend(loc="lower right", handlelength=0, handletextpad=0, borderpad=0.1)
             told.append(f"{readable(name)} {area.value:.2f}")
-        figure.suptitle(dataset_name(predictions.dataset), fontsize=9, fontweight="bold")
+        figure.suptitle(title, fontsize=9, fontweight="bold")
         figure.supxlabel("false positive rate", fontsize=9)
         figure.supylabel("true positive rate", fontsize=9)
-    return described(figure, f"ROC curves on {dataset_name(predictions.dataset)}. AUROC: {', '.join(told)}.")
+    return described(figure, f"ROC curves on {title}. AUROC: {', '.join(told)}.")
 
 
 def _auroc_of(truth: np.ndarray, prob: np.ndarray):
@@ -287,7 +289,8 @@ def reliability_diagram(
                 axis.plot(enough["probability"], enough["frequency"], **look, label="single class")
             enough = pooled[pooled["n"] >= least_labels].set_index("bin").reindex(range(bins))
             axis.plot(enough["probability"], enough["frequency"], color=ORANGE, marker="o", markersize=4, label="all")
-            axis.set(title=title, xlim=(0, 1), ylim=(-0.02, 1.02), xticks=[0, 0.5, 1], xticklabels=["0", ".5", "1"])
+            axis.set(title=fill(title, 24), xlim=(-0.04, 1.04), ylim=(-0.02, 1.02))
+            axis.set(xticks=[0, 0.5, 1], xticklabels=["0", ".5", "1"])
             counts.bar((pooled["bin"] + 0.5) / bins, pooled["n"], width=0.9 / bins, color=ORANGE)
             points = enough[["probability", "frequency"]].dropna().to_numpy()
             told.append(f"{title}: " + ", ".join(f"{p:.2f} {f:.2f}" for p, f in points))
@@ -338,6 +341,7 @@ def label_cooccurrence(triplets: pd.DataFrame, anatomies: int = 20, pathologies:
         axis.set_xticks(range(len(columns)), [readable(PATHOLOGIES[i]) for i in columns], rotation=90)
         axis.set_yticks(range(len(rows)), [readable(ANATOMIES[i]) for i in rows])
         axis.spines[:].set_visible(False)
+        axis.set_title(f"the {len(columns)} pathologies and {len(rows)} anatomies with the most studies in common")
         figure.colorbar(image, label="studies", pad=0.01, aspect=30, format="%d", ticks=[1, 10, 100, 1000, 10000])
     top = [divmod(i, len(PATHOLOGIES)) for i in np.argsort(-counts, axis=None, kind="stable")[:5] if counts.flat[i]]
     pairs = [f"{PATHOLOGIES[p]} at {readable(ANATOMIES[a])} ({counts[a, p]})" for a, p in top]

@@ -31,7 +31,7 @@ image it looked. Method: arXiv 2403.10635.
 from medslip_core import MedslipModel
 
 model = MedslipModel.from_pretrained("this folder or its name on the hub")
-pixels = model.pixel_values(images)  # images [B, H, W], uint8 or 0..1, air black
+pixels = model.pixel_values(images)  # [B, S, S] of square images, uint8 or 0..1, air black
 present = model(pixels).pathology_logits.softmax(dim=-1)[..., 1]  # [B, {pathologies}]
 ```
 """
@@ -39,15 +39,15 @@ present = model(pixels).pathology_logits.softmax(dim=-1)[..., 1]  # [B, {patholo
 USE_AND_LIMITS = """
 ## Intended use
 
-Research on vision-language learning: zero-shot classification, grounding, fine-tuning, comparison of methods. Frontal
-chest radiographs of adults, as in the data it was trained on.
+Research on vision-language learning: zero-shot classification, grounding, fine-tuning, comparison of methods, on images
+like those it was trained on (above): frontal chest radiographs of adults, or synthetic ones.
 
 ## Limits
 
 - **Not a medical device.** Nothing it says may guide the care of a patient.
 - Its probabilities are not calibrated, and are worth what its training data are worth: labels read from reports carry
   the errors of reports and of the reading; other hospitals, machines, views and ages may be read worse.
-- Models trained on the phantom have seen no patient; their figures say that the method works on synthetic images.
+- Models trained on synthetic images have seen no patient; their figures say that the method works on such images.
 - A report does not state everything: what the model finds and the report does not mention may be there.
 - Training data may carry biases of sex, age and origin; evaluate by group before drawing conclusions.
 """

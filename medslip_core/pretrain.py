@@ -195,7 +195,8 @@ def _finish(run: TrainingRun) -> PretrainResult:
 def _training(run: TrainingRun) -> str:
     """What a run trained on, for the model card."""
     images, layout = len(run.task.source.order.rows), run.corpus.header["dataset"]
-    return f"{images:,} images in the layout of {layout!r}, {run.step:,} steps of {run.params.batch_size}"
+    kind = "SYNTHETIC images (the phantom's)" if run.corpus.header.get("synthetic") else "images"
+    return f"{images:,} {kind} in the layout of {layout!r}, {run.step:,} steps of {run.params.batch_size}"
 
 
 def main(arguments: list[str] | None = None) -> PretrainResult:

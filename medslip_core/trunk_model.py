@@ -1,5 +1,6 @@
 """A saved model that begins with an image trunk."""
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -16,15 +17,20 @@ class TrunkModel(SavedModel):
         super().__init__(config)
         self.trunk = Trunk(config.backbone, config.backbone_stage, config.image_size, config.detail_stage)
 
-    def pixel_values(self, images: Tensor) -> Tensor:
+    def pixel_values(self, images: Tensor | np.ndarray) -> Tensor:
         """Network input [B, 3, S, S] float32, normalised and resized to the config's image size.
 
         Args:
-            images: [B, H, W], uint8 in 0..255 or float in 0..1; square, as the corpora are (others are squashed).
+            images: [B, H, H], uint8 in 0..255 or float in 0..1; square, as the corpora are.
 
         Raises:
-            ValueError: another type, or (looked at on the host only) values outside that range.
+            ValueError: another shape or type, or (looked at on the host only) values outside that range.
         """
+        images = torch.tensor(images) if isinstance(images, np.ndarray) else images
+        if images.ndim != 3 or images.shape[1] != images.shape[2]:
+            raise ValueError(
+                f"images have shape {list(images.shape)}, not [B, H, H]: grey and square (data_prep.geometry pads)"
+            )
         if images.dtype != torch.uint8 and not images.is_floating_point():
             raise ValueError(
                 f"images are {images.dtype}: give uint8 in 0..255 or floats in 0..1 (data_prep.image reads)"

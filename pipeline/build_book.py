@@ -88,6 +88,7 @@ def glance_table(chapters: list[FinishedChapter], profile: str, repository: Path
             f"**{number['text']}**",
             number.get("interval_text", ""),
             _range_over_seeds(number["value"], seeds.get(name, [])),
+            number.get("beside", ""),
         )
         for chapter in chapters
         for name, number in chapter.results["numbers"].items()
@@ -97,9 +98,11 @@ def glance_table(chapters: list[FinishedChapter], profile: str, repository: Path
     note = (
         f"{made} Intervals are 95 %, over test patients (of the report reader, over reports), for the one model that "
         "was trained here. How much another training seed would change is a question of its own: where the same study "
-        "was run with several (`benchmarks/seeds.py`), the last column gives their least and greatest value.\n\n"
+        "was run with several (`benchmarks/seeds.py`), a column gives their least and greatest value. The last column "
+        "says what a figure is to be compared with: *mean truth* knows where findings or anatomies usually lie, and "
+        "looks at no image.\n\n"
     )
-    return note + _table(("Result", "Value", "Interval", "Over training seeds"), rows)
+    return note + _table(("Result", "Value", "Interval", "Over training seeds", "Beside it"), rows)
 
 
 def _of_seeds(repository: Path) -> dict[str, list[float]]:

@@ -84,6 +84,7 @@ class Chapter:
         *,
         interval: tuple[float, float] | None = None,
         headline: str | None = None,
+        beside: str = "",
     ) -> None:
         """Record a number of this run, and glue it for the prose.
 
@@ -94,6 +95,7 @@ class Chapter:
             form: how it reads, as for `str.format`, e.g. "{:.3f}".
             interval: lower and upper bound of the 95 % interval.
             headline: one line that says what the number is; with it the number stands on the book's first page.
+            beside: what stands beside it there: what to compare the number with, or how it is to be taken.
         """
         text = form.format(value)
         record: dict[str, object] = {"value": _plain(value), "text": text}
@@ -104,6 +106,8 @@ class Chapter:
             _glue(f"{name}_interval", record["interval_text"])
         if headline is not None:
             record["headline"] = headline
+        if beside:
+            record["beside"] = beside
         self._numbers[name] = record
 
     def table(

@@ -35,6 +35,12 @@ def test_every_study_is_there_and_none_set_aside(prepared):
     assert corpus.header["set_aside"] == 0
 
 
+def test_a_corpus_of_the_phantom_says_so(prepared, phantom, tmp_path):
+    assert prepared[0].header["synthetic"] is True
+    without_truth = prepare("mimic", phantom / "mimic", tmp_path / "c", SIZE_PX)
+    assert PreparedCorpus.open(without_truth).header["synthetic"] is True
+
+
 def test_triplets_are_the_truth(prepared):
     corpus, truth = prepared
     matrix = corpus.matrix(np.arange(len(corpus)), source="truth")

@@ -90,6 +90,7 @@ def test_dicom_patients_are_numbered_and_their_splits_still_drawn_from_the_diges
 
 def test_covid_round_trip_with_masks_and_missing_values(covid_layout, tmp_path):
     corpus = PreparedCorpus.open(prepare("covid", covid_layout, tmp_path / "out", image_size_px=64, seed=5))
+    assert corpus.header["synthetic"] is False
     assert corpus.report(1) is None and corpus.manifest["view"].isna().tolist() == [False, True, False]
     assert np.isnan(corpus.labels(["COVID-19"])[1, 0])
     anatomies, pathologies = corpus.masks(0, "anatomy"), corpus.masks(0, "pathology")

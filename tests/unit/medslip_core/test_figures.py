@@ -1,6 +1,7 @@
 """Every figure: letters of 8 points or more, nothing cut off, nothing left open, and a text that says what it shows."""
 
 import io
+import itertools
 from types import SimpleNamespace
 
 import matplotlib
@@ -16,13 +17,14 @@ from medslip_core import figures, image_figures
 from medslip_core.grounding import SCORES, Truth, score
 from medslip_core.image_figures import GroundingCase
 from medslip_core.training_log import TERMS
-from medslip_core.vocabulary import ANATOMIES, ANATOMY_INDEX, DATASET_CLASSES, PATHOLOGY_INDEX
+from medslip_core.vocabulary import ANATOMIES, ANATOMY_INDEX, DATASET_CLASSES, DATASET_NAMES, PATHOLOGY_INDEX
 from medslip_core.zero_shot import ClassPredictions
 
 GENERATOR = np.random.default_rng(0)
 IMAGE = GENERATOR.integers(0, 256, (48, 48), dtype=np.uint8)
 MASK = np.zeros((48, 48), bool)
 MASK[20:30, :12] = True
+LAYOUTS = [f"{DATASET_NAMES[name]} layout (phantom)" for name in ("nih", "rsna", "siim")]
 HEAT = np.zeros((6, 6))
 HEAT[3, 1] = 1
 
@@ -67,15 +69,15 @@ def cases():
 
 FIGURES = {
     "loss": (lambda: figures.loss_curves(history()), "ICL from"),
-    "roc": (lambda: figures.roc_curves(predictions(), resamples=20), "Cardiomegaly 0."),
-    "roc of two classes": (lambda: figures.roc_curves(predictions(("Mass", "Hernia")), resamples=20), "Mass 0."),
+    "roc": (lambda: figures.roc_curves(predictions(), "NIH", resamples=20), "Cardiomegaly 0."),
+    "roc of two classes": (lambda: figures.roc_curves(predictions(("Mass", "Hernia")), "NIH", resamples=20), "Mass 0."),
     "forest": (lambda: figures.forest(results().query("method == 'a'"), "auroc", chance=0.5), "Thickening: 0.80"),
     "forest of methods": (lambda: figures.forest(results(), "auroc", group="method"), "macro, b: 0.75"),
     "forest in columns": (lambda: figures.forest(results().query("method == 'b'"), "auroc", columns=2), "macro: 0.75"),
     "reliability": (lambda: figures.reliability_diagram({"nih": predictions()}), "observed frequency, all"),
     "reliability of three": (
-        lambda: figures.reliability_diagram(dict.fromkeys(["1 %", "10 %", "100 %"], predictions())),
-        "10 %: 0.",
+        lambda: figures.reliability_diagram(dict.fromkeys(LAYOUTS, predictions())),
+        "NIH ChestX-ray14 layout (phantom): 0.",
     ),
     "co-occurrence": (
         lambda: figures.label_cooccurrence(triplets()),
@@ -110,10 +112,12 @@ def test_figure_is_legible_whole_and_described(name):
     assert pixels.min() < 100  # something is drawn
     edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     assert (edge == 255).all()  # and nothing of it is cut off by the edge
+    titles = [axis.title.get_window_extent() for axis in figure.axes if axis.title.get_text() and axis.get_visible()]
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(titles, 2))
 
 
 def test_roc_marks_a_class_with_one_label():
-    figure, alt = figures.roc_curves(predictions(("Mass", "Hernia")), resamples=20)
+    figure, alt = figures.roc_curves(predictions(("Mass", "Hernia")), "NIH", resamples=20)
     assert [text.get_text() for text in figure.axes[1].texts] == ["one label only"]
     assert "Hernia" not in alt
 

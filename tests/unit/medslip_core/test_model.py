@@ -177,6 +177,7 @@ def test_pixel_values(model: MedslipModel) -> None:
     expected = (1 - torch.tensor(model.config.image_mean)) / torch.tensor(model.config.image_std)
     torch.testing.assert_close(pixels[1, :, 5, 7], expected)
     torch.testing.assert_close(pixels, model.pixel_values(grey.float() / 255))
+    assert torch.equal(pixels, model.pixel_values(grey.numpy()))
 
 
 @pytest.mark.parametrize(("option", "value"), [("gate_activation", "relu"), ("memory_position", "learned")])
@@ -225,7 +226,9 @@ def test_more_pathologies_stand_behind_the_stored_ones(images: torch.Tensor) -> 
     (torch.full((1, 64, 64), 255.0), "images lie in 255..255: floats must lie in 0..1"),
     (torch.full((1, 64, 64), -1024.0), "images lie in -1024"),
     (torch.full((1, 64, 64), float("nan")), "images lie in nan"),
+    (torch.zeros(1, 64, 60), r"images have shape \[1, 64, 60\], not \[B, H, H\]: grey and square"),
+    (torch.zeros(1, 3, 64, 64), "images have shape"),
 ])  # fmt: skip
-def test_grey_levels_of_another_range_are_refused(model: MedslipModel, images: torch.Tensor, said: str) -> None:
+def test_what_is_no_batch_of_grey_images_is_refused(model: MedslipModel, images: torch.Tensor, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         model.pixel_values(images)

@@ -62,7 +62,7 @@ def test_what_differs_from_the_published_setting():
     assert table.loc["epochs"].tolist() == ["100", "6", "passes over the training images"]
 
 
-@pytest.mark.parametrize("truth, title", [(True, "NIH ChestX-ray14 layout (phantom)"), (False, "NIH ChestX-ray14")])
-def test_a_synthetic_corpus_is_called_so(truth, title):
-    corpus = SimpleNamespace(header={"parameters": {"truth": truth}})
+@pytest.mark.parametrize("synthetic, title", [(True, "NIH ChestX-ray14 layout (phantom)"), (False, "NIH ChestX-ray14")])
+def test_a_synthetic_corpus_is_called_so(synthetic, title):
+    corpus = SimpleNamespace(header={"synthetic": synthetic})
     assert corpus_title("nih", corpus) == title
