@@ -34,7 +34,7 @@ from medslip_core.files import write_whole
 from medslip_core.finetune import fractions, initial, results
 from medslip_core.finetune.classifier import PooledFeatures
 from medslip_core.finetune.learners import FeatureClassifier, ImageClassifier, ImageSegmenter, Learner
-from medslip_core.finetune.params import GridParams, TaskParams
+from medslip_core.finetune.params import FinetuneParams, GridParams, TaskParams
 from medslip_core.finetune.results import COLUMNS, Run
 from medslip_core.finetune.scores import best_thresholds, evaluate_masks, score_masks
 from medslip_core.finetune.segmenter import Masks
@@ -130,6 +130,12 @@ class Grid:
         except fractions.SplitError as error:
             raise fractions.SplitError(f"{cell.task}: {error}") from error
 
+    def training(self, cell: Cell) -> FinetuneParams:
+        """How a cell trains. Weights drawn at random have no batch-norm statistics to keep."""
+        params = self.params.run(self.tasks[cell.task].params.kind, cell.protocol)
+        drawn = self.params.weights[cell.weights] == initial.RANDOM
+        return replace(params, frozen_batch_norm=False) if drawn else params
+
     def identity(self, cell: Cell) -> dict[str, object]:
         """All that must be the same for a cell's result to stand."""
         task = self.tasks[cell.task]
@@ -137,15 +143,13 @@ class Grid:
             "version": VERSION,
             **vars(cell),
             "of_task": {**task.params.to_dict(), "classes": task.classes},
-            "training": self.params.run(task.params.kind, cell.protocol).to_dict(),
+            "training": self.training(cell).to_dict(),
             "resamples": self.params.resamples,
             "image_size": self.config.image_size,
             "corpus_sha256": task.corpus.header["sha256"],
             "split_sha256": self.split(cell).sha256,
             "weights_sha256": self.weights_sha256(cell.weights, cell.seed),
         }
-        if self.params.weights[cell.weights] == initial.RANDOM:
-            identity["measured_images"] = initial.MEASURED_IMAGES
         return json.loads(json.dumps(identity))
 
     def finished(self) -> list[Run]:
@@ -174,8 +178,7 @@ class Grid:
         folder.mkdir(parents=True, exist_ok=True)
         split.write(self.folder / "splits" / f"{cell.task}-{cell.fraction:g}-seed{cell.seed}.csv")
         learner = self.learner(cell, task, split)
-        params = self.params.run(task.params.kind, cell.protocol)
-        done = fit(learner, split.rows("train"), params, cell.seed, folder / "checkpoints", identity)
+        done = fit(learner, split.rows("train"), learner.params, cell.seed, folder / "checkpoints", identity)
         if task.params.kind == "classification":
             table, predictions = self._evaluate_classes(learner, task, split)
         else:
@@ -198,9 +201,7 @@ class Grid:
     def learner(self, cell: Cell, task: _Task, split: fractions.Split) -> Learner:
         """What a cell trains."""
         model = self.model(cell.weights, cell.seed)
-        if self.params.weights[cell.weights] == initial.RANDOM:
-            initial.measure_batch_norm(model, task.corpus, task.whole.rows("train"))
-        params, validation = self.params.run(task.params.kind, cell.protocol), split.rows("validate")
+        params, validation = self.training(cell), split.rows("validate")
         rest = (params, cell.seed, validation, self.device)
         with torch.random.fork_rng():
             torch.manual_seed(cell.seed)

@@ -5,18 +5,14 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
-import numpy as np
 import torch
-from torch.optim.swa_utils import update_bn
 
-from medslip_core.inference import batches
 from medslip_core.model import MedslipModel
 from medslip_core.model_config import MedslipConfig
 from medslip_core.randomness import torch_seed
 from medslip_core.saved_model import saved_config
 
 RANDOM, IMAGENET = "random", "imagenet:"
-MEASURED_IMAGES = 256
 
 
 def is_folder(source: str) -> bool:
@@ -78,20 +74,6 @@ def starting_model(name: str, source: str, config: MedslipConfig, seed: int) -> 
     if source.startswith(IMAGENET):
         model.trunk.load_imagenet(source.removeprefix(IMAGENET))
     return model
-
-
-def measure_batch_norm(model: MedslipModel, corpus, rows: np.ndarray) -> None:
-    """Give a trunk drawn at random the batch-norm statistics of images, as trained weights come with those of theirs.
-
-    As drawn (mean 0, variance 1) they normalise nothing, and each image's features are all but the same.
-
-    Args:
-        model: changed in place.
-        corpus: `PreparedCorpus`.
-        rows: [n] of it, of which the first `MEASURED_IMAGES` are looked at, without their labels.
-    """
-    update_bn(batches(model, corpus, rows[:MEASURED_IMAGES], 64, "batch-norm statistics"), model.trunk)
-    model.eval()
 
 
 def fingerprint(model: torch.nn.Module) -> str:

@@ -115,21 +115,6 @@ def test_random_weights_follow_from_the_seed():
     assert prints[0] == prints[1] != prints[2]
 
 
-def test_a_random_trunk_gets_the_batch_norm_statistics_of_images(model):
-    class Corpus:
-        def take(self, rows):
-            return np.random.default_rng(0).integers(0, 256, (len(rows), 32, 32), dtype=np.uint8)
-
-    seen = []
-    layer = next(module for module in model.trunk.modules() if isinstance(module, torch.nn.BatchNorm2d))
-    layer.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    drawn = {name: weight.clone() for name, weight in model.named_parameters()}
-    initial.measure_batch_norm(model, Corpus(), np.arange(initial.MEASURED_IMAGES + 9))
-    assert sum(map(len, seen)) == initial.MEASURED_IMAGES and not model.trunk.training
-    torch.testing.assert_close(layer.running_mean, torch.stack([one.mean((0, 2, 3)) for one in seen]).mean(0))
-    assert all(torch.equal(weight, drawn[name]) for name, weight in model.named_parameters())
-
-
 def test_a_folder_gives_its_own_weights(model, tmp_path):
     model.save_pretrained(tmp_path / "model")
     again = initial.starting_model("ours", str(tmp_path / "model"), MedslipConfig(**CONFIG), seed=5)
