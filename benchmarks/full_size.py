@@ -8,6 +8,7 @@ then), all parameters, and the machine.
 """
 
 import argparse
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ def gathered(run: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: a chapter of `CHAPTERS` has not finished in it.
-        ValueError: a chapter stands on results that are no longer there.
+        ValueError: a chapter was run before one that it stands on.
     """
     results = {}
     for name in CHAPTERS:
@@ -31,10 +32,9 @@ def gathered(run: Path) -> dict[str, Any]:
         if not path.is_file():
             raise FileNotFoundError(f"{path}: the chapter {name} has not finished; make demo PROFILE={run.name}")
         results[name] = json.loads(path.read_text())
-    for name, one in results.items():
-        for earlier, run_id in one["inputs"].items():
-            if run_id != results[earlier]["run_id"]:
-                raise ValueError(f"{run / name}: {earlier} was run again since; make run PROFILE={run.name}")
+    for earlier, later in itertools.pairwise(CHAPTERS):
+        if results[earlier]["started"] > results[later]["started"]:
+            raise ValueError(f"{run / later}: {earlier} was run again since; make run PROFILE={run.name}")
     numbers = {name: number for one in results.values() for name, number in one["numbers"].items()}
     history = read_history(run / "pretraining" / "history.csv").dropna(axis="columns", how="all")
     return {

@@ -102,10 +102,10 @@ def prepare(
         "shares": list(shares), "percentiles": percentiles and list(percentiles),
         "reader": {name: _plain(value) for name, value in reader_options.items()},
     }  # fmt: skip
-    synthetic = truth is not None or (root.parent / "truth" / root.name).is_dir()  # where the phantom leaves its truth
+    beside = root.resolve().parent / "truth" / root.resolve().name  # where the phantom leaves its truth
     facts = {
-        "dataset": dataset, "synthetic": synthetic, "image_size_px": image_size_px, "fit": fit,
-        "parameters": parameters,
+        "dataset": dataset, "synthetic": truth is not None or beside.is_dir(),
+        "image_size_px": image_size_px, "fit": fit, "parameters": parameters,
     }  # fmt: skip
     work = out.with_name(f".{out.name}.partial")
     asked = facts | {"root": str(root.resolve()), "truth": truth and str(truth.resolve()), "code": _code()}

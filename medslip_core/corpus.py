@@ -2,8 +2,8 @@
 
 `data_prep.corpus` writes it. A folder holds
 
-    corpus.json       format version, count, image size, parameters; of every other file its size, and the SHA-256 of
-                      each block of BLOCK_BYTES; last its own SHA-256
+    corpus.json       format version, count, image size, parameters, whether the images are synthetic; of every other
+                      file its size, and the SHA-256 of each block of BLOCK_BYTES; last its own SHA-256
     images.u8         raw uint8 [N, S, S]
     manifest.parquet  row i says what image i is; columns "label:<class>" are 1, 0 or NaN (unknown); patient_id is the
                       dataset's, or "dicom-000001" and so on, in this corpus only, where just the DICOM headers know

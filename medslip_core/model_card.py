@@ -31,7 +31,7 @@ image it looked. Method: arXiv 2403.10635.
 from medslip_core import MedslipModel
 
 model = MedslipModel.from_pretrained("this folder or its name on the hub")
-pixels = model.pixel_values(images)  # [B, S, S] of square images, uint8 or 0..1, air black
+pixels = model.pixel_values(images)  # [B, H, H], square, uint8 or 0..1, air black
 present = model(pixels).pathology_logits.softmax(dim=-1)[..., 1]  # [B, {pathologies}]
 ```
 """

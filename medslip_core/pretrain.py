@@ -163,6 +163,8 @@ def _finish(run: TrainingRun) -> PretrainResult:
     """Save the resulting model as `model/` and say what came out."""
     model = run.accelerator.unwrap_model(run.network, keep_fp32_wrapper=False)
     model.__dict__.pop("forward", None)  # accelerate leaves one bound to this very model, which a copy would call
+    for module in model.modules():
+        module._compiled_call_impl = None  # what is asked of it now comes in other sizes, each a graph to compile
     if run.best and run.params.result == "best":
         model.load_state_dict(run.best.weights)
     elif run.average:

@@ -349,7 +349,10 @@ class TrainingRun:
 
 @contextlib.contextmanager
 def global_state(params: PretrainParams) -> Iterator[None]:
-    """Accelerate's and torch's global state as a run needs it; torch's is put back afterwards."""
+    """Accelerate's and torch's global state as a run needs it; torch's is put back afterwards.
+
+    A run that compiles makes torch forget what else was compiled in this process; it is compiled again when called.
+    """
     if PartialState(cpu=params.device == "cpu").num_processes == 1:
         # A notebook may train twice in one process, with another precision or device.
         AcceleratorState._reset_state(reset_partial_state=True)

@@ -21,12 +21,13 @@ class TrunkModel(SavedModel):
         """Network input [B, 3, S, S] float32, normalised and resized to the config's image size.
 
         Args:
-            images: [B, H, H], uint8 in 0..255 or float in 0..1; square, as the corpora are.
+            images: [B, H, H], a tensor or array, uint8 in 0..255 or float in 0..1; square, as the corpora are.
 
         Raises:
             ValueError: another shape or type, or (looked at on the host only) values outside that range.
         """
-        images = torch.tensor(images) if isinstance(images, np.ndarray) else images
+        if isinstance(images, np.ndarray):
+            images = torch.from_numpy(images.copy()).to(self.device)
         if images.ndim != 3 or images.shape[1] != images.shape[2]:
             raise ValueError(
                 f"images have shape {list(images.shape)}, not [B, H, H]: grey and square (data_prep.geometry pads)"
@@ -39,7 +40,7 @@ class TrunkModel(SavedModel):
             low, high = (float(end) for end in images.aminmax())
             if not -1e-3 <= low <= high <= 1 + 1e-3:
                 raise ValueError(f"images lie in {low:g}..{high:g}: floats must lie in 0..1, air black")
-        images = images.float() / 255 if images.dtype == torch.uint8 else images
+        images = images.float() / 255 if images.dtype == torch.uint8 else images.float()
         size = (self.config.image_size, self.config.image_size)
         if images.shape[-2:] != size:
             images = F.interpolate(images.unsqueeze(1), size, mode="bilinear", antialias=True).squeeze(1)  # [B, S, S]

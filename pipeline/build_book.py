@@ -99,8 +99,8 @@ def glance_table(chapters: list[FinishedChapter], profile: str, repository: Path
         f"{made} Intervals are 95 %, over test patients (of the report reader, over reports), for the one model that "
         "was trained here. How much another training seed would change is a question of its own: where the same study "
         "was run with several (`benchmarks/seeds.py`), a column gives their least and greatest value. The last column "
-        "says what a figure is to be compared with: *mean truth* knows where findings or anatomies usually lie, and "
-        "looks at no image.\n\n"
+        "says what a result is to be compared with, or to be taken for: *mean truth* knows where findings or anatomies "
+        "usually lie, and looks at no image.\n\n"
     )
     return note + _table(("Result", "Value", "Interval", "Over training seeds", "Beside it"), rows)
 

@@ -114,7 +114,7 @@ trunk, text encoder and training that all compared models share. It is none of i
 from medslip_core.contrastive.model import ContrastiveModel
 
 model = ContrastiveModel.from_pretrained("this folder or its name on the hub")
-pixels = model.pixel_values(images)  # [B, S, S] of square images, uint8 or 0..1, air black
+pixels = model.pixel_values(images)  # [B, H, H], square, uint8 or 0..1, air black
 present = model(pixels).pathology_logits.softmax(dim=-1)[..., 1]  # [B, 75], by prompts
 ```
 """

@@ -31,7 +31,7 @@ class FinetuneParams(Parameters):
     warmup_epochs: float = parameter(0.0, "of `epochs`, linear warm-up", low=0)
     trunk_learning_rate_scale: float = parameter(1.0, "factor of the learning rate for what was pre-trained", low=0)
     weight_decay: float = parameter(0.02, "on matrices; none on biases and 1-d weights", low=0)
-    frozen_batch_norm: bool = parameter(False, "keep the trunk's batch-norm statistics as they are")
+    frozen_batch_norm: bool = parameter(False, "keep the trunk's batch-norm statistics, unless its weights are random")
     validations: int = parameter(10, "looks at the validation part, evenly over the run", low=1)
     patience: int = parameter(3, "stop after so many validations without a better one; 0 never", low=0)
     augment: AugmentParams = parameter(AugmentParams, "how far a training view may differ from its image")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -56,8 +57,11 @@ def test_chapters_run_in_order(runs: Path) -> None:
 
 
 def test_a_finished_run_is_gathered_into_one_file(runs: Path, tmp_path: Path) -> None:
+    for path in [*runs.glob("*/results.json"), runs / "pretraining" / "history.csv"]:
+        (tmp_path / path.parent.name).mkdir(exist_ok=True)
+        shutil.copy(path, tmp_path / path.parent.name)
     gather = REPOSITORY / "benchmarks" / "full_size.py"
-    command = [sys.executable, gather, "--run", runs, "--json", tmp_path / "all.json"]
+    command = [sys.executable, gather, "--run", tmp_path, "--json", tmp_path / "all.json"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     content = json.loads((tmp_path / "all.json").read_text())
@@ -68,15 +72,13 @@ def test_a_finished_run_is_gathered_into_one_file(runs: Path, tmp_path: Path) ->
     assert history["step"].is_monotonic_increasing and history["macro_auroc"].notna().any()
     assert content["parameters"]["phantom"]["studies"]["mimic"] == 160
 
-    results = runs / "grounding" / "results.json"
-    stale = json.loads(results.read_text()) | {"inputs": {"pretraining": "an earlier run"}}
-    results.rename(tmp_path / "results.json")
-    results.write_text(json.dumps(stale))
+    results = tmp_path / "zero_shot" / "results.json"
+    results.write_text(json.dumps(json.loads(results.read_text()) | {"started": "2020-01-01T00:00:00+00:00"}))
     done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 2 and "grounding: pretraining was run again since" in done.stderr
+    assert done.returncode == 2 and "zero_shot: pretraining was run again since" in done.stderr
     results.unlink()
     done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 2 and "the chapter grounding has not finished" in done.stderr
+    assert done.returncode == 2 and "the chapter zero_shot has not finished" in done.stderr
 
 
 def test_reference_notebook_gives_the_same_outputs() -> None:

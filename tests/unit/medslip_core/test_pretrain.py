@@ -310,7 +310,8 @@ def test_each_compiled_graph_serves_one_batch_size(tmp_path, monkeypatch):
     original = nn.Module.compile
     monkeypatch.setattr(nn.Module, "compile", lambda *given, **options: original(*given, backend=backend, **options))
     for run in range(3):
-        train(tmp_path / str(run), replace(PARAMS, compile=True))
+        result = train(tmp_path / str(run), replace(PARAMS, compile=True))
+        result.model(torch.randn(3, 3, 32, 32))  # the finished model is no longer compiled
     assert sorted(served, key=str) == sorted(3 * [{4}, {2}, {6}], key=str)  # two of training, one of validation
 
 
