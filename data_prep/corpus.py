@@ -102,7 +102,8 @@ def prepare(
         "shares": list(shares), "percentiles": percentiles and list(percentiles),
         "reader": {name: _plain(value) for name, value in reader_options.items()},
     }  # fmt: skip
-    beside = root.resolve().parent / "truth" / root.resolve().name  # where the phantom leaves its truth
+    place = root.resolve()
+    beside = place.parent / "truth" / place.name  # where the phantom leaves its truth
     facts = {
         "dataset": dataset, "synthetic": truth is not None or beside.is_dir(),
         "image_size_px": image_size_px, "fit": fit, "parameters": parameters,
