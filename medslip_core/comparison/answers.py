@@ -10,13 +10,16 @@ import pandas as pd
 from medslip_core import grounding
 from medslip_core.comparison.params import ComparisonParams
 from medslip_core.corpus import PreparedCorpus
-from medslip_core.figures import dataset_name
+from medslip_core.figures import corpus_title
 from medslip_core.trunk_model import TrunkModel
 from medslip_core.vocabulary import ANATOMIES
 from medslip_core.zero_shot import predict_split
 
-COLUMNS = ["figure", "metric", "label", "row", "patient", "truth", "score"]
-"""metric "auroc": truth 1 or 0 (NaN: unknown), score a probability; "pointing_game": score 1 (hit) or 0, truth NaN."""
+COLUMNS = ["figure", "protocol", "metric", "label", "row", "patient", "truth", "score"]
+"""metric "auroc": truth 1 or 0 (NaN: unknown), score a probability; "pointing_game": score 1 (hit) or 0, truth NaN;
+"dice_positives": score in [0, 1] (NaN: nothing to find), truth NaN. protocol: that of fine-tuning, or `ZERO_SHOT`."""
+
+ZERO_SHOT = "zero-shot"
 
 UNPLACED = ("unspecified", "other")
 
@@ -35,7 +38,7 @@ def answers(
     tables = [_classes(model, corpora[name], params.batch_size) for name in params.classification]
     for name, labels in params.boxes.items():
         asked = grounding.questions(corpora[name], "boxes", labels)
-        figure = f"pointing, {dataset_name(name)} boxes"
+        figure = f"pointing, {corpus_title(name, corpora[name])} boxes"
         tables.append(_pointing(model, corpora[name], asked, figure, "pathology", params))
     if params.anatomy_corpus and learned_anatomies:
         corpus = corpora[params.anatomy_corpus]
@@ -43,13 +46,14 @@ def answers(
         places = grounding.questions(corpus, "anatomies", named, params.anatomy_images)
         on_boxes = [place.on_boxes() for place in places]
         tables.append(_pointing(model, corpus, on_boxes, "pointing, boxes of anatomies", "anatomy", params))
-    return pd.concat(tables or [pd.DataFrame(columns=COLUMNS)], ignore_index=True)[COLUMNS]
+    told = pd.concat(tables or [pd.DataFrame(columns=COLUMNS)], ignore_index=True)
+    return told.assign(protocol=ZERO_SHOT)[COLUMNS]
 
 
 def _classes(model: TrunkModel, corpus: PreparedCorpus, batch_size: int) -> pd.DataFrame:
     test = predict_split(model, corpus, "test", batch_size)
     return pd.DataFrame({
-        "figure": f"AUROC, {dataset_name(test.dataset)}",
+        "figure": f"AUROC, {corpus_title(test.dataset, corpus)}",
         "metric": "auroc",
         "label": np.tile(test.classes, len(test.rows)),
         "row": np.repeat(test.rows, len(test.classes)),

@@ -16,8 +16,8 @@ import pandas as pd
 
 from medslip_core.metrics import auroc, mean_over_classes, patient_resamples, percentile_interval, weighted_mean
 
-COLUMNS = ["figure", "variant", "metric", "n", "seeds", "value", "low", "high", "difference", "difference_low",
-           "difference_high", "difference_least", "difference_most", "p", "p_holm"]  # fmt: skip
+COLUMNS = ["figure", "protocol", "variant", "metric", "n", "seeds", "value", "low", "high", "difference",
+           "difference_low", "difference_high", "difference_least", "difference_most", "p", "p_holm"]  # fmt: skip
 
 
 def compare(answers: Mapping[str, Sequence[pd.DataFrame]], resamples: int = 1000, seed: int = 0) -> pd.DataFrame:
@@ -88,8 +88,9 @@ def _figure(name: str, answers: Mapping[str, Sequence[pd.DataFrame]], resamples:
     of_seeds = [[one(once)[0] for one in seeds] for seeds in values]
     apart = [np.subtract(seeds, of_seeds[0]) for seeds in of_seeds]
     rows = [
-        {"figure": name, "variant": variant, "metric": metric, "n": int((~np.isnan(_counted(first))).sum()),
-         "seeds": len(seeds), "value": estimate.value[v, 0], "low": estimate.low[v, 0], "high": estimate.high[v, 0],
+        {"figure": name, "protocol": first["protocol"].iloc[0], "variant": variant, "metric": metric,
+         "n": int((~np.isnan(_counted(first))).sum()), "seeds": len(seeds),
+         "value": estimate.value[v, 0], "low": estimate.low[v, 0], "high": estimate.high[v, 0],
          "difference": estimate.value[v, 1], "difference_low": estimate.low[v, 1],
          "difference_high": estimate.high[v, 1], "difference_least": apart[v].min(), "difference_most": apart[v].max(),
          "p": _two_sided(estimate.value[v, 1], drawn[:, v, 1]) if v else np.nan}

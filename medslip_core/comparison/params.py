@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from medslip_core.finetune.params import GridParams
 from medslip_core.model_config import TrunkConfig
 from medslip_core.parameters import FiledParameters, ParameterError, parameter
 from medslip_core.pretrain_params import PretrainParams
@@ -31,6 +33,7 @@ class ComparisonParams(FiledParameters):
     anatomy_images: int = parameter(200, "images on which anatomies are pointed at; 0: all", low=0)
     looks: int = parameter(1, "per side: moved views that make maps finer (`grounding.attention_maps`)", low=1)
     batch_size: int = parameter(64, "images per forward pass when asked", low=1)
+    finetuned: dict = parameter({}, "GridParams, but for weights, model and seeds, of what each is fine-tuned to")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -41,8 +44,12 @@ class ComparisonParams(FiledParameters):
         for name in dict.fromkeys(asked):
             if name not in self.corpora:
                 problems.append(f"{name!r} is asked about, and is none of the corpora {sorted(self.corpora)}")
-        if not asked:
-            problems.append("classification, boxes, anatomy_corpus: nothing is asked")
+        if not asked and not self.finetuned:
+            problems.append("classification, boxes, anatomy_corpus, finetuned: nothing is asked")
+        try:
+            GridParams.from_dict(self.finetuned)
+        except ParameterError as error:
+            problems.append(f"finetuned: {error}")
         for name in self.variants:
             try:
                 self.run(name, seed=0)
@@ -56,14 +63,34 @@ class ComparisonParams(FiledParameters):
     @staticmethod
     def with_paths(values: dict[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
         corpora = {name: change(place) for name, place in values.get("corpora", {}).items()}
-        return {**values, "pretraining_corpus": change(values.get("pretraining_corpus", "")), "corpora": corpora}
+        finetuned = values.get("finetuned", {})
+        return {
+            **values,
+            "pretraining_corpus": change(values.get("pretraining_corpus", "")),
+            "corpora": corpora,
+            "finetuned": GridParams.with_paths(finetuned, change) if finetuned else {},
+        }
 
     def run(self, variant: str, seed: int) -> PretrainParams:
         """The pre-training of a variant; options of its model are added to the shared ones."""
         own = self.variants[variant] or {}
         shared = self.pretraining.get("model", {})
         if "method" in own:  # another model, which has the trunk in common
-            known = {field.name for field in dataclasses.fields(TrunkConfig)}
-            shared = {name: value for name, value in shared.items() if name in known}
+            shared = _of_trunk(shared)
         model = {**shared, **own.get("model", {})}
         return PretrainParams.from_dict({**self.pretraining, **own, "model": model, "seed": seed})
+
+    def grid(self, variant: str, seed: int, weights: str | Path) -> GridParams:
+        """The fine-tuning of a variant from some weights; the seed draws labels and views, the same for all variants.
+
+        Args:
+            weights: the folder of its saved model; see `finetune.initial.starting_model` for what else there is.
+        """
+        own = dict(weights={"pretrained": str(weights)}, seeds=[seed], model=_of_trunk(self.run(variant, seed).model))
+        return GridParams.from_dict({"resamples": 2, **self.finetuned, **own})
+
+
+def _of_trunk(model: dict[str, Any]) -> dict[str, Any]:
+    """Those options of a model that are its trunk's."""
+    known = {field.name for field in dataclasses.fields(TrunkConfig)}
+    return {name: value for name, value in model.items() if name in known}

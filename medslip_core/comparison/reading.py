@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from medslip_core.comparison.answers import ZERO_SHOT
 from medslip_core.figures import Described, forest
 
 LEVEL = 0.05
+
+
+def chosen(comparison: pd.DataFrame, variants: Collection[str], zero_shot: bool) -> pd.DataFrame:
+    """Rows of the first variant and of some, in figures that were asked of both: zero-shot, or after fine-tuning."""
+    named = comparison["variant"].isin([comparison["variant"].iloc[0], *variants])
+    part = comparison[named & ((comparison["protocol"] == ZERO_SHOT) == zero_shot)]
+    return part[part.groupby("figure")["variant"].transform("size") > 1]
 
 
 def is_certain(comparison: pd.DataFrame) -> pd.Series:

@@ -24,9 +24,13 @@ from tqdm import tqdm
 from medslip_core.allocator import keep_freed_memory
 from medslip_core.comparison.answers import answers
 from medslip_core.comparison.compare import compare
+from medslip_core.comparison.finetuned import finetuned_answers
 from medslip_core.comparison.params import ComparisonParams
 from medslip_core.corpus import PreparedCorpus
 from medslip_core.files import write_whole
+from medslip_core.finetune.grid import Grid
+from medslip_core.finetune.initial import RANDOM
+from medslip_core.finetune.params import GridParams
 from medslip_core.pretrain import ParametersChangedError, PretrainResult, pretrain
 from medslip_core.pretrain_params import PretrainParams
 from medslip_core.provenance import environment_record
@@ -61,6 +65,7 @@ class Study:
 
     Raises:
         CorpusError: a corpus is missing or damaged.
+        ParameterError, SplitError, ValueError: of what is fine-tuned, see `finetune.grid.Grid`.
     """
 
     def __init__(self, params: ComparisonParams, folder: str | Path) -> None:
@@ -68,15 +73,22 @@ class Study:
         self.cells = [Cell(variant, seed) for seed in params.seeds for variant in params.variants]
         self.training = PreparedCorpus.open(params.pretraining_corpus)
         self.corpora = {name: PreparedCorpus.open(place) for name, place in params.corpora.items()}
+        labelled = params.finetuned.get("corpora", {})
+        self.labelled = {name: PreparedCorpus.open(place) for name, place in labelled.items()}
+        for seed in params.seeds if params.finetuned else ():  # what is wrong with it is said before hours of training
+            Grid(params.grid(next(iter(params.variants)), seed, RANDOM), self.folder)
 
     def identity(self, cell: Cell) -> dict[str, object]:
         """All that must be the same for a cell's answers to stand."""
         asked = ("classification", "boxes", "anatomy_corpus", "anatomy_images", "looks")
+        finetuned = GridParams.with_paths(self.params.finetuned, lambda place: Path(place).name)
         identity = {
             "version": VERSION,
             "pretraining": self.params.run(cell.variant, cell.seed).to_dict(),
             "asked": {name: getattr(self.params, name) for name in asked},
             "corpora_sha256": [corpus.header["sha256"] for corpus in (self.training, *self.corpora.values())],
+            "finetuned": finetuned,
+            "labelled_sha256": [corpus.header["sha256"] for corpus in self.labelled.values()],
         }
         return json.loads(json.dumps(identity))
 
@@ -94,20 +106,24 @@ class Study:
                 self.run_cell(cell)
 
     def run_cell(self, cell: Cell) -> None:
-        """Pre-train a variant, ask it, and keep what it answered."""
+        """Pre-train a variant, ask it, fine-tune it, and keep what it answered."""
         folder = self._folder(cell)
         logger.info("%s: pre-training", cell.name)
         params = self.params.run(cell.variant, cell.seed)
         result = self._pretrain(params, folder / "pretraining")
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         table = answers(result.model.to(device), self.corpora, self.params, learned_anatomies=params.anatomy_weight > 0)
+        if self.params.finetuned:
+            grid = self.params.grid(cell.variant, cell.seed, result.model_folder)
+            table = pd.concat([table, finetuned_answers(grid, folder / "finetuning")], ignore_index=True)
         packed = io.BytesIO()
         table.to_parquet(packed)
         write_whole(folder / ANSWERS, packed.getvalue())
         write_whole(folder / HISTORY, result.history.to_csv(index=False).encode())
         content = {"identity": self.identity(cell), "steps": result.steps, "environment": environment_record()}
         write_whole(folder / RESULT, json.dumps(content, indent=1).encode())
-        shutil.rmtree(folder / "pretraining")
+        for passing in ("pretraining", "finetuning"):
+            shutil.rmtree(folder / passing, ignore_errors=True)
 
     def _pretrain(self, params: PretrainParams, folder: Path) -> PretrainResult:
         try:

@@ -73,6 +73,9 @@ class FrozenEncoder:
                 self._known[sentence] = self._states(sentence)
         return [self._known[sentence] for sentence in sentences]
 
+    def __deepcopy__(self, memo: dict) -> FrozenEncoder:
+        return self  # as all models of a process share it
+
     @torch.inference_mode(False)  # what is kept may be trained with later
     @torch.no_grad()
     def _states(self, sentence: str) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from medslip_core.model import MedslipModel
+from medslip_core.trunk_model import TrunkModel
 
 
 class PooledFeatures(nn.Module):
@@ -20,10 +20,15 @@ class PooledFeatures(nn.Module):
     Args:
         model: whose weights to use.
         features: "trunk" [C], or "streams": both streams' memories side by side [2 d].
+
+    Raises:
+        ValueError: streams are asked of a model that has none.
     """
 
-    def __init__(self, model: MedslipModel, features: str) -> None:
+    def __init__(self, model: TrunkModel, features: str) -> None:
         super().__init__()
+        if features == "streams" and not hasattr(model, "memories"):
+            raise ValueError(f"features: a {type(model).__name__} has no streams; take those of its trunk")
         self.features = features
         self.source = model.trunk if features == "trunk" else model
         self.channels = model.trunk.channels if features == "trunk" else 2 * model.config.hidden_dim
@@ -54,7 +59,7 @@ class LinearHead(nn.Module):
 class Classifier(nn.Module):
     """Pixels [B, 3, S, S] to logits [B, C]; what was pre-trained is called `trunk`."""
 
-    def __init__(self, model: MedslipModel, classes: int, features: str = "trunk") -> None:
+    def __init__(self, model: TrunkModel, classes: int, features: str = "trunk") -> None:
         super().__init__()
         self.trunk = PooledFeatures(model, features)
         self.head = LinearHead(self.trunk.channels, classes)

@@ -41,9 +41,9 @@ from medslip_core.finetune.segmenter import Masks
 from medslip_core.finetune.summary import summarise
 from medslip_core.finetune.training import fit
 from medslip_core.inference import batches
-from medslip_core.model import MedslipModel
 from medslip_core.provenance import environment_record
 from medslip_core.sharing import share_of
+from medslip_core.trunk_model import TrunkModel
 from medslip_core.vocabulary import DATASET_CLASSES
 from medslip_core.zero_shot import ClassPredictions, evaluate
 
@@ -99,14 +99,16 @@ class Grid:
         self.tasks = {name: _Task(params.task(name), self.corpora) for name in params.tasks}
         self.config = initial.architecture(params.weights, params.model)
         self.device = torch.device("cuda" if params.device == "auto" and torch.cuda.is_available() else "cpu")
-        self._models: dict[tuple[str, int], MedslipModel] = {}
+        self._models: dict[tuple[str, int], TrunkModel] = {}
         self._sha256: dict[tuple[str, int], str] = {}
         for name in params.weights:
-            self.model(name, params.seeds[0])
+            model = self.model(name, params.seeds[0])
+            for task in self.tasks.values():
+                PooledFeatures(model, task.params.features)
         for cell in self.cells:
             self.split(cell)
 
-    def model(self, weights: str, seed: int) -> MedslipModel:
+    def model(self, weights: str, seed: int) -> TrunkModel:
         """The model that a cell starts from, freshly made."""
         source = self.params.weights[weights]
         of_seed = (weights, -1 if initial.is_folder(source) else seed)  # a saved model is read once
@@ -212,7 +214,7 @@ class Grid:
             features = self.features(cell, task, model)
             return FeatureClassifier(features, task.labels, params, validation, self.device)
 
-    def features(self, cell: Cell, task: _Task, model: MedslipModel) -> np.ndarray:
+    def features(self, cell: Cell, task: _Task, model: TrunkModel) -> np.ndarray:
         """Pooled features [N, F] float32 of all images of a task's corpus, computed once per weights."""
         pooled = PooledFeatures(model, task.params.features).eval()
         known = (task.corpus.header["sha256"], initial.fingerprint(pooled), str(self.config.image_size))

@@ -1,16 +1,18 @@
-"""What fine-tuning starts from: random weights, ImageNet weights, or a pre-trained MeDSLIP model."""
+"""What fine-tuning starts from: random weights, ImageNet weights, or a pre-trained model."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from dataclasses import replace
 
 import torch
 
+from medslip_core.loading import load_config, load_model
 from medslip_core.model import MedslipModel
-from medslip_core.model_config import MedslipConfig
+from medslip_core.model_config import MedslipConfig, TrunkConfig
 from medslip_core.randomness import torch_seed
-from medslip_core.saved_model import saved_config
+from medslip_core.trunk_model import TrunkModel
 
 RANDOM, IMAGENET = "random", "imagenet:"
 
@@ -24,8 +26,8 @@ def architecture(sources: dict[str, str], model: dict) -> MedslipConfig:
     """The architecture that all weights of a grid share.
 
     Args:
-        sources: name -> "random", "imagenet:<source>" or the folder of a `MedslipModel`.
-        model: options of `MedslipConfig`; empty takes the config of the first folder.
+        sources: name -> "random", "imagenet:<source>" or the folder of a model.
+        model: options of `MedslipConfig`; empty takes the config of the first folder (its trunk alone, if contrasted).
 
     Raises:
         ValueError: neither options nor a folder.
@@ -37,10 +39,13 @@ def architecture(sources: dict[str, str], model: dict) -> MedslipConfig:
         raise ValueError(
             "no architecture: name options of MedslipConfig in `model`, or a pre-trained folder in `weights`"
         )
-    return saved_config(folder)
+    config = load_config(folder)
+    if isinstance(config, MedslipConfig):
+        return config
+    return MedslipConfig(**{field.name: getattr(config, field.name) for field in dataclasses.fields(TrunkConfig)})
 
 
-def starting_model(name: str, source: str, config: MedslipConfig, seed: int) -> MedslipModel:
+def starting_model(name: str, source: str, config: MedslipConfig, seed: int) -> TrunkModel:
     """A model with the weights to start from.
 
     Args:
@@ -54,7 +59,7 @@ def starting_model(name: str, source: str, config: MedslipConfig, seed: int) -> 
         ValueError: the folder's model has another architecture, or ImageNet weights do not fit.
     """
     if is_folder(source):
-        saved = saved_config(source)
+        saved = load_config(source)
         differing = [
             f"{option} is {getattr(saved, option)!r}, not {getattr(config, option)!r}"
             for option in ("backbone", "backbone_stage", "detail_stage")
@@ -65,7 +70,7 @@ def starting_model(name: str, source: str, config: MedslipConfig, seed: int) -> 
                 f"weights {name!r} in {source}: a checkpoint of another architecture: {'; '.join(differing)}. "
                 "Compare weights of one architecture in one grid (its `model` says which)."
             )
-        model = MedslipModel.from_pretrained(source)
+        model = load_model(source)
         model.config = replace(model.config, image_size=config.image_size)
         return model
     with torch.random.fork_rng(devices=[]):

@@ -15,9 +15,9 @@ from medslip_core.augment import augment, augment_masks, draw_views
 from medslip_core.finetune.classifier import Classifier, LinearHead, known_label_loss
 from medslip_core.finetune.params import FinetuneParams
 from medslip_core.finetune.segmenter import Masks, Segmenter, mask_loss
-from medslip_core.model import MedslipModel
 from medslip_core.optimisation import training_mode
 from medslip_core.transfer import to_device
+from medslip_core.trunk_model import TrunkModel
 from medslip_core.validation import macro_auroc
 
 EVALUATION_BATCH = 64
@@ -38,7 +38,7 @@ class Learner:
     """
 
     def __init__(
-        self, corpus, model: MedslipModel, network: nn.Module, frozen: bool, params: FinetuneParams, seed: int,
+        self, corpus, model: TrunkModel, network: nn.Module, frozen: bool, params: FinetuneParams, seed: int,
         validation: np.ndarray, device: torch.device,
     ) -> None:  # fmt: skip
         self.corpus, self.model, self.params, self.seed = corpus, model, params, seed

@@ -77,7 +77,7 @@ class GridParams(FiledParameters):
     """A grid of runs: every task x protocol x fraction x initial weights x seed."""
 
     corpora: dict = parameter({}, "corpus -> folder of the prepared corpus")
-    weights: dict = parameter({}, "name -> random, imagenet:<source>, or the folder of a MedslipModel")
+    weights: dict = parameter({}, "name -> random, imagenet:<source>, or the folder of a saved model")
     model: dict = parameter({}, "options of MedslipConfig; none takes those of the first folder in `weights`")
     tasks: dict = parameter({}, "name -> TaskParams")
     protocols: dict = parameter(

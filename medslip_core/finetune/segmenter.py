@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from medslip_core.grounding import truth_from_boxes, truth_from_masks
-from medslip_core.model import MedslipModel
+from medslip_core.trunk_model import TrunkModel
 from medslip_core.vocabulary import DATASET_CLASSES
 
 WIDTHS = (256, 128, 64, 32, 16)
@@ -24,7 +24,7 @@ WIDTHS = (256, 128, 64, 32, 16)
 class Segmenter(nn.Module):
     """Pixels [B, 3, S, S] to logits [B, S, S]; what was pre-trained is called `trunk`."""
 
-    def __init__(self, model: MedslipModel) -> None:
+    def __init__(self, model: TrunkModel) -> None:
         super().__init__()
         self.trunk = model.trunk
         skips = model.trunk.stage_channels()  # shallow to deep

@@ -12,8 +12,8 @@ import numpy as np
 
 from medslip_core.finetune import initial
 from medslip_core.finetune.compare import Case, case_of
+from medslip_core.loading import load_config
 from medslip_core.metrics import METRICS, class_metrics, mean_over_classes
-from medslip_core.saved_model import saved_config
 from medslip_core.vocabulary import DATASET_CLASSES
 from medslip_core.zero_shot import ClassPredictions, classify, predict_classes
 
@@ -39,7 +39,7 @@ def zero_shot_cases(grid: Grid, resamples: int = 1000, seed: int = 0) -> list[Ca
 
 def _models(grid: Grid) -> list[str]:
     folders = {name: source for name, source in grid.params.weights.items() if initial.is_folder(source)}
-    return [name for name, folder in folders.items() if saved_config(folder).text_encoder is not None]
+    return [name for name, folder in folders.items() if load_config(folder).text_encoder is not None]
 
 
 def _tasks(grid: Grid) -> list[str]:

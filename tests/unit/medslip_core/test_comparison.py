@@ -14,9 +14,13 @@ from medslip_core import grounding
 from medslip_core.comparison import reading, study
 from medslip_core.comparison.answers import COLUMNS, answers
 from medslip_core.comparison.compare import compare, holm
+from medslip_core.comparison.finetuned import finetuned_answers
 from medslip_core.comparison.params import ComparisonParams
 from medslip_core.comparison.study import Study
+from medslip_core.contrastive.config import ContrastiveConfig
+from medslip_core.contrastive.model import ContrastiveModel
 from medslip_core.corpus import PreparedCorpus
+from medslip_core.finetune import fractions
 from medslip_core.model import MedslipModel
 from medslip_core.model_config import MedslipConfig
 from medslip_core.parameters import ParameterError
@@ -32,7 +36,7 @@ VARIANTS = {"full": {}, "without ICL": {"icl_weight": 0.0}}
 def table(scores: np.ndarray, truth: np.ndarray, seed: int = 0) -> pd.DataFrame:
     """Answers about one class, in an order of their own."""
     rows = np.arange(len(scores))
-    told = pd.DataFrame(dict(figure="AUROC, a", metric="auroc", label="x", row=rows,
+    told = pd.DataFrame(dict(figure="AUROC, a", protocol="zero-shot", metric="auroc", label="x", row=rows,
                              patient=(rows // 2).astype(str), truth=truth, score=scores))  # fmt: skip
     return told.sample(frac=1, random_state=seed)
 
@@ -116,12 +120,25 @@ def params(corpus: Path, **changes: object) -> ComparisonParams:
     return ComparisonParams.from_dict({**given, **changes})
 
 
+def finetuned(corpus: Path) -> dict:
+    """Both kinds of task, by the quick protocols."""
+    steps = dict(min_steps=4, max_steps=4, validations=2, batch_size=8)
+    return dict(
+        corpora={"nih": str(corpus)}, protocols={"classification": ["linear"], "segmentation": ["frozen"]},
+        tasks={"nih": {"corpus": "nih", "classes": ["Effusion"]},
+               "outlines": {"corpus": "nih", "kind": "segmentation", "truth": "boxes", "label": "Effusion"}},
+        fractions=[1.0], training={"classification": {"linear": steps}, "segmentation": {"frozen": steps}},
+        device="cpu",
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("changes, said", [
     ({"variants": {"full": {}}}, "variants: at least two"),
     ({"variants": {"full": {}, "x": {"icl_wait": 0.0}}}, "variants.x: icl_wait: unknown parameter"),
     ({"variants": {"full": {}, "x": {"model": {"gatd": False}}}}, "variants.x: model: gatd: unknown parameter"),
     ({"classification": ["rsna"]}, "'rsna' is asked about, and is none of the corpora"),
     ({"classification": [], "boxes": {}}, "nothing is asked"),
+    ({"finetuned": {"fractions": [2]}}, "finetuned: fractions: .2. are not all in"),
     ({"seeds": [-1]}, "seeds: .-1. are not whole numbers"),
 ])  # fmt: skip
 def test_wrong_parameters_are_named(changes: dict, said: str) -> None:
@@ -144,11 +161,12 @@ def test_another_model_takes_of_the_shared_options_those_of_the_trunk() -> None:
 
 def test_params_move_with_their_folder(tmp_path: Path) -> None:
     (tmp_path / "here").mkdir()
-    asked = params(tmp_path / "corpus")
+    asked = params(tmp_path / "corpus", finetuned=finetuned(tmp_path / "labelled"))
     asked.write(tmp_path / "here" / "study.json")
     assert str(tmp_path) not in (tmp_path / "here" / "study.json").read_text()
     again = ComparisonParams.read(tmp_path / "here" / "study.json")
     assert Path(again.pretraining_corpus).resolve() == tmp_path / "corpus" and again.variants == asked.variants
+    assert Path(again.finetuned["corpora"]["nih"]).resolve() == tmp_path / "labelled"
 
 
 def test_answers_give_the_figures_of_the_chapters(corpus) -> None:
@@ -171,6 +189,53 @@ def test_answers_give_the_figures_of_the_chapters(corpus) -> None:
     assert result["pointing, NIH ChestX-ray14 boxes", "full"] == pytest.approx(scored["pointing_game"].mean())
 
 
+def saved(folder: Path, method: str) -> Path:
+    """A model of MODEL's trunk, drawn at random."""
+    torch.manual_seed(0)
+    if method == "medslip":
+        model = MedslipModel(MedslipConfig(**MODEL))
+    else:
+        trunk = {name: MODEL[name] for name in ("backbone", "image_size")}
+        model = ContrastiveModel(ContrastiveConfig(**trunk, method=method, text_encoder="packaged-minilm"))
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("method", ["medslip", "gloria"])
+def test_fine_tuned_answers_give_the_figures_of_the_grid(corpus, tmp_path: Path, method: str) -> None:
+    model = saved(tmp_path / "model", method)
+    asked = params(corpus, finetuned=finetuned(corpus)).grid("full", 2, model)
+    told = finetuned_answers(asked, tmp_path / "runs")
+    assert list(told.columns) == COLUMNS
+    result = compare({"one": [told], "again": [told]}, resamples=20).set_index(["figure", "variant"])
+    expected = pd.read_csv(tmp_path / "runs" / "results.csv")
+    assert set(expected["seed"]) == {2}
+    for figure, protocol, metric in (
+        ("AUROC, NIH ChestX-ray14, linear, 100 % of labels", "linear", "auroc"),
+        ("Dice of positives, outlines, frozen, 100 % of labels", "frozen", "dice_positives"),
+    ):
+        (row,) = expected[expected["metric"] == metric].to_dict("records")
+        assert result.loc[(figure, "one"), "value"] == pytest.approx(row["value"])
+        assert result.loc[(figure, "one"), ["protocol", "n"]].tolist() == [protocol, row["n"]]
+
+
+def test_a_contrasted_model_has_no_streams_to_fine_tune(corpus, tmp_path: Path) -> None:
+    asked = finetuned(corpus)
+    asked["tasks"]["nih"]["features"] = "streams"
+    grid = params(corpus, finetuned=asked).grid("full", 0, saved(tmp_path / "model", "convirt"))
+    with pytest.raises(ValueError, match="a ContrastiveModel has no streams; take those of its trunk"):
+        finetuned_answers(grid, tmp_path / "runs")
+
+
+def test_what_cannot_be_fine_tuned_is_known_before_training(corpus, tmp_path: Path) -> None:
+    asked = finetuned(corpus)
+    asked["tasks"]["outlines"]["label"] = "Mass"
+    with pytest.raises(ValueError, match="no boxes of 'Mass'"):
+        Study(params(corpus, finetuned=asked), tmp_path)
+    with pytest.raises(fractions.SplitError, match="nih: "):
+        Study(params(corpus, finetuned={**finetuned(corpus), "fractions": [1e-9]}), tmp_path)
+
+
 def test_anatomies_are_asked_of_those_who_learned_them(corpus) -> None:
     asked, corpora = params(corpus, classification=[], boxes={}, anatomy_corpus="nih"), {"nih": "not looked at"}
     told = answers("not asked", corpora, asked, learned_anatomies=False)
@@ -188,7 +253,9 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "begun").touch()
         done.append(f"{params.icl_weight:g}" + ("" if resume else " anew"))
-        return SimpleNamespace(model=torch.nn.Identity(), history=pd.DataFrame({"step": [1]}), steps=1)
+        return SimpleNamespace(
+            model=torch.nn.Identity(), model_folder=folder / "model", history=pd.DataFrame({"step": [1]}), steps=1
+        )
 
     monkeypatch.setattr(study, "pretrain", pretrain)
     monkeypatch.setattr(
@@ -216,6 +283,25 @@ def test_what_is_finished_is_not_trained_again(corpus, tmp_path: Path, trained) 
     assert longer.comparison().empty
     longer.run()
     assert len(trained) == 4
+
+
+def test_answers_after_fine_tuning_stand_with_the_others(corpus, tmp_path: Path, trained, monkeypatch) -> None:
+    def told(grid, folder):  # noqa: ANN001, ANN202
+        folder.mkdir()
+        return table(np.arange(4.0), np.array([0.0, 1, 1, 1])).assign(figure=f"AUROC, b, seed {grid.seeds[0]}")
+
+    monkeypatch.setattr(study, "finetuned_answers", told)
+    asked = params(corpus, finetuned=finetuned(corpus), seeds=[5])
+    (tmp_path / "here").mkdir()
+    asked.write(tmp_path / "here" / "study.json")
+    one = Study(asked, tmp_path / "here")
+    one.run()
+    assert one.comparison(resamples=5)["figure"].unique().tolist() == ["AUROC, a", "AUROC, b, seed 5"]
+    assert not (tmp_path / "here" / "cells" / "full-seed5" / "finetuning").exists()
+    again = Study(ComparisonParams.read(tmp_path / "here" / "study.json"), tmp_path / "here")
+    assert again.params != asked and all(again.is_finished(cell) for cell in again.cells), "paths make no difference"
+    other = {**asked.finetuned, "fractions": [0.5]}
+    assert not any(map(Study(replace(asked, finetuned=other), tmp_path / "here").is_finished, one.cells))
 
 
 def test_a_run_begun_with_other_parameters_starts_anew(corpus, tmp_path: Path, trained) -> None:

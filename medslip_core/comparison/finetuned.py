@@ -1,0 +1,47 @@
+"""What a pre-trained variant answers on test images after fine-tuning, in the same table as what it answers before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from medslip_core.comparison.answers import COLUMNS
+from medslip_core.figures import corpus_title
+from medslip_core.finetune.grid import Grid
+from medslip_core.finetune.params import GridParams
+from medslip_core.finetune.results import Run, class_predictions, mask_scores
+
+
+def finetuned_answers(params: GridParams, folder: Path) -> pd.DataFrame:
+    """The test images' answers of every run of a grid of one kind of weights: columns `answers.COLUMNS`.
+
+    Args:
+        params: of the grid.
+        folder: of its runs; interrupted, it goes on there.
+    """
+    grid = Grid(params, folder)
+    tables = [_of_run(grid, run) for run in grid.run()]
+    return pd.concat(tables or [pd.DataFrame(columns=COLUMNS)], ignore_index=True)[COLUMNS]
+
+
+def _of_run(grid: Grid, run: Run) -> pd.DataFrame:
+    told = run.table.iloc[0]
+    title = corpus_title(told["task"], grid.tasks[told["task"]].corpus)
+    asked = f"{title}, {told['protocol']}, {100 * told['fraction']:g} % of labels"
+    if told["kind"] == "classification":
+        test = class_predictions(run)
+        classes, images = len(test.classes), len(test.rows)
+        answered = {
+            "figure": f"AUROC, {asked}", "metric": "auroc", "label": np.tile(test.classes, images),
+            "row": np.repeat(test.rows, classes), "patient": np.repeat(test.patients.astype(str), classes),
+            "truth": test.labels.astype(float).ravel(), "score": test.probabilities.astype(float).ravel(),
+        }  # fmt: skip
+    else:
+        table = mask_scores(run).table
+        answered = {
+            "figure": f"Dice of positives, {asked}", "metric": "dice_positives", "label": told["class"],
+            "row": table["row"], "patient": table["patient"], "truth": np.nan, "score": table["dice_positives"],
+        }  # fmt: skip
+    return pd.DataFrame(answered).assign(protocol=told["protocol"])
