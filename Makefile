@@ -33,7 +33,7 @@ code = $(shell find $(1)/ -name '*.py' -o -name '*.toml' 2>/dev/null)
 PIPELINE        := pipeline/chapter.py pipeline/parameters.py pipeline/run_chapter.py
 CODE_phantom    := $(call code,data_prep/phantom) $(wildcard benchmarks/results/phantom_difficulty.json)
 CODE_corpus     := $(call code,data_prep)
-CODE_reports    := $(call code,data_prep/reports)
+CODE_reports    := $(call code,data_prep/reports) $(wildcard benchmarks/results/coded_reports.json)
 CODE_OTHERS     := $(call code,medslip_core)
 CODE_pretraining := $(CODE_OTHERS) $(wildcard benchmarks/results/train_step_cpu.json \
                       benchmarks/results/full_run_estimate.json)

@@ -1,10 +1,10 @@
 """Variants of a comparison, each trained for several budgets: what holds on, and what a longer training overtakes.
 
-    python benchmarks/budget.py --study runs/demo/comparison/study.json --epochs 2 6 \
+    python benchmarks/budget.py --study runs/demo/comparison/study.json --epochs 6 --seeds 0 \
         --variants "all parts" "without ProtoCL" [--share 1/2] --json benchmarks/results/demo_budget.json
 
-The study is that of `make run`, which comes first. Each budget is a comparison of its own, in a folder beside it; runs
-that are finished are not run again.
+The study is that of `make run`, which comes first; nothing is fine-tuned. Each budget is a comparison of its own, in a
+folder beside it; runs that are finished are not run again.
 """
 
 import argparse
@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("--study", type=Path, required=True, help="study.json of a comparison chapter")
     parser.add_argument("--epochs", type=int, nargs="+", required=True)
     parser.add_argument("--variants", nargs="+", help="the first is what the others are compared with; default: all")
+    parser.add_argument("--seeds", type=int, nargs="+", help="default: the study's")
     parser.add_argument("--share", default="1/1", help="this machine's part of each budget's runs, e.g. 2/4")
     parser.add_argument("--json", type=Path, help="then write the comparisons here")
     given = parser.parse_args()
@@ -38,7 +39,9 @@ def main() -> None:
     budgets = []
     for epochs in given.epochs:
         pretraining = {**whole.pretraining, "epochs": epochs}
-        params = dataclasses.replace(whole, variants=variants, pretraining=pretraining, finetuned={})
+        params = dataclasses.replace(
+            whole, variants=variants, pretraining=pretraining, seeds=given.seeds or whole.seeds, finetuned={}
+        )
         study = Study(params, given.study.parent / "budgets" / f"{epochs}-epochs")
         study.run(share_of(study.cells, given.share))
         budgets.append({"epochs": epochs, "rows": json.loads(study.comparison().to_json(orient="records"))})

@@ -32,6 +32,42 @@ class CodedReport:
     gold: dict
 
 
+@dataclass(frozen=True)
+class Accuracy:
+    """How well coded reports were read.
+
+    Attributes:
+        reports: how many.
+        scores: as `score` gives it.
+        labels: label, coders, reader: in how many reports it was seen by the coders alone, and by the reader alone.
+        differences: as `disagreements` gives it.
+    """
+
+    reports: int
+    scores: pd.DataFrame
+    labels: pd.DataFrame
+    differences: pd.DataFrame
+
+
+def measure(folder: str | Path, resamples: int = 1000, seed: int = 0) -> Accuracy:
+    """Read all coded reports and set what is read against what was coded.
+
+    Args:
+        folder: of the labels and their scorer.
+        resamples: bootstrap resamples over reports; seed: of them.
+
+    Raises:
+        FileNotFoundError: the folder has no labels, or torchxrayvision is not installed.
+    """
+    coded = coded_reports(folder)
+    predictions = predict(coded)
+    known = sorted({label for report in coded for label in report.gold["findings"]} - {NORMAL})
+    differences = disagreements(coded, predictions, known)
+    counts = differences.groupby(["label", "only"]).size().unstack(fill_value=0)
+    labels = counts.reindex(columns=["coders", "reader"], fill_value=0).rename_axis(columns=None).reset_index()
+    return Accuracy(len(coded), score(folder, coded, predictions, resamples, seed), labels, differences)
+
+
 def coded_reports(folder: str | Path) -> list[CodedReport]:
     """All coded reports with their texts, in the order of `gold.jsonl`.
 

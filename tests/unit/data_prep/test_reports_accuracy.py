@@ -12,9 +12,10 @@ from data_prep.phantom import POPULATIONS, draw_study
 from data_prep.phantom.report import surest, write_report
 from data_prep.reports import read_report
 from data_prep.reports.__main__ import main
-from data_prep.reports.coded import coded_reports, predict, score
+from data_prep.reports.coded import coded_reports, measure, predict, score
 
-SHARED = Path(os.environ.get("MEDSLIP_SHARED", Path(__file__).parents[3].parent / "shared"))
+REPOSITORY = Path(__file__).parents[3]
+SHARED = Path(os.environ.get("MEDSLIP_SHARED", REPOSITORY.parent / "shared"))
 CODED = SHARED / "eval" / "reports"
 REQUIRED = {
     "core": {
@@ -61,6 +62,15 @@ def test_the_chapters_table_agrees_with_the_scorer(predictions):
         for average in ("micro", "macro"):
             assert round(table["core", name, average], 4) == expected[f"{task}_{average}_f1"]
     assert round(table["normal", "findings", "micro"], 4) == expected["normal_f1"]
+
+
+def test_the_committed_measurement_is_of_this_reader(predictions):
+    told = json.loads((REPOSITORY / "benchmarks" / "results" / "coded_reports.json").read_text())
+    measured = measure(CODED, resamples=2)
+    assert [row["f1"] for row in told["scores"]] == pytest.approx(measured.scores["f1"].tolist(), abs=1e-9)
+    assert told["labels"] == measured.labels.to_dict("records") and told["reports"] == measured.reports
+    counted = measured.differences.groupby("only").size()
+    assert measured.labels[["coders", "reader"]].sum().to_dict() == counted.to_dict()
 
 
 def test_phantom_reports_are_read_as_they_were_meant():
