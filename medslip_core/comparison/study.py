@@ -75,8 +75,10 @@ class Study:
         self.corpora = {name: PreparedCorpus.open(place) for name, place in params.corpora.items()}
         labelled = params.finetuned.get("corpora", {})
         self.labelled = {name: PreparedCorpus.open(place) for name, place in labelled.items()}
+        self.splits: dict[int, list[str]] = {}
         for seed in params.seeds if params.finetuned else ():  # what is wrong with it is said before hours of training
-            Grid(params.grid(next(iter(params.variants)), seed, RANDOM), self.folder)
+            grid = Grid(params.grid(next(iter(params.variants)), seed, RANDOM), self.folder)
+            self.splits[seed] = [grid.split(run).sha256 for run in grid.cells]
 
     def identity(self, cell: Cell) -> dict[str, object]:
         """All that must be the same for a cell's answers to stand."""
@@ -88,6 +90,7 @@ class Study:
             "asked": {name: getattr(self.params, name) for name in asked},
             "corpora_sha256": [corpus.header["sha256"] for corpus in (self.training, *self.corpora.values())],
             "finetuned": finetuned,
+            "splits_sha256": self.splits.get(cell.seed, []),
             "labelled_sha256": [corpus.header["sha256"] for corpus in self.labelled.values()],
         }
         return json.loads(json.dumps(identity))

@@ -291,17 +291,24 @@ def test_answers_after_fine_tuning_stand_with_the_others(corpus, tmp_path: Path,
         return table(np.arange(4.0), np.array([0.0, 1, 1, 1])).assign(figure=f"AUROC, b, seed {grid.seeds[0]}")
 
     monkeypatch.setattr(study, "finetuned_answers", told)
-    asked = params(corpus, finetuned=finetuned(corpus), seeds=[5])
+    split, table_of_split = tmp_path / "split.csv", PreparedCorpus.open(corpus).manifest[["image_id", "split"]]
+    table_of_split.to_csv(split, index=False)
+    labels = finetuned(corpus)
+    labels["tasks"]["nih"]["split"] = str(split)
+    asked = params(corpus, finetuned=labels, seeds=[5])
     (tmp_path / "here").mkdir()
     asked.write(tmp_path / "here" / "study.json")
     one = Study(asked, tmp_path / "here")
     one.run()
     assert one.comparison(resamples=5)["figure"].unique().tolist() == ["AUROC, a", "AUROC, b, seed 5"]
     assert not (tmp_path / "here" / "cells" / "full-seed5" / "finetuning").exists()
+
     again = Study(ComparisonParams.read(tmp_path / "here" / "study.json"), tmp_path / "here")
-    assert again.params != asked and all(again.is_finished(cell) for cell in again.cells), "paths make no difference"
-    other = {**asked.finetuned, "fractions": [0.5]}
-    assert not any(map(Study(replace(asked, finetuned=other), tmp_path / "here").is_finished, one.cells))
+    assert again.params != asked and all(map(again.is_finished, one.cells)), "paths make no difference"
+    fewer = replace(asked, finetuned={**labels, "fractions": [0.5]})
+    assert not any(map(Study(fewer, tmp_path / "here").is_finished, one.cells))
+    table_of_split[1:].to_csv(split, index=False)
+    assert not any(map(Study(asked, tmp_path / "here").is_finished, one.cells)), "another split in the same file"
 
 
 def test_a_run_begun_with_other_parameters_starts_anew(corpus, tmp_path: Path, trained) -> None:
