@@ -19,6 +19,7 @@ from medslip_core.allocator import keep_freed_memory
 from medslip_core.comparison.params import ComparisonParams
 from medslip_core.comparison.study import Study
 from medslip_core.files import write_whole
+from medslip_core.parameters import ParameterError
 from medslip_core.provenance import environment_record
 from medslip_core.sharing import share_of
 
@@ -30,10 +31,13 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", help="the first is what the others are compared with; default: all")
     parser.add_argument("--seeds", type=int, nargs="+", help="default: the study's")
     parser.add_argument("--share", default="1/1", help="this machine's part of each budget's runs, e.g. 2/4")
-    parser.add_argument("--json", type=Path, help="then write the comparisons here")
+    parser.add_argument("--json", type=Path, help="then write here the comparisons of what is finished")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     whole = ComparisonParams.read(given.study)
+    unknown = set(given.variants or ()) - set(whole.variants)
+    if unknown:
+        parser.error(f"--variants: {given.study} has no {sorted(unknown)}; it has {list(whole.variants)}")
     variants = {name: whole.variants[name] for name in given.variants or whole.variants}
     keep_freed_memory()
     budgets = []
@@ -43,7 +47,10 @@ def main() -> None:
             whole, variants=variants, pretraining=pretraining, seeds=given.seeds or whole.seeds, finetuned={}
         )
         study = Study(params, given.study.parent / "budgets" / f"{epochs}-epochs")
-        study.run(share_of(study.cells, given.share))
+        try:
+            study.run(share_of(study.cells, given.share))
+        except ParameterError as error:
+            parser.error(str(error))
         budgets.append({"epochs": epochs, "rows": json.loads(study.comparison().to_json(orient="records"))})
     if given.json:
         content = {"command": shlex.join(["python", *sys.argv]), "budgets": budgets}

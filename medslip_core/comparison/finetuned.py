@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from medslip_core.comparison.answers import COLUMNS
-from medslip_core.figures import corpus_title
+from medslip_core.figures import corpus_title, readable
 from medslip_core.finetune.grid import Grid
 from medslip_core.finetune.params import GridParams
 from medslip_core.finetune.results import Run, class_predictions, mask_scores
@@ -20,15 +20,24 @@ def finetuned_answers(params: GridParams, folder: Path) -> pd.DataFrame:
     Args:
         params: of the grid.
         folder: of its runs; interrupted, it goes on there.
+
+    Raises:
+        ParameterError, SplitError, CorpusError, ValueError, FileNotFoundError: see `finetune.grid.Grid`.
     """
     grid = Grid(params, folder)
-    tables = [_of_run(grid, run) for run in grid.run()]
+    tables = [_of_run(run, _title(grid, run.table.iloc[0])) for run in grid.run()]
     return pd.concat(tables or [pd.DataFrame(columns=COLUMNS)], ignore_index=True)[COLUMNS]
 
 
-def _of_run(grid: Grid, run: Run) -> pd.DataFrame:
+def _title(grid: Grid, told: pd.Series) -> str:
+    """What was learned from; with the task's name, where others of the kind learn from the same."""
+    kinds = [(task.corpus.header["dataset"], task.params.kind) for task in grid.tasks.values()]
+    title = corpus_title(told["dataset"], grid.tasks[told["task"]].corpus)
+    return title + (f" ({readable(told['task'])})" if kinds.count((told["dataset"], told["kind"])) > 1 else "")
+
+
+def _of_run(run: Run, title: str) -> pd.DataFrame:
     told = run.table.iloc[0]
-    title = corpus_title(told["task"], grid.tasks[told["task"]].corpus)
     asked = f"{title}, {told['protocol']}, {100 * told['fraction']:g} % of labels"
     if told["kind"] == "classification":
         test = class_predictions(run)

@@ -50,11 +50,16 @@ class ComparisonParams(FiledParameters):
             GridParams.from_dict(self.finetuned)
         except ParameterError as error:
             problems.append(f"finetuned: {error}")
+        tasks = self.finetuned.get("tasks", {})
+        streams = [name for name, task in tasks.items() if isinstance(task, dict) and task.get("features") == "streams"]
         for name in self.variants:
             try:
-                self.run(name, seed=0)
+                run = self.run(name, seed=0)
             except (ParameterError, TypeError) as error:
                 problems.append(f"variants.{name}: {error}")
+                continue
+            if streams and run.method != "medslip":
+                problems.append(f"finetuned.tasks.{streams[0]}: features: {name!r} has no streams; take the trunk's")
         if not all(type(seed) is int and seed >= 0 for seed in self.seeds) or not self.seeds:
             problems.append(f"seeds: {self.seeds!r} are not whole numbers from 0 upwards")
         if problems:
@@ -80,13 +85,15 @@ class ComparisonParams(FiledParameters):
         model = {**shared, **own.get("model", {})}
         return PretrainParams.from_dict({**self.pretraining, **own, "model": model, "seed": seed})
 
-    def grid(self, variant: str, seed: int, weights: str | Path) -> GridParams:
-        """The fine-tuning of a variant from some weights; the seed draws labels and views, the same for all variants.
+    def grid(self, variant: str, seeds: list[int], weights: str | Path) -> GridParams:
+        """The fine-tuning of a variant from some weights; a seed draws labels and views, the same for all variants.
 
         Args:
             weights: the folder of its saved model; see `finetune.initial.starting_model` for what else there is.
         """
-        own = dict(weights={"pretrained": str(weights)}, seeds=[seed], model=_of_trunk(self.run(variant, seed).model))
+        run = self.run(variant, seeds[0])
+        model = _of_trunk(run.config_of(run.model).to_dict())
+        own = dict(weights={"pretrained": str(weights)}, seeds=seeds, model=model)
         return GridParams.from_dict({"resamples": 2, **self.finetuned, **own})
 
 

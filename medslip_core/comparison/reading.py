@@ -14,10 +14,20 @@ from medslip_core.figures import Described, forest
 LEVEL = 0.05
 
 
-def chosen(comparison: pd.DataFrame, variants: Collection[str], zero_shot: bool) -> pd.DataFrame:
-    """Rows of the first variant and of some, in figures that were asked of both: zero-shot, or after fine-tuning."""
-    named = comparison["variant"].isin([comparison["variant"].iloc[0], *variants])
-    part = comparison[named & ((comparison["protocol"] == ZERO_SHOT) == zero_shot)]
+def zero_shot(comparison: pd.DataFrame, variants: Collection[str]) -> pd.DataFrame:
+    """What was asked without labels of the first variant and of some others: rows of figures that both have."""
+    return _of(comparison[comparison["protocol"] == ZERO_SHOT], variants)
+
+
+def finetuned(comparison: pd.DataFrame, variants: Collection[str]) -> dict[str, pd.DataFrame]:
+    """The same with labels: what is learned -> its rows, whose figures are the shares of labels ("1 % of labels")."""
+    part = _of(comparison[comparison["protocol"] != ZERO_SHOT], variants)
+    learned = part["figure"].str.rsplit(", ", n=1, expand=True).reindex(columns=[0, 1])
+    return dict(list(part.assign(figure=learned[1]).groupby(learned[0], sort=False)))
+
+
+def _of(asked: pd.DataFrame, variants: Collection[str]) -> pd.DataFrame:
+    part = asked[asked["variant"].isin([*asked["variant"].head(1), *variants])]
     return part[part.groupby("figure")["variant"].transform("size") > 1]
 
 

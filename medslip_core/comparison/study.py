@@ -2,9 +2,10 @@
 
     python -m medslip_core.comparison.study --params FILE [--share 1/2] [--summary FILE]
 
-A cell is a variant with a seed, in a folder of its own below `<folder>/cells`: `answers.parquet`, the training's
-`history.csv`, and `result.json`, written last, with all that the answers depend on. A finished cell whose identity is
-still the same is not run again; a killed one goes on from its last checkpoint. Machines divide a study by shares.
+A cell is a variant with a seed, in a folder of its own below `<folder>/cells`: its `model`, the training's
+`history.csv`, and `training.json` with all that they depend on; `answers.parquet`, and `result.json` with all that
+these depend on. What is there and depends on the same is not done again; a killed cell goes on from its last
+checkpoint. Machines divide a study by shares.
 """
 
 from __future__ import annotations
@@ -28,9 +29,10 @@ from medslip_core.comparison.finetuned import finetuned_answers
 from medslip_core.comparison.params import ComparisonParams
 from medslip_core.corpus import PreparedCorpus
 from medslip_core.files import write_whole
+from medslip_core.finetune.grid import Cell as GridCell
 from medslip_core.finetune.grid import Grid
 from medslip_core.finetune.initial import RANDOM
-from medslip_core.finetune.params import GridParams
+from medslip_core.loading import load_model
 from medslip_core.pretrain import ParametersChangedError, PretrainResult, pretrain
 from medslip_core.pretrain_params import PretrainParams
 from medslip_core.provenance import environment_record
@@ -38,10 +40,10 @@ from medslip_core.sharing import share_of
 
 logger = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 """Of what a cell does: a change of it runs all cells again."""
 
-RESULT, ANSWERS, HISTORY = "result.json", "answers.parquet", "history.csv"
+TRAINED, HISTORY, RESULT, ANSWERS = "training.json", "history.csv", "result.json", "answers.parquet"
 
 
 @dataclass(frozen=True)
@@ -73,34 +75,34 @@ class Study:
         self.cells = [Cell(variant, seed) for seed in params.seeds for variant in params.variants]
         self.training = PreparedCorpus.open(params.pretraining_corpus)
         self.corpora = {name: PreparedCorpus.open(place) for name, place in params.corpora.items()}
-        labelled = params.finetuned.get("corpora", {})
-        self.labelled = {name: PreparedCorpus.open(place) for name, place in labelled.items()}
-        self.splits: dict[int, list[str]] = {}
-        for seed in params.seeds if params.finetuned else ():  # what is wrong with it is said before hours of training
-            grid = Grid(params.grid(next(iter(params.variants)), seed, RANDOM), self.folder)
-            self.splits[seed] = [grid.split(run).sha256 for run in grid.cells]
+        self.finetuned: list[dict[str, object]] = []
+        if params.finetuned:  # what is wrong with it is said before hours of training
+            grid = Grid(params.grid(next(iter(params.variants)), params.seeds, RANDOM), self.folder)
+            self.finetuned = [self._asked_of(grid, run) for run in grid.cells]
+
+    def training_identity(self, cell: Cell) -> dict[str, object]:
+        """All that must be the same for a cell's model to stand."""
+        pretraining = self.params.run(cell.variant, cell.seed).to_dict()
+        return _plain({"version": VERSION, "params": pretraining, "corpus_sha256": self.training.header["sha256"]})
 
     def identity(self, cell: Cell) -> dict[str, object]:
         """All that must be the same for a cell's answers to stand."""
         asked = ("classification", "boxes", "anatomy_corpus", "anatomy_images", "looks")
-        finetuned = GridParams.with_paths(self.params.finetuned, lambda place: Path(place).name)
         identity = {
-            "version": VERSION,
-            "pretraining": self.params.run(cell.variant, cell.seed).to_dict(),
+            "training": self.training_identity(cell),
             "asked": {name: getattr(self.params, name) for name in asked},
-            "corpora_sha256": [corpus.header["sha256"] for corpus in (self.training, *self.corpora.values())],
-            "finetuned": finetuned,
-            "splits_sha256": self.splits.get(cell.seed, []),
-            "labelled_sha256": [corpus.header["sha256"] for corpus in self.labelled.values()],
+            "corpora_sha256": {name: corpus.header["sha256"] for name, corpus in self.corpora.items()},
+            "finetuned": [run for run in self.finetuned if run["seed"] == cell.seed],
         }
-        return json.loads(json.dumps(identity))
+        return _plain(identity)
+
+    def is_trained(self, cell: Cell) -> bool:
+        """Whether its model is there, of these parameters and this corpus."""
+        return _identity_in(self._folder(cell) / TRAINED) == self.training_identity(cell)
 
     def is_finished(self, cell: Cell) -> bool:
         """Whether its answers are there, of these parameters and corpora."""
-        try:
-            return json.loads((self._folder(cell) / RESULT).read_text())["identity"] == self.identity(cell)
-        except (FileNotFoundError, json.JSONDecodeError, KeyError):
-            return False
+        return _identity_in(self._folder(cell) / RESULT) == self.identity(cell)
 
     def run(self, chosen: list[Cell] | None = None) -> None:
         """Run those of some cells (all if None) that are not finished."""
@@ -109,24 +111,31 @@ class Study:
                 self.run_cell(cell)
 
     def run_cell(self, cell: Cell) -> None:
-        """Pre-train a variant, ask it, fine-tune it, and keep what it answered."""
+        """Pre-train a variant unless it is, ask it, fine-tune it, and keep what it answered."""
         folder = self._folder(cell)
-        logger.info("%s: pre-training", cell.name)
-        params = self.params.run(cell.variant, cell.seed)
-        result = self._pretrain(params, folder / "pretraining")
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        table = answers(result.model.to(device), self.corpora, self.params, learned_anatomies=params.anatomy_weight > 0)
+        if not self.is_trained(cell):
+            self._train(cell, folder)
+        shutil.rmtree(folder / "pretraining", ignore_errors=True)
+        model = load_model(folder / "model").to("cuda" if torch.cuda.is_available() else "cpu")
+        learned_anatomies = self.params.run(cell.variant, cell.seed).anatomy_weight > 0
+        table = answers(model, self.corpora, self.params, learned_anatomies)
         if self.params.finetuned:
-            grid = self.params.grid(cell.variant, cell.seed, result.model_folder)
+            grid = self.params.grid(cell.variant, [cell.seed], folder / "model")
             table = pd.concat([table, finetuned_answers(grid, folder / "finetuning")], ignore_index=True)
         packed = io.BytesIO()
         table.to_parquet(packed)
         write_whole(folder / ANSWERS, packed.getvalue())
+        shutil.rmtree(folder / "finetuning", ignore_errors=True)
+        _write(folder / RESULT, self.identity(cell))
+
+    def _train(self, cell: Cell, folder: Path) -> None:
+        logger.info("%s: pre-training", cell.name)
+        result = self._pretrain(self.params.run(cell.variant, cell.seed), folder / "pretraining")
+        (folder / TRAINED).unlink(missing_ok=True)
+        shutil.rmtree(folder / "model", ignore_errors=True)
+        result.model_folder.rename(folder / "model")
         write_whole(folder / HISTORY, result.history.to_csv(index=False).encode())
-        content = {"identity": self.identity(cell), "steps": result.steps, "environment": environment_record()}
-        write_whole(folder / RESULT, json.dumps(content, indent=1).encode())
-        for passing in ("pretraining", "finetuning"):
-            shutil.rmtree(folder / passing, ignore_errors=True)
+        _write(folder / TRAINED, self.training_identity(cell))
 
     def _pretrain(self, params: PretrainParams, folder: Path) -> PretrainResult:
         try:
@@ -147,6 +156,29 @@ class Study:
 
     def _folder(self, cell: Cell) -> Path:
         return self.folder / "cells" / cell.name
+
+    @staticmethod
+    def _asked_of(grid: Grid, run: GridCell) -> dict[str, object]:
+        """What a run of fine-tuning depends on, whatever weights it starts from."""
+        kind = grid.tasks[run.task].params.kind
+        identity = {**grid.identity(run), "training": grid.params.run(kind, run.protocol).to_dict()}
+        return {name: value for name, value in identity.items() if name not in ("weights", "weights_sha256")}
+
+
+def _plain(identity: dict[str, object]) -> dict[str, object]:
+    return json.loads(json.dumps(identity))
+
+
+def _identity_in(file: Path) -> object:
+    try:
+        return json.loads(file.read_text())["identity"]
+    except (FileNotFoundError, json.JSONDecodeError, KeyError):
+        return None
+
+
+def _write(file: Path, identity: dict[str, object]) -> None:
+    content = {"identity": identity, "environment": environment_record()}
+    write_whole(file, json.dumps(content, indent=1).encode())
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -144,7 +144,7 @@ class Grid:
         identity = {
             "version": VERSION,
             **vars(cell),
-            "of_task": {**task.params.to_dict(), "classes": task.classes},
+            "of_task": {**task.params.to_dict(), "classes": task.classes, "split": ""},  # the file may move
             "training": self.training(cell).to_dict(),
             "resamples": self.params.resamples,
             "image_size": self.config.image_size,

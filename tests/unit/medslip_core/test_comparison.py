@@ -21,6 +21,7 @@ from medslip_core.contrastive.config import ContrastiveConfig
 from medslip_core.contrastive.model import ContrastiveModel
 from medslip_core.corpus import PreparedCorpus
 from medslip_core.finetune import fractions
+from medslip_core.finetune.initial import architecture
 from medslip_core.model import MedslipModel
 from medslip_core.model_config import MedslipConfig
 from medslip_core.parameters import ParameterError
@@ -104,6 +105,20 @@ def test_no_answers_give_an_empty_table() -> None:
     assert compare({}).empty
 
 
+def test_what_is_asked_with_labels_reads_apart(asked) -> None:
+    labelled = {name: pd.concat([seed, *(
+        seed.assign(figure=f"AUROC, b, linear, {share} % of labels", protocol="linear") for share in (1, 10)
+    )]) for name, (seed,) in asked.items()}  # fmt: skip
+    labelled["guess"] = asked["guess"][0]
+    result = compare({name: [seed] for name, seed in labelled.items()}, resamples=5)
+    assert set(reading.zero_shot(result, ["same", "guess"])["figure"]) == {"AUROC, a"}
+    assert reading.zero_shot(result, [])["figure"].tolist() == [], "nothing to compare with"
+    ((learned, part),) = reading.finetuned(result, ["same", "guess"]).items()
+    assert learned == "AUROC, b, linear" and set(part["variant"]) == {"full", "same"}
+    assert list(reading.differences(part)) == ["variant", "1 % of labels", "10 % of labels"]
+    assert reading.finetuned(result, ["guess"]) == {} == reading.finetuned(compare(asked, resamples=2), ["same"])
+
+
 def test_how_it_reads(asked) -> None:
     result = compare(asked, resamples=500)
     wide = reading.differences(result)
@@ -139,6 +154,8 @@ def finetuned(corpus: Path) -> dict:
     ({"classification": ["rsna"]}, "'rsna' is asked about, and is none of the corpora"),
     ({"classification": [], "boxes": {}}, "nothing is asked"),
     ({"finetuned": {"fractions": [2]}}, "finetuned: fractions: .2. are not all in"),
+    ({"finetuned": {"corpora": {"nih": "there"}, "tasks": {"nih": {"corpus": "nih", "features": "streams"}}},
+      "variants": {"full": {}, "other": {"method": "convirt"}}}, "finetuned.tasks.nih: features: 'other' has no"),
     ({"seeds": [-1]}, "seeds: .-1. are not whole numbers"),
 ])  # fmt: skip
 def test_wrong_parameters_are_named(changes: dict, said: str) -> None:
@@ -204,7 +221,7 @@ def saved(folder: Path, method: str) -> Path:
 @pytest.mark.parametrize("method", ["medslip", "gloria"])
 def test_fine_tuned_answers_give_the_figures_of_the_grid(corpus, tmp_path: Path, method: str) -> None:
     model = saved(tmp_path / "model", method)
-    asked = params(corpus, finetuned=finetuned(corpus)).grid("full", 2, model)
+    asked = params(corpus, finetuned=finetuned(corpus)).grid("full", [2], model)
     told = finetuned_answers(asked, tmp_path / "runs")
     assert list(told.columns) == COLUMNS
     result = compare({"one": [told], "again": [told]}, resamples=20).set_index(["figure", "variant"])
@@ -212,7 +229,7 @@ def test_fine_tuned_answers_give_the_figures_of_the_grid(corpus, tmp_path: Path,
     assert set(expected["seed"]) == {2}
     for figure, protocol, metric in (
         ("AUROC, NIH ChestX-ray14, linear, 100 % of labels", "linear", "auroc"),
-        ("Dice of positives, outlines, frozen, 100 % of labels", "frozen", "dice_positives"),
+        ("Dice of positives, NIH ChestX-ray14, frozen, 100 % of labels", "frozen", "dice_positives"),
     ):
         (row,) = expected[expected["metric"] == metric].to_dict("records")
         assert result.loc[(figure, "one"), "value"] == pytest.approx(row["value"])
@@ -222,9 +239,28 @@ def test_fine_tuned_answers_give_the_figures_of_the_grid(corpus, tmp_path: Path,
 def test_a_contrasted_model_has_no_streams_to_fine_tune(corpus, tmp_path: Path) -> None:
     asked = finetuned(corpus)
     asked["tasks"]["nih"]["features"] = "streams"
-    grid = params(corpus, finetuned=asked).grid("full", 0, saved(tmp_path / "model", "convirt"))
+    grid = params(corpus, finetuned=asked).grid("full", [0], saved(tmp_path / "model", "convirt"))
     with pytest.raises(ValueError, match="a ContrastiveModel has no streams; take those of its trunk"):
         finetuned_answers(grid, tmp_path / "runs")
+
+
+def test_tasks_that_share_dataset_and_kind_are_named(corpus, tmp_path: Path) -> None:
+    asked = finetuned(corpus)
+    asked["tasks"] |= {"all_but_one": asked["tasks"]["nih"]}
+    grid = params(corpus, finetuned=asked).grid("full", [0], saved(tmp_path / "model", "medslip"))
+    assert finetuned_answers(grid, tmp_path / "runs")["figure"].unique().tolist() == [
+        "AUROC, NIH ChestX-ray14 (nih), linear, 100 % of labels",
+        "Dice of positives, NIH ChestX-ray14, frozen, 100 % of labels",
+        "AUROC, NIH ChestX-ray14 (all but one), linear, 100 % of labels",
+    ]
+
+
+def test_a_trunk_is_known_where_a_profile_names_no_option_of_it(corpus) -> None:
+    published = params(corpus, pretraining={"epochs": 2, "warmup_epochs": 0.5}, finetuned=finetuned(corpus))
+    for variants in ({"full": {}, "other": {}}, {"full": {"method": "mgca"}, "other": {}}):
+        model = replace(published, variants=variants).grid("full", [0, 1], "random").model
+        assert (model["backbone"], model["image_size"]) == ("resnet50", 224)
+        assert architecture({"one": "random"}, model).backbone == "resnet50"
 
 
 def test_what_cannot_be_fine_tuned_is_known_before_training(corpus, tmp_path: Path) -> None:
@@ -253,14 +289,12 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "begun").touch()
         done.append(f"{params.icl_weight:g}" + ("" if resume else " anew"))
-        return SimpleNamespace(
-            model=torch.nn.Identity(), model_folder=folder / "model", history=pd.DataFrame({"step": [1]}), steps=1
-        )
+        (folder / "model").mkdir()
+        return SimpleNamespace(model_folder=folder / "model", history=pd.DataFrame({"step": [1]}))
 
     monkeypatch.setattr(study, "pretrain", pretrain)
-    monkeypatch.setattr(
-        study, "answers", lambda *asked, learned_anatomies: table(np.arange(4.0), np.array([0.0, 1, 0, 1]))
-    )
+    monkeypatch.setattr(study, "load_model", lambda folder: torch.nn.Identity())
+    monkeypatch.setattr(study, "answers", lambda *asked: table(np.arange(4.0), np.array([0.0, 1, 0, 1])))
     return done
 
 
@@ -274,10 +308,15 @@ def test_what_is_finished_is_not_trained_again(corpus, tmp_path: Path, trained) 
     first.run()
     assert len(trained) == 2
     result = json.loads((tmp_path / "cells" / "full-seed0" / "result.json").read_text())
-    assert result["identity"]["pretraining"]["icl_weight"] == 1.0
+    assert result["identity"]["training"]["params"]["icl_weight"] == 1.0
     assert sorted(file.name for file in (tmp_path / "cells" / "full-seed0").iterdir()) == [
-        "answers.parquet", "history.csv", "result.json",
+        "answers.parquet", "history.csv", "model", "result.json", "training.json",
     ]  # fmt: skip
+
+    other = Study(params(corpus, boxes={}), tmp_path)
+    assert other.comparison().empty
+    other.run()
+    assert len(trained) == 2 and not other.comparison(resamples=2).empty, "asked something else, the models are there"
 
     longer = Study(params(corpus, pretraining={**PRETRAINING, "epochs": 3}), tmp_path)
     assert longer.comparison().empty
@@ -308,7 +347,12 @@ def test_answers_after_fine_tuning_stand_with_the_others(corpus, tmp_path: Path,
     fewer = replace(asked, finetuned={**labels, "fractions": [0.5]})
     assert not any(map(Study(fewer, tmp_path / "here").is_finished, one.cells))
     table_of_split[1:].to_csv(split, index=False)
-    assert not any(map(Study(asked, tmp_path / "here").is_finished, one.cells)), "another split in the same file"
+    split_anew = Study(asked, tmp_path / "here")
+    assert not any(map(split_anew.is_finished, one.cells)) and all(map(split_anew.is_trained, one.cells))
+    assert not any(map(split_anew.is_trained, Study(replace(asked, seeds=[6]), tmp_path / "here").cells))
+    table_of_split.to_csv(split, index=False)
+    monkeypatch.setattr("medslip_core.finetune.grid.VERSION", -1)
+    assert not any(map(Study(asked, tmp_path / "here").is_finished, one.cells)), "a run does something else now"
 
 
 def test_a_run_begun_with_other_parameters_starts_anew(corpus, tmp_path: Path, trained) -> None:

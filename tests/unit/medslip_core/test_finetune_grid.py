@@ -12,8 +12,11 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
+from medslip_core.contrastive.config import ContrastiveConfig
+from medslip_core.contrastive.model import ContrastiveModel
 from medslip_core.corpus import CorpusError
 from medslip_core.finetune import compare, fractions, grid, results, without_labels
+from medslip_core.finetune.classifier import PooledFeatures
 from medslip_core.finetune.learners import FeatureClassifier
 from medslip_core.finetune.params import GridParams
 from medslip_core.finetune.summary import compared_weights
@@ -272,6 +275,27 @@ def test_zero_shot_is_of_the_task_s_test_images_and_classes(corpus, saved_model,
     expected = roc_auc_score(said.labels[:, place], said.probabilities[:, place])
     assert case.mean("auroc").value == pytest.approx(expected)
     assert compare.over_seeds([case])["train_patients"].tolist() == [0, 0]
+
+
+def test_a_contrasted_model_is_fine_tuned_and_asked_too(corpus, tmp_path):
+    torch.manual_seed(0)
+    trunk = {name: MODEL[name] for name in ("backbone", "image_size")}
+    config = ContrastiveConfig(**trunk, method="convirt", text_encoder="packaged-minilm")
+    ContrastiveModel(config).save_pretrained(tmp_path / "model")
+    weights = {"theirs": str(tmp_path / "model"), "random": "random"}
+    study = grid.Grid(params(corpus, weights=weights, model={}), tmp_path)
+    assert (study.config.backbone, study.config.image_size) == ("test_resnet", SIDE), "its trunk's architecture"
+    cell = next(one for one in study.cells if one.protocol == "linear" and one.weights == "theirs")
+    images, task = torch.zeros(2, SIDE, SIDE, dtype=torch.uint8), study.tasks[cell.task]
+    model = ContrastiveModel.from_pretrained(tmp_path / "model")
+    expected = model.trunk(model.pixel_values(images)).mean(dim=(2, 3))
+    torch.testing.assert_close(PooledFeatures(study.model("theirs", 0), "trunk")(model.pixel_values(images)), expected)
+    assert study.features(cell, task, study.model("theirs", 0)).shape == (len(task.corpus), expected.shape[1])
+    (case,) = zero_shot_cases(study, resamples=5)
+    said = predict_split(model, task.corpus, "test")
+    place = said.classes.index("Effusion")
+    expected = roc_auc_score(said.labels[:, place], said.probabilities[:, place])
+    assert case.named["weights"] == "theirs" and case.mean("auroc").value == pytest.approx(expected)
 
 
 def test_zero_shot_is_left_out_where_it_cannot_be_asked(corpus, finished, saved_model, tmp_path, monkeypatch):
