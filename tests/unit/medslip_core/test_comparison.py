@@ -21,12 +21,14 @@ from medslip_core.contrastive.config import ContrastiveConfig
 from medslip_core.contrastive.model import ContrastiveModel
 from medslip_core.corpus import PreparedCorpus
 from medslip_core.finetune import fractions
+from medslip_core.finetune.grid import cells
 from medslip_core.finetune.initial import architecture
 from medslip_core.model import MedslipModel
 from medslip_core.model_config import MedslipConfig
 from medslip_core.parameters import ParameterError
 from medslip_core.pretrain import ParametersChangedError
 from medslip_core.zero_shot import evaluate, predict_split
+from pipeline.parameters import declared_parameters, read_parameters
 
 MODEL = dict(backbone="test_resnet", image_size=32, hidden_dim=16, decoder_layers=1, decoder_heads=2,
              feed_forward_dim=16, text_dim=8)  # fmt: skip
@@ -270,6 +272,30 @@ def test_what_cannot_be_fine_tuned_is_known_before_training(corpus, tmp_path: Pa
         Study(params(corpus, finetuned=asked), tmp_path)
     with pytest.raises(fractions.SplitError, match="nih: "):
         Study(params(corpus, finetuned={**finetuned(corpus), "fractions": [1e-9]}), tmp_path)
+
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+PROFILES = [None, *sorted(folder.name for folder in (REPOSITORY / "params").iterdir())]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_chapter_s_parameters_make_a_study(profile: str | None) -> None:
+    def values(chapter: str) -> dict:
+        declared = declared_parameters(REPOSITORY / "book" / f"{chapter}.ipynb")
+        given = read_parameters(REPOSITORY / "params" / str(profile) / f"{chapter}.yaml", declared, data="data")
+        return {name: one.default for name, one in declared.items()} | given
+
+    shared, labelled, own = values("pretraining"), values("finetuning"), values("comparison")
+    grid = {name: labelled[name] for name in ("tasks", "protocols", "fractions", "training", "device")}
+    grid |= {"corpora": {name: name for name in labelled["datasets"]}, **own["finetuned"]}
+    asked = ComparisonParams.from_dict(dict(
+        pretraining={**shared["training"], "model": shared["model"], "text_encoder": shared["text_encoder"],
+                     **own["budget"]},
+        variants={**own["variants"], **own["models"]}, seeds=own["seeds"], finetuned=grid,
+    ))  # fmt: skip
+    for variant in asked.variants:
+        grid = asked.grid(variant, asked.seeds, "random")
+        assert cells(grid) and architecture(grid.weights, grid.model).backbone
 
 
 def test_anatomies_are_asked_of_those_who_learned_them(corpus) -> None:
