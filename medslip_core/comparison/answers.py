@@ -13,7 +13,7 @@ from medslip_core.corpus import PreparedCorpus
 from medslip_core.figures import corpus_title
 from medslip_core.trunk_model import TrunkModel
 from medslip_core.vocabulary import ANATOMIES
-from medslip_core.zero_shot import predict_split
+from medslip_core.zero_shot import ClassPredictions, predict_split
 
 COLUMNS = ["figure", "protocol", "metric", "label", "row", "patient", "truth", "score"]
 """metric "auroc": truth 1 or 0 (NaN: unknown), score a probability; "pointing_game": score 1 (hit) or 0, truth NaN;
@@ -35,7 +35,10 @@ def answers(
         params: what is asked.
         learned_anatomies: False for a model that was never taught where anatomies lie; it is not asked for them.
     """
-    tables = [_classes(model, corpora[name], params.batch_size) for name in params.classification]
+    tables = []
+    for name in params.classification:
+        test = predict_split(model, corpora[name], "test", params.batch_size)
+        tables.append(of_classes(test, f"AUROC, {corpus_title(test.dataset, corpora[name])}"))
     for name, labels in params.boxes.items():
         asked = grounding.questions(corpora[name], "boxes", labels)
         figure = f"pointing, {corpus_title(name, corpora[name])} boxes"
@@ -50,10 +53,10 @@ def answers(
     return told.assign(protocol=ZERO_SHOT)[COLUMNS]
 
 
-def _classes(model: TrunkModel, corpus: PreparedCorpus, batch_size: int) -> pd.DataFrame:
-    test = predict_split(model, corpus, "test", batch_size)
+def of_classes(test: ClassPredictions, figure: str) -> pd.DataFrame:
+    """What was predicted on test images: columns `COLUMNS`, but for the protocol."""
     return pd.DataFrame({
-        "figure": f"AUROC, {corpus_title(test.dataset, corpus)}",
+        "figure": figure,
         "metric": "auroc",
         "label": np.tile(test.classes, len(test.rows)),
         "row": np.repeat(test.rows, len(test.classes)),

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from medslip_core.comparison.answers import COLUMNS
+from medslip_core.comparison.answers import COLUMNS, of_classes
 from medslip_core.figures import corpus_title, readable
 from medslip_core.finetune.grid import Grid
 from medslip_core.finetune.params import GridParams
@@ -40,17 +40,11 @@ def _of_run(run: Run, title: str) -> pd.DataFrame:
     told = run.table.iloc[0]
     asked = f"{title}, {told['protocol']}, {100 * told['fraction']:g} % of labels"
     if told["kind"] == "classification":
-        test = class_predictions(run)
-        classes, images = len(test.classes), len(test.rows)
-        answered = {
-            "figure": f"AUROC, {asked}", "metric": "auroc", "label": np.tile(test.classes, images),
-            "row": np.repeat(test.rows, classes), "patient": np.repeat(test.patients.astype(str), classes),
-            "truth": test.labels.astype(float).ravel(), "score": test.probabilities.astype(float).ravel(),
-        }  # fmt: skip
+        answered = of_classes(class_predictions(run), f"AUROC, {asked}")
     else:
         table = mask_scores(run).table
-        answered = {
+        answered = pd.DataFrame({
             "figure": f"Dice of positives, {asked}", "metric": "dice_positives", "label": told["class"],
             "row": table["row"], "patient": table["patient"], "truth": np.nan, "score": table["dice_positives"],
-        }  # fmt: skip
-    return pd.DataFrame(answered).assign(protocol=told["protocol"])
+        })  # fmt: skip
+    return answered.assign(protocol=told["protocol"])
