@@ -98,7 +98,8 @@ class Study:
 
     def is_trained(self, cell: Cell) -> bool:
         """Whether its model is there, of these parameters and this corpus."""
-        return _identity_in(self._folder(cell) / TRAINED) == self.training_identity(cell)
+        folder = self._folder(cell)
+        return (folder / "model").is_dir() and _identity_in(folder / TRAINED) == self.training_identity(cell)
 
     def is_finished(self, cell: Cell) -> bool:
         """Whether its answers are there, of these parameters and corpora."""

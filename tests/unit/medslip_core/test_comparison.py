@@ -1,6 +1,7 @@
 """A comparison: what is compared and how, and which runs are done, kept and done again."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -343,6 +344,8 @@ def test_what_is_finished_is_not_trained_again(corpus, tmp_path: Path, trained) 
     assert other.comparison().empty
     other.run()
     assert len(trained) == 2 and not other.comparison(resamples=2).empty, "asked something else, the models are there"
+    shutil.rmtree(tmp_path / "cells" / "full-seed0" / "model")
+    assert other.is_finished(other.cells[0]) and not other.is_trained(other.cells[0])
 
     longer = Study(params(corpus, pretraining={**PRETRAINING, "epochs": 3}), tmp_path)
     assert longer.comparison().empty
