@@ -11,16 +11,14 @@ import argparse
 import dataclasses
 import json
 import logging
-import shlex
-import sys
 from pathlib import Path
+
+from contenders import write_results
 
 from medslip_core.allocator import keep_freed_memory
 from medslip_core.comparison.params import ComparisonParams
 from medslip_core.comparison.study import Study
-from medslip_core.files import write_whole
 from medslip_core.parameters import ParameterError
-from medslip_core.provenance import environment_record
 from medslip_core.sharing import share_of
 
 
@@ -53,8 +51,7 @@ def main() -> None:
             parser.error(str(error))
         budgets.append({"epochs": epochs, "rows": json.loads(study.comparison().to_json(orient="records"))})
     if given.json:
-        content = {"command": shlex.join(["python", *sys.argv]), "budgets": budgets}
-        write_whole(given.json, json.dumps({**content, "environment": environment_record()}, indent=1).encode())
+        write_results(given.json, {"budgets": budgets})
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import resource
+import shlex
 import statistics
 import sys
 import time
@@ -104,7 +105,7 @@ def in_turn(contenders: Sequence[Contender], rounds: int, warm_up: int = 1) -> l
 
 def write_results(path: Path, content: dict[str, Any]) -> None:
     """Write a benchmark's figures with the command line and the machine they come from."""
-    command = " ".join(["python", *sys.argv])
+    command = shlex.join(["python", *sys.argv])
     path.parent.mkdir(parents=True, exist_ok=True)
     whole = {"command": command, **content, "environment": environment_record()}
     path.write_text(json.dumps(whole, indent=1, default=str) + "\n")

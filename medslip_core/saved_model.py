@@ -17,13 +17,12 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from medslip_core.files import write_whole
-from medslip_core.model_config import MedslipConfig
 from medslip_core.parameters import ParameterError, Parameters
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 
 
-def saved_config(folder: str | Path, kind: type[Parameters] = MedslipConfig) -> Any:
+def saved_config(folder: str | Path, kind: type[Parameters]) -> Any:
     """The config of a saved model.
 
     Args:
