@@ -16,7 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from medslip_core.figures import readable
-from medslip_core.grounding import AttentionMaps, Question, normalise, pointing_game, upsample
+from medslip_core.grounding.maps import AttentionMaps, stretched, upsample
+from medslip_core.grounding.scores import pointing_game
+from medslip_core.grounding.truth import Question
 from medslip_core.vocabulary import PATHOLOGY_INDEX
 from medslip_core.zero_shot import Existence
 
@@ -124,7 +126,7 @@ def _hits(one: ExplorerImage, pathologies: list[str], anatomies: list[str]) -> l
     def played(heat: np.ndarray | None, truth: np.ndarray | None) -> float | None:
         if heat is None or truth is None or not truth.any():
             return None
-        large = normalise(upsample(heat[None], truth.shape[-1]))[0]
+        large = stretched(heat, truth.shape[-1])
         return round(pointing_game(large, truth), 2)
 
     table = []

@@ -13,7 +13,9 @@ import numpy as np
 import pandas as pd
 
 from medslip_core.figures import WIDTH_INCHES, Described, described, page_style, readable
-from medslip_core.grounding import Truth, example_cases, normalise, pointing_game, upsample, widened
+from medslip_core.grounding.maps import stretched
+from medslip_core.grounding.scores import example_cases, pointing_game
+from medslip_core.grounding.truth import Truth, widened
 
 HEAT = "inferno"
 TRUTH_COLOUR = "#56b4e9"
@@ -64,7 +66,7 @@ def _heat(axis, image: np.ndarray, heat: np.ndarray, threshold: float | None = N
     it, of which a linear scale shows nothing. The ring is hollow, so that what it marks stays to be seen.
     """
     _show(axis, image)
-    large = normalise(upsample(heat[None], image.shape[-1]))[0]
+    large = stretched(heat, image.shape[-1])
     strength = np.sqrt(large)
     axis.imshow(strength, cmap=HEAT, vmin=-0.3, vmax=1, alpha=0.75 * strength)
     if threshold is not None:

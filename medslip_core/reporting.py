@@ -28,7 +28,7 @@ def with_intervals(results: pd.DataFrame, rows: Sequence[str], metrics: Sequence
     """One row per case and one column per metric, each cell a value with its interval.
 
     Args:
-        results: tidy results as `zero_shot.evaluate` and `grounding.summarise` return them: columns metric, value,
+        results: tidy, as `zero_shot.evaluate` and `grounding.summary.summarise` return them: columns metric, value,
             low, high and those in `rows`.
         rows: columns that tell the cases apart, or are the same within one.
         metrics: which metrics, in this order.

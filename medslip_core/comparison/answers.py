@@ -7,10 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from medslip_core import grounding
 from medslip_core.comparison.params import ComparisonParams
 from medslip_core.corpus import PreparedCorpus
 from medslip_core.figures import corpus_title
+from medslip_core.grounding.maps import attention_maps, stretched
+from medslip_core.grounding.scores import pointing_game
+from medslip_core.grounding.truth import Question, questions_of
 from medslip_core.trunk_model import TrunkModel
 from medslip_core.vocabulary import ANATOMIES
 from medslip_core.zero_shot import ClassPredictions, predict_split
@@ -40,13 +42,13 @@ def answers(
         test = predict_split(model, corpora[name], "test", params.batch_size)
         tables.append(of_classes(test, f"AUROC, {corpus_title(test.dataset, corpora[name])}"))
     for name, labels in params.boxes.items():
-        asked = grounding.questions(corpora[name], "boxes", labels)
+        asked = questions_of(corpora[name], "boxes", labels)
         figure = f"pointing, {corpus_title(name, corpora[name])} boxes"
         tables.append(_pointing(model, corpora[name], asked, figure, "pathology", params))
     if params.anatomy_corpus and learned_anatomies:
         corpus = corpora[params.anatomy_corpus]
         named = [name for name in ANATOMIES if name not in UNPLACED]
-        places = grounding.questions(corpus, "anatomies", named, params.anatomy_images)
+        places = questions_of(corpus, "anatomies", named, params.anatomy_images)
         on_boxes = [place.on_boxes() for place in places]
         tables.append(_pointing(model, corpus, on_boxes, "pointing, boxes of anatomies", "anatomy", params))
     told = pd.concat(tables or [pd.DataFrame(columns=COLUMNS)], ignore_index=True)
@@ -67,17 +69,16 @@ def of_classes(test: ClassPredictions, figure: str) -> pd.DataFrame:
 
 
 def _pointing(
-    model: TrunkModel, corpus: PreparedCorpus, asked: list[grounding.Question], figure: str, stream: str,
+    model: TrunkModel, corpus: PreparedCorpus, asked: list[Question], figure: str, stream: str,
     params: ComparisonParams,
 ) -> pd.DataFrame:  # fmt: skip
     rows = np.unique(np.concatenate([np.zeros(0, np.int64), *(one.test.rows for one in asked)]))
     tables = [pd.DataFrame(columns=COLUMNS)]
-    maps = grounding.attention_maps(model, corpus, rows, batch_size=params.batch_size, looks=params.looks)
+    maps = attention_maps(model, corpus, rows, batch_size=params.batch_size, looks=params.looks)
     for one in asked:
         of_label = getattr(maps.take(one.test.rows), stream)(one.query)
         hits = [
-            grounding.pointing_game(grounding.normalise(grounding.upsample(seen[None], len(mask)))[0], mask)
-            for seen, mask in zip(of_label, one.test.masks, strict=True)
+            pointing_game(stretched(seen, len(mask)), mask) for seen, mask in zip(of_label, one.test.masks, strict=True)
         ]
         tables.append(pd.DataFrame({
             "figure": figure, "metric": "pointing_game", "label": one.label, "row": one.test.rows,

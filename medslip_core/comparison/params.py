@@ -31,7 +31,7 @@ class ComparisonParams(FiledParameters):
     boxes: dict = parameter({}, "corpus -> classes whose boxes are pointed at")
     anatomy_corpus: str = parameter("", "corpus with masks of anatomies, which are pointed at; none: no anatomies")
     anatomy_images: int = parameter(200, "images on which anatomies are pointed at; 0: all", low=0)
-    looks: int = parameter(1, "per side: moved views that make maps finer (`grounding.attention_maps`)", low=1)
+    looks: int = parameter(1, "per side: moved views that make maps finer (`grounding.maps.attention_maps`)", low=1)
     batch_size: int = parameter(64, "images per forward pass when asked", low=1)
     finetuned: dict = parameter({}, "GridParams, but for weights, model and seeds, of what each is fine-tuned to")
 

@@ -14,7 +14,7 @@ import pandas as pd
 from medslip_core.figures import COLOURS, METRIC_NAMES, WIDTH_INCHES, Described, described, page_style, readable
 from medslip_core.finetune.results import Run, mask_scores
 from medslip_core.finetune.segmenter import Masks
-from medslip_core.grounding import example_cases
+from medslip_core.grounding.scores import example_cases
 from medslip_core.image_figures import TRUTH_COLOUR
 
 METRIC_NAMES = {

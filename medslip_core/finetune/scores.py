@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from medslip_core.grounding import THRESHOLDS
+from medslip_core.grounding.scores import THRESHOLDS
 from medslip_core.metrics import patient_bootstrap, weighted_mean
 
 MASK_METRICS = ("dice_all", "dice_positives", "iou_all", "iou_positives")
@@ -47,7 +47,7 @@ class Thresholds:
 
 
 def best_thresholds(validation: Predictions) -> Thresholds:
-    """The thresholds in `grounding.THRESHOLDS` with the highest mean Dice, over all *validation* images and over
+    """The thresholds in `grounding.scores.THRESHOLDS` with the highest mean Dice, over all *validation* images and over
     those that show something (where none does, the same for both).
     """
     dice, positive = [], []

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from medslip_core.grounding import truth_from_boxes, truth_from_masks
+from medslip_core.grounding.truth import truth_from_boxes, truth_from_masks
 from medslip_core.trunk_model import TrunkModel
 from medslip_core.vocabulary import DATASET_CLASSES
 

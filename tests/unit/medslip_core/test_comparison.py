@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 import torch
 
-from medslip_core import grounding
 from medslip_core.comparison import reading, study
 from medslip_core.comparison.answers import COLUMNS, answers
 from medslip_core.comparison.compare import compare, holm
@@ -24,6 +23,9 @@ from medslip_core.corpus import PreparedCorpus
 from medslip_core.finetune import fractions
 from medslip_core.finetune.grid import cells
 from medslip_core.finetune.initial import architecture
+from medslip_core.grounding.maps import attention_maps
+from medslip_core.grounding.scores import score
+from medslip_core.grounding.truth import questions_of
 from medslip_core.model import MedslipModel
 from medslip_core.model_config import MedslipConfig
 from medslip_core.parameters import ParameterError
@@ -202,10 +204,10 @@ def test_answers_give_the_figures_of_the_chapters(corpus) -> None:
     expected = zero_shot[(zero_shot["metric"] == "auroc") & (zero_shot["class"] == "macro")]["value"].item()
     assert result["AUROC, NIH ChestX-ray14", "full"] == pytest.approx(expected)
 
-    one = grounding.questions(opened, "boxes", ["Effusion"])[0]
-    maps = [grounding.attention_maps(model, opened, truth.rows).pathology("effusion")
+    one = questions_of(opened, "boxes", ["Effusion"])[0]
+    maps = [attention_maps(model, opened, truth.rows).pathology("effusion")
             for truth in (one.test, one.validation)]  # fmt: skip
-    scored = grounding.score("pathology", maps[0], one.test, maps[1], one.validation)
+    scored = score("pathology", maps[0], one.test, maps[1], one.validation)
     assert result["pointing, NIH ChestX-ray14 boxes", "full"] == pytest.approx(scored["pointing_game"].mean())
 
 

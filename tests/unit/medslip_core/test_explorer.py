@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from medslip_core.explorer import TRUTH_PX, ExplorerImage, explorer_html, explorer_images
-from medslip_core.grounding import AttentionMaps, Question, Truth
+from medslip_core.grounding.maps import AttentionMaps
+from medslip_core.grounding.truth import Question, Truth
 from medslip_core.vocabulary import PATHOLOGY_INDEX
 from medslip_core.zero_shot import Existence
 

@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 
 from medslip_core import figures, image_figures
-from medslip_core.grounding import SCORES, Truth, score
+from medslip_core.grounding.scores import SCORES, score
+from medslip_core.grounding.truth import Truth
 from medslip_core.image_figures import GroundingCase
 from medslip_core.training_log import TERMS
 from medslip_core.vocabulary import ANATOMIES, ANATOMY_INDEX, DATASET_CLASSES, DATASET_NAMES, PATHOLOGY_INDEX

@@ -14,7 +14,7 @@ from medslip_core.contrastive.config import CONTRASTIVE_METHODS
 from medslip_core.contrastive.model import ContrastiveModel
 from medslip_core.contrastive.reports import with_sides_swapped
 from medslip_core.contrastive.task import ContrastiveTask
-from medslip_core.grounding import attention_maps
+from medslip_core.grounding.maps import attention_maps
 from medslip_core.parameters import ParameterError
 from medslip_core.pretrain import pretrain, starting_model
 from medslip_core.pretrain_params import PretrainParams

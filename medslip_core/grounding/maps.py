@@ -1,0 +1,176 @@
+"""Where the model looks: attention maps, their products and gradient maps, [n, h, w], one per image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from medslip_core.gradcam import gradcam_maps
+from medslip_core.inference import batches
+from medslip_core.vocabulary import ANATOMIES, ANATOMY_INDEX, PATHOLOGY_INDEX, PRESENT
+
+
+@dataclass(frozen=True)
+class AttentionMaps:
+    """Cross-attention of every query on some rows, averaged over heads and layers.
+
+    rows: int64 [n]; pathologies: [n, P, h, w] float32; anatomies: [n, A, h, w] float32; each map sums to 1.
+    """
+
+    rows: np.ndarray
+    pathologies: np.ndarray
+    anatomies: np.ndarray
+
+    def take(self, rows: np.ndarray) -> AttentionMaps:
+        """The maps of some of these rows, in the order asked for, e.g. `maps.take(truth.rows)`.
+
+        Raises:
+            KeyError: a row that was not looked at.
+        """
+        position = {row: i for i, row in enumerate(self.rows)}
+        index = np.array([position[row] for row in rows], dtype=np.int64)
+        return AttentionMaps(self.rows[index], self.pathologies[index], self.anatomies[index])
+
+    def pathology(self, name: str) -> np.ndarray:
+        """[n, h, w] where the model looks for a pathology."""
+        return self.pathologies[:, PATHOLOGY_INDEX[name]]
+
+    def anatomy(self, name: str) -> np.ndarray:
+        """[n, h, w] where the model looks for an anatomy."""
+        return self.anatomies[:, ANATOMY_INDEX[name]]
+
+    def pathology_x_anatomy(self, name: str, anatomies: Sequence[str] | None = None) -> np.ndarray:
+        """[n, h, w] the pathology's map times the mean map of some anatomies (all 51 if none are named)."""
+        columns = [ANATOMY_INDEX[anatomy] for anatomy in anatomies or ANATOMY_INDEX]
+        return self.pathology(name) * self.anatomies[:, columns].mean(axis=1)
+
+
+def attention_maps(
+    model, corpus, rows: np.ndarray, layers: Sequence[int] | None = None, batch_size: int = 32, looks: int = 1
+) -> AttentionMaps:
+    """Attention maps of all pathologies and anatomies for rows of a corpus.
+
+    Args:
+        model: `MedslipModel` with its books set.
+        rows: [n] rows of the corpus.
+        layers: decoder layers to average over, e.g. `[-1]`; all of them if None, as published.
+        looks: along each side. Each image is seen looks x looks times, moved by a fraction of a patch, and the maps
+            interleave into one of a grid so many times finer. 1 is published.
+
+    Returns:
+        `AttentionMaps` on the patch grid, or the finer one.
+    """
+    model.eval()
+    pathologies, anatomies = [], []
+    with torch.inference_mode():
+        for pixels in batches(model, corpus, rows, batch_size, "attention"):
+            outputs = [model(view, output_attentions=True) for view in _views(pixels, model.trunk.stride, looks)]
+            for attentions, collected in (
+                ([output.pathology_attention for output in outputs], pathologies),
+                ([output.anatomy_attention for output in outputs], anatomies),
+            ):
+                chosen = torch.stack(attentions) if layers is None else torch.stack(attentions)[:, list(layers)]
+                means = chosen.float().mean(dim=1).unflatten(-1, outputs[0].grid)  # [looks^2, B, Q, h, w]
+                collected.append(_interleaved(means, looks).cpu().numpy())
+    return AttentionMaps(np.asarray(rows), np.concatenate(pathologies), np.concatenate(anatomies))
+
+
+def _views(pixels: torch.Tensor, stride_px: int, looks: int) -> Iterator[torch.Tensor]:
+    """The images [B, 3, S, S] moved so that patches are centred where the cells of the finer grid are, row by row."""
+    moves = [round(((look + 0.5) / looks - 0.5) * stride_px) for look in range(looks)]
+    padded, side = F.pad(pixels, (stride_px,) * 4, mode="replicate"), pixels.shape[-1]
+    for down, right in product(moves, repeat=2):
+        top, left = stride_px + down, stride_px + right
+        view = padded[..., top : top + side, left : left + side]
+        yield view.contiguous(memory_format=torch.channels_last)
+
+
+def _interleaved(maps: torch.Tensor, looks: int) -> torch.Tensor:
+    """Maps [looks^2, B, Q, h, w] of `_views` as [B, Q, h * looks, w * looks], which sum to the mean of theirs."""
+    apart = maps.unflatten(0, (looks, looks)).permute(2, 3, 4, 0, 5, 1)  # [B, Q, h, looks, w, looks]
+    return apart.flatten(4, 5).flatten(2, 3) / looks**2
+
+
+def reported_anatomies(corpus, pathology: str, least_share: float = 0.05) -> list[str]:
+    """Where the reports of a corpus's training images place a pathology; nothing but text is asked.
+
+    Args:
+        corpus: the one that the model was pre-trained on.
+        least_share: of the pathology's present triplets, for an anatomy to count.
+
+    Returns:
+        anatomies, most frequent first, without "unspecified" and "other"; empty if no report places the pathology.
+    """
+    triplets = corpus.triplets
+    chosen = triplets[
+        (triplets["source"] == "report")
+        & (triplets["state"] == PRESENT)
+        & (triplets["pathology"] == PATHOLOGY_INDEX[pathology])
+        & triplets["row"].isin(corpus.rows("train"))
+        & ~triplets["anatomy"].isin([ANATOMY_INDEX["unspecified"], ANATOMY_INDEX["other"]])
+    ]
+    shares = chosen["anatomy"].value_counts(normalize=True)
+    return [ANATOMIES[index] for index in shares.index[shares >= least_share]]
+
+
+def maps_by_method(
+    model,
+    corpus,
+    attention: AttentionMaps,
+    rows: np.ndarray,
+    pathology: str,
+    anatomies: Sequence[str] | None = None,
+    batch_size: int = 32,
+) -> dict[str, np.ndarray]:
+    """Where each of the methods that are compared looks for a pathology.
+
+    Args:
+        attention: of at least these rows.
+        anatomies: where the pathology may be, e.g. from `reported_anatomies`; all 51 if None.
+
+    Returns:
+        "pathology", "pathology × anatomy", "pathology × all 51" (published), "Grad-CAM", "HiResCAM" ->
+        [n, h, w].
+    """
+    found = attention.take(rows)
+    return {
+        "pathology": found.pathology(pathology),
+        "pathology × anatomy": found.pathology_x_anatomy(pathology, anatomies),
+        "pathology × all 51": found.pathology_x_anatomy(pathology),
+        **gradcam_maps(model, corpus, rows, pathology, batch_size),
+    }
+
+
+def normalise(maps: np.ndarray) -> np.ndarray:
+    """Each map [n, h, w] stretched to [0, 1] by its own minimum and maximum; a constant map becomes zeros."""
+    low, high = maps.min(axis=(-2, -1), keepdims=True), maps.max(axis=(-2, -1), keepdims=True)
+    span = high - low
+    return np.divide(maps - low, span, out=np.zeros_like(maps, dtype=np.float32), where=span > 0, casting="same_kind")
+
+
+def upsample(maps: np.ndarray, size_px: int) -> np.ndarray:
+    """Maps [n, h, w] to [n, size_px, size_px] float32, bilinear, values at the patch centres, edges held constant."""
+
+    def neighbours(cells: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """For each pixel along one side: the cell before its centre, the cell after, and the share of the latter."""
+        position = ((np.arange(size_px) + 0.5) * cells / size_px - 0.5).clip(0, cells - 1)
+        before = position.astype(int)
+        return before, np.minimum(before + 1, cells - 1), (position - before).astype(np.float32)
+
+    maps = np.asarray(maps, np.float32)
+    if maps.shape[1:] == (size_px, size_px):
+        return maps
+    above, below, share = neighbours(maps.shape[1])
+    maps = maps[:, above] * (1 - share)[:, None] + maps[:, below] * share[:, None]  # [n, size_px, w]
+    left, right, share = neighbours(maps.shape[2])
+    return maps[:, :, left] * (1 - share) + maps[:, :, right] * share  # [n, size_px, size_px]
+
+
+def stretched(one: np.ndarray, size_px: int) -> np.ndarray:
+    """One map [h, w] as it is drawn and scored: upsampled to [size_px, size_px] and normalised."""
+    return normalise(upsample(one[None], size_px))[0]

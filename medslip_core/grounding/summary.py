@@ -1,0 +1,116 @@
+"""Scores over images and labels: means with intervals over patients, and methods compared on the same images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+
+import numpy as np
+import pandas as pd
+
+from medslip_core.grounding.scores import SCORES
+from medslip_core.metrics import mean_over_classes, patient_bootstrap, weighted_mean
+
+NO_SUMMARY = pd.DataFrame(
+    columns="dataset label truth method metric value low high n threshold protocol".split()
+).astype({"value": float, "low": float, "high": float, "threshold": float, "n": int})
+"""What `summarise` returns where there is nothing to score."""
+
+
+def summarise(
+    scores: pd.DataFrame, dataset: str, protocol: str = "zero-shot", resamples: int = 1000, seed: int = 0
+) -> pd.DataFrame:
+    """Mean of each score per method, kind of truth and label, and of several labels their mean ("macro").
+
+    Args:
+        scores: what `score` and `score_baselines` returned, concatenated.
+
+    Returns:
+        columns dataset, label, truth, method, metric, value, low, high, n (images), threshold, protocol.
+    """
+    tables = []
+    for (kind, method), group in scores.groupby(["truth", "method"], sort=False):
+        labels = list(dict.fromkeys(group["label"]))
+        tables.append(_summary_of_method(group, labels, resamples, seed).assign(truth=kind, method=method))
+    if not tables:
+        return NO_SUMMARY
+    return pd.concat(tables, ignore_index=True).assign(dataset=dataset, protocol=protocol)[NO_SUMMARY.columns]
+
+
+def _summary_of_method(group: pd.DataFrame, labels: list[str], resamples: int, seed: int) -> pd.DataFrame:
+    belongs = {label: (group["label"] == label).to_numpy() for label in labels}
+    values = {metric: group[metric].to_numpy(float) for metric in SCORES}
+
+    def means(weight: np.ndarray) -> np.ndarray:  # [R, n] -> [R, labels + 1, scores], the last "label" being macro
+        per_label = np.stack(
+            [
+                np.stack([weighted_mean(values[metric][b], weight[:, b]) for metric in SCORES], axis=1)
+                for b in belongs.values()
+            ],
+            axis=1,
+        )
+        return np.concatenate([per_label, mean_over_classes(per_label)[:, None]], axis=1)
+
+    estimate = patient_bootstrap(means, group["patient"].to_numpy(), resamples, seed)
+    table = []
+    for i, label in enumerate([*labels, "macro"] if len(labels) > 1 else labels):
+        members = group if label == "macro" else group[belongs[label]]
+        for m, metric in enumerate(SCORES):
+            uses_threshold = metric in ("iou", "dice") and label != "macro"
+            table.append({
+                "label": label, "metric": metric, "value": estimate.value[i, m], "low": estimate.low[i, m],
+                "high": estimate.high[i, m], "n": len(members),
+                "threshold": members["threshold"].iloc[0] if uses_threshold else np.nan,
+            })  # fmt: skip
+    return pd.DataFrame(table)
+
+
+def compare(
+    scores: pd.DataFrame, method: str, others: Sequence[str], metrics: Sequence[str], resamples: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:  # fmt: skip
+    """For how many labels a method scores higher than others on the same images.
+
+    Args:
+        scores: what `score` and `score_baselines` returned, concatenated, of one dataset and one kind of truth.
+        method, others: the method, and what it is compared with.
+        metrics: columns of `scores`.
+        resamples: draws of patients; seed: of them.
+
+    Returns:
+        columns metric, against, labels, then counts of them: above and below (the 95 % interval over patients of the
+        paired difference lies on that side of zero), and even; and mean and mean_other, the means over labels. No row
+        for a method that is not there.
+    """
+    parts = {name: part.set_index(["label", "row"]) for name, part in scores.groupby("method")}
+    rows = []
+    for metric, other in product(metrics, others):
+        if not {method, other} <= set(parts):
+            continue
+        theirs = parts[other][metric].rename("other")
+        both = parts[method][["patient", metric]].join(theirs, how="inner").dropna().reset_index()
+        belongs = [(both["label"] == label).to_numpy() for label in both["label"].unique()]
+        if not belongs:
+            continue
+        values = both[[metric, "other"]].to_numpy(float)
+        low, high = _difference_by_label(values, belongs, both["patient"].to_numpy(), resamples, seed)
+        above, below = (low > 0).sum(), (high < 0).sum()
+        mean, mean_other = np.mean([values[b].mean(axis=0) for b in belongs], axis=0)
+        rows.append({
+            "metric": metric, "against": other, "labels": len(belongs), "above": above, "below": below,
+            "even": len(belongs) - above - below, "mean": mean, "mean_other": mean_other,
+        })  # fmt: skip
+    return pd.DataFrame(rows, columns=["metric", "against", "labels", "above", "below", "even", "mean", "mean_other"])
+
+
+def _difference_by_label(
+    values: np.ndarray, belongs: Sequence[np.ndarray], patients: np.ndarray, resamples: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The interval of the mean of values[:, 0] - values[:, 1] for each label, low [labels] and high [labels]."""
+    difference = values[:, 0] - values[:, 1]
+
+    def means(weight: np.ndarray) -> np.ndarray:  # [R, n] -> [R, labels]
+        return np.stack([weighted_mean(difference[b], weight[:, b]) for b in belongs], axis=1)
+
+    estimate = patient_bootstrap(means, patients, resamples, seed)
+    return estimate.low, estimate.high
