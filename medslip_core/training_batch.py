@@ -138,7 +138,7 @@ def training_views(params: PretrainParams, corpus: PreparedCorpus, step: int, im
 
 
 def label_counts(matrix: Tensor, healthy_is_absent: bool = False) -> Tensor:
-    """How many labels each loss term of `training_log.TERMS[1:]` averages over, [5] float32.
+    """How many labels each loss term of `losses.objective.LossTerms` averages over, [5] float32.
 
     Args:
         matrix: [B, A, P] int8, 1 / 0 / -1.

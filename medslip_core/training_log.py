@@ -12,10 +12,9 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-logger = logging.getLogger(__name__)
+from medslip_core.losses.objective import TERMS
 
-TERMS = ("total", "existence_pathology", "existence_anatomy", "protocl_pathology", "protocl_anatomy", "icl")
-"""Of MeDSLIP's objective, the weighted total first."""
+logger = logging.getLogger(__name__)
 
 
 def columns(terms: Sequence[str] = TERMS) -> list[str]:

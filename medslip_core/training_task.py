@@ -13,11 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from medslip_core.corpus import PreparedCorpus
-from medslip_core.losses.objective import medslip_objective
+from medslip_core.losses.objective import TERMS, medslip_objective
 from medslip_core.model import MedslipModel, MedslipOutput
 from medslip_core.pretrain_params import PretrainParams
 from medslip_core.training_batch import BatchSource, ImageSource, TrainingBatch, label_counts
-from medslip_core.training_log import TERMS
 from medslip_core.trunk_model import TrunkModel
 
 
@@ -87,7 +86,7 @@ class MedslipTask:
             output, batch.matrix, *self.model.text_books(), batch.negatives,
             temperature=temperature, healthy_is_absent=self.params.healthy_is_absent,
         )  # fmt: skip
-        return torch.stack([getattr(terms, term) for term in TERMS[1:]])
+        return torch.stack(list(vars(terms).values()))
 
     def counts(self, batch: TrainingBatch) -> Tensor:
         return label_counts(batch.matrix, self.params.healthy_is_absent)

@@ -1,9 +1,10 @@
 """The whole objective: existence and ProtoCL in both streams, and ICL between them.
 
-Source: paper, L = L_exist + alpha * L_ProtoCL + beta * L_ICL; the published code sums all five terms unweighted.
+Source: paper, L = L_exist + alpha * L_ProtoCL + beta * L_ICL; the published code sums all five terms unweighted. A
+run's weights are those of `training_task.MedslipTask`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -15,24 +16,23 @@ from medslip_core.model import MedslipOutput
 
 
 @dataclass(frozen=True)
-class LossWeights:
-    """Weight of each kind of term (both streams alike); 1 is the published setting."""
-
-    existence: float = 1.0
-    protocl: float = 1.0
-    icl: float = 1.0
-
-
-@dataclass(frozen=True)
 class LossTerms:
-    """The weighted total and the unweighted terms, scalars float32 with gradients."""
+    """The five terms, scalars float32 with gradients."""
 
-    total: Tensor
     existence_pathology: Tensor
     existence_anatomy: Tensor
     protocl_pathology: Tensor
     protocl_anatomy: Tensor
     icl: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """Their sum, as published."""
+        return torch.stack(list(vars(self).values())).sum()
+
+
+TERMS = ("total", *(field.name for field in fields(LossTerms)))
+"""Of the objective, as histories name them: a run's weighted total first."""
 
 
 def medslip_objective(
@@ -41,7 +41,6 @@ def medslip_objective(
     anatomy_book: Tensor,
     pathology_book: Tensor,
     negatives: Negatives,
-    weights: LossWeights = LossWeights(),
     temperature: float | None = None,
     healthy_is_absent: bool = False,
 ) -> LossTerms:
@@ -52,7 +51,6 @@ def medslip_objective(
         matrix: [B, A, P] integer; 1 present, 0 absent, -1 not mentioned or uncertain.
         anatomy_book: [A, T]; pathology_book: [P, T]; as returned by `MedslipModel.text_books()`.
         negatives: from `sample_negatives`.
-        weights: of the terms in the total.
         temperature: of ProtoCL on normalised features; None for raw dot products (published).
         healthy_is_absent: see `stream_labels`; False is published.
     """
@@ -68,9 +66,4 @@ def medslip_objective(
             output.anatomy_prototypes, matrix.transpose(1, 2), pathology_book, negatives.anatomy, temperature
         )
         icl = icl_loss(output.icl_logits, matrix)
-    total = (
-        weights.existence * (existence_pathology + existence_anatomy)
-        + weights.protocl * (protocl_pathology + protocl_anatomy)
-        + weights.icl * icl
-    )
-    return LossTerms(total, existence_pathology, existence_anatomy, protocl_pathology, protocl_anatomy, icl)
+    return LossTerms(existence_pathology, existence_anatomy, protocl_pathology, protocl_anatomy, icl)

@@ -17,7 +17,7 @@ from medslip_core import figures, image_figures
 from medslip_core.grounding.scores import SCORES, score
 from medslip_core.grounding.truth import Truth
 from medslip_core.image_figures import GroundingCase
-from medslip_core.training_log import TERMS
+from medslip_core.losses.objective import TERMS
 from medslip_core.vocabulary import ANATOMIES, ANATOMY_INDEX, DATASET_CLASSES, DATASET_NAMES, PATHOLOGY_INDEX
 from medslip_core.zero_shot import ClassPredictions
 

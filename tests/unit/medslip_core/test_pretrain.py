@@ -21,11 +21,12 @@ from medslip_core.augment import AugmentParams, augment
 from medslip_core.checkpoint import CheckpointError, list_checkpoints, read_checkpoint
 from medslip_core.gpu_use import GpuUse
 from medslip_core.inference import without_trunk
+from medslip_core.losses.objective import TERMS
 from medslip_core.model import MedslipModel
 from medslip_core.pretrain import NonFiniteLossError, ParametersChangedError, pretrain, training_views
 from medslip_core.pretrain_params import PretrainParams
 from medslip_core.training_batch import label_counts
-from medslip_core.training_log import TERMS, TrainingLog, columns, read_history
+from medslip_core.training_log import TrainingLog, columns, read_history
 from medslip_core.training_run import TrainingRun
 from medslip_core.validation import macro_auroc
 from medslip_core.vocabulary import PATHOLOGY_INDEX
@@ -91,6 +92,16 @@ def test_a_finished_run_has_everything(uninterrupted):
     assert all(torch.equal(kept[name], weights) for name, weights in result.model.state_dict().items())
     best = torch.cat([weights.flatten() for weights in result.model.state_dict().values()])
     assert torch.equal(best, torch.cat([weights.flatten() for weights in loaded.state_dict().values()]))
+
+
+def test_the_total_is_weighted_as_the_parameters_say(tmp_path):
+    weighted = replace(PARAMS, epochs=1, existence_weight=2.0, protocl_weight=0.5, icl_weight=3.0, anatomy_weight=0.1)
+    history = train(tmp_path, weighted).history
+    expected = sum(
+        weight * (history[f"{term}_pathology"] + 0.1 * history[f"{term}_anatomy"])
+        for term, weight in (("existence", 2.0), ("protocl", 0.5))
+    )
+    np.testing.assert_allclose(history["total"], expected + 3.0 * history["icl"], rtol=1e-5)
 
 
 def test_the_last_batch_of_an_epoch_counts_and_every_image_is_seen_once():

@@ -10,8 +10,8 @@ import yaml
 from faults.campaigns.tiny_run import free_port
 
 from data_prep.corpus import prepare
+from medslip_core.losses.objective import TERMS
 from medslip_core.pretrain import main
-from medslip_core.training_log import TERMS
 
 VALUES = dict(
     seed=5, epochs=2, batch_size=2, warmup_epochs=0.5, frozen_batch_norm=True, log_every_steps=1, best_by="total",

@@ -5,7 +5,7 @@ import torch
 
 from medslip_core.losses.existence import existence_loss, stream_labels
 from medslip_core.losses.icl import icl_loss
-from medslip_core.losses.objective import LossTerms, LossWeights, medslip_objective
+from medslip_core.losses.objective import LossTerms, medslip_objective
 from medslip_core.losses.protocl import Negatives, protocl_loss, sample_negatives
 from medslip_core.model import MedslipOutput
 
@@ -37,12 +37,14 @@ def case(seed: int = 0) -> tuple[MedslipOutput, torch.Tensor, torch.Tensor, torc
     return output, matrix, *books, sample_negatives(matrix, 7, generator)
 
 
-def test_total_is_the_weighted_sum() -> None:
-    terms = medslip_objective(*case(), weights=LossWeights(existence=2.0, protocl=0.5, icl=3.0))
+def test_total_is_the_sum() -> None:
+    terms = medslip_objective(*case())
     expected = (
-        2.0 * (terms.existence_pathology + terms.existence_anatomy)
-        + 0.5 * (terms.protocl_pathology + terms.protocl_anatomy)
-        + 3.0 * terms.icl
+        terms.existence_pathology
+        + terms.existence_anatomy
+        + terms.protocl_pathology
+        + terms.protocl_anatomy
+        + terms.icl
     )
     assert terms.total.item() == pytest.approx(expected.item())
     assert all(getattr(terms, field.name).dtype == torch.float32 for field in dataclasses.fields(LossTerms))
