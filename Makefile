@@ -26,7 +26,7 @@ HTML := _build/$(PROFILE)/html
 # The chapters in their order: those entries of _toc.yml that are notebooks.
 CHAPTERS := $(foreach name,$(shell sed -n 's/^ *- file: *//p' _toc.yml),$(if $(wildcard book/$(name).ipynb),$(name)))
 PAGES    := $(wildcard book/*.md book/*.bib book/images/* book/_static/* benchmarks/results/demo_seeds.json) \
-            _config.yml _toc.yml pipeline/build_book.py
+            _config.yml _toc.yml pipeline/build_book.py pipeline/described_images.py
 
 # What a chapter's results depend on besides its own source and parameters.
 code = $(shell find $(1)/ -name '*.py' -o -name '*.toml' 2>/dev/null)

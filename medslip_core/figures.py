@@ -1,4 +1,4 @@
-"""Charts of training and evaluation. Each function returns the figure and its alternative text.
+"""Charts of training and evaluation, each with its alternative text.
 
 Drawn to be read at 700 px: 7 inches wide with letters of 8 points or more, colours that the colour-blind can tell
 apart, and a white ground of their own, so that they stay legible on a dark page.
@@ -30,10 +30,16 @@ COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, "#ca9161", "#56b4e9", "#949494")
 
 
 class Described(NamedTuple):
-    """A figure and the text that stands for it where it cannot be seen."""
+    """A figure and the text that stands for it where it cannot be seen; a notebook shows one and keeps both."""
 
     figure: Figure
     alt: str
+
+    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+        from IPython.core.pylabtools import print_figure
+
+        shown = {"image/png": print_figure(self.figure, base64=True), "text/plain": self.alt}
+        return shown, {"image/png": {"alt": self.alt}}
 
 
 @contextmanager

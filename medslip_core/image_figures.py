@@ -1,6 +1,6 @@
 """Figures made of radiographs: contact sheets, augmented views, and where the model looks beside where it should.
 
-Each function returns the figure and its alternative text, drawn in the style of `medslip_core.figures`.
+Each comes with its alternative text, and is drawn in the style of `medslip_core.figures`.
 """
 
 from __future__ import annotations

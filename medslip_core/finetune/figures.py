@@ -1,6 +1,6 @@
 """Figures of fine-tuning: learning curves over label fractions, predicted masks beside the truth.
 
-Each function returns the figure and its alternative text, drawn in the style of `medslip_core.figures`.
+Each comes with its alternative text, and is drawn in the style of `medslip_core.figures`.
 """
 
 from __future__ import annotations

@@ -37,11 +37,12 @@ def tiny_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
         'chapter.number("auroc", 0.871, "{:.2f}", interval=(0.81, 0.92), headline="Macro AUROC over 14 findings")',
         "import numpy as np, pandas as pd\n"
         'chapter.table("wide", pd.DataFrame(np.eye(3, 20), columns=[f"finding {i}" for i in range(20)]))',
-        "import matplotlib.pyplot as plt\nplt.plot([1, 2, 3]);",
+        "from IPython.display import display\nfrom medslip_core import figures\nfor end in (3, 0):\n"
+        "    with figures.page_style() as plt:\n        figure, axis = plt.subplots()\n        axis.plot([1, 2, end])\n"
+        '    display(figures.described(figure, f"A line from one to {end}"))',
     )
     notebook = nbformat.read(path, as_version=4)
     notebook.cells[0].source += FORMULA
-    notebook.cells[5].metadata["mystnb"] = {"image": {"alt": "A line that rises from one to three"}}
     nbformat.write(notebook, path)
     run_chapter(ChapterRun("one", "demo", root / "book", root / "params", root / "runs"))
     return root
