@@ -9,7 +9,7 @@ import math
 import os
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from pandas.io.formats.style import Styler
 from medslip_core.allocator import keep_freed_memory
 from medslip_core.files import write_whole
 from medslip_core.provenance import environment_record, environment_summary
+from pipeline.parameters import declared_parameters
 
 RUN_ID_VARIABLE = "MEDSLIP_RUN_ID"  # set by run_chapter; absent when a person runs the cells
 END_MARKER = "Chapter {name} finished (run {run_id})"
@@ -34,15 +35,25 @@ class Chapter:
 
     Args:
         name: the notebook's name without suffix, e.g. "zero_shot".
-        run_dir: folder of the whole run, e.g. "../runs/demo"; the chapter's own is `run_dir/name`.
-        parameters: the values of the chapter's parameters cell, recorded in results.json ("seed" also by itself).
+        variables: the notebook's `globals()`. Those that its parameters cell declares are recorded in results.json
+            ("seed" also by itself); `run_dir`, one of them, is the folder of the whole run, e.g. "../runs/demo", and
+            the chapter's own is `run_dir/name`.
+
+    Raises:
+        FileNotFoundError: the working directory is not the notebook's.
     """
 
-    def __init__(self, name: str, run_dir: str | Path, parameters: dict[str, object]) -> None:
+    def __init__(self, name: str, variables: Mapping[str, object]) -> None:
+        notebook = Path(f"{name}.ipynb")
+        if not notebook.is_file():
+            raise FileNotFoundError(
+                f"{notebook} is not in {Path.cwd()}: a chapter runs in the folder of its notebook, to which its paths "
+                "are relative (papermill: --cwd book)"
+            )
         self.name = name
-        self.run_dir = Path(run_dir)
+        self.parameters = {parameter: variables[parameter] for parameter in declared_parameters(notebook)}
+        self.run_dir = Path(str(self.parameters["run_dir"]))
         self.folder = self.run_dir / name
-        self.parameters = dict(parameters)
         self.run_id = os.environ.get(RUN_ID_VARIABLE) or f"by-hand-{uuid.uuid4().hex[:12]}"
         self._started = datetime.now(UTC)
         self._clock = time.monotonic()

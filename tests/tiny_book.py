@@ -7,6 +7,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 PARAMETERS = """run_dir: str = "../runs/demo"  # where results go
 data_dir: str = "../data/demo"  # where data is
+seed: int = 0  # of everything drawn
 scale: float = 1.0  # a factor
 steps: int = 3  # how often
 names: list[str] = ["a"]  # labels"""
@@ -19,7 +20,7 @@ def write_chapter(
 
     `after` is a chapter whose results it opens; `first` is code that comes before everything else.
     """
-    opening = f'from pipeline.chapter import Chapter\nchapter = Chapter("{name}", run_dir, dict(seed=0, scale=scale))'
+    opening = f'from pipeline.chapter import Chapter\nchapter = Chapter("{name}", globals())'
     if after:
         opening += f'\nchapter.input("{after}")'
     notebook = new_notebook(
