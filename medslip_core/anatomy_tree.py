@@ -55,7 +55,7 @@ def with_wholes(matrix: Tensor) -> Tensor:
     Words of health stay where they were said: a clear left lung does not make the lungs clear.
 
     Args:
-        matrix: [B, A, P] integer; 1 present, 0 absent, -1 unknown. Not changed.
+        matrix: [B, A, P] integer; 1 present, 0 absent, below 0 unknown. Not changed.
     """
     present = (matrix == PRESENT).float()
     within, healthy = _on_device(matrix.device)

@@ -158,10 +158,10 @@ def augment_masks(masks: Tensor, views: Views, mask_size: int) -> Tensor:
 def flip_matrix(matrix: Tensor, flipped: Tensor) -> Tensor:
     """Swap the rows of every left/right pair of anatomies in the matrices whose image was flipped.
 
-    The middle lobe, which only the right lung has, becomes "not mentioned" there.
+    The middle lobe, which only the right lung has, becomes unknown there.
 
     Args:
-        matrix: [B, A=51, P=75] int8, 1 / 0 / -1.
+        matrix: [B, A=51, P=75] int8, 1 / 0 / -1 / -2.
         flipped: [B] bool.
 
     Returns:

@@ -32,11 +32,10 @@ from tqdm.auto import tqdm
 from medslip_core.vocabulary import (
     ABSENT,
     ANATOMIES,
-    ANATOMY_INDEX,
     PATHOLOGIES,
-    PATHOLOGY_INDEX,
     PRESENT,
     UNCERTAIN,
+    UNMENTIONED,
 )
 
 FORMAT = "medslip-corpus"
@@ -189,20 +188,17 @@ class PreparedCorpus:
             for label, start in zip(entries["label"], entries["offset"], strict=True)
         }
 
-    def matrix(
-        self, rows: np.ndarray, uncertain: int = UNCERTAIN, source: str = "report", unmentioned: int = UNCERTAIN
-    ) -> np.ndarray:
+    def matrix(self, rows: np.ndarray, uncertain: int = UNCERTAIN, source: str = "report") -> np.ndarray:
         """The label matrix M of some images.
 
         Args:
             rows: int [B].
             uncertain: the state that an uncertain mention counts as: UNCERTAIN (left out), PRESENT or ABSENT.
             source: which triplets: "report" as read from text, or "truth" where the dataset brings its own.
-            unmentioned: UNCERTAIN (published), or ABSENT: a pathology mentioned nowhere is absent, place unspecified,
-                and an anatomy mentioned nowhere has no abnormality.
 
         Returns:
-            int8 [B, A=51, P=75]: 1 present (wins over absent), 0 absent, -1 uncertain or not mentioned.
+            int8 [B, A=51, P=75]: 1 present, 0 absent, -1 uncertain, -2 not mentioned; where a cell has several, the
+            greatest of them.
 
         Raises:
             CorpusError: the corpus has no triplets of that source.
@@ -216,17 +212,18 @@ class PreparedCorpus:
         picked = np.arange(ends[-1] if len(ends) else 0) + np.repeat(first - ends + count, count)
         positions = np.repeat(np.arange(len(rows)), count) * (len(ANATOMIES) * len(PATHOLOGIES)) + cells[picked]
         state = np.where(states[picked] == UNCERTAIN, np.int8(uncertain), states[picked])
-        matrix = np.full(len(rows) * len(ANATOMIES) * len(PATHOLOGIES), UNCERTAIN, np.int8)
-        matrix[positions[state == ABSENT]] = ABSENT
-        matrix[positions[state == PRESENT]] = PRESENT
-        matrix = matrix.reshape(len(rows), len(ANATOMIES), len(PATHOLOGIES))
-        if unmentioned == ABSENT:
-            mentioned = np.zeros(len(rows) * len(ANATOMIES) * len(PATHOLOGIES), bool)
-            mentioned[positions] = True
-            mentioned = mentioned.reshape(matrix.shape)
-            matrix[:, ANATOMY_INDEX["unspecified"]][~mentioned.any(axis=1)] = ABSENT
-            matrix[:, :, PATHOLOGY_INDEX["abnormality"]][~mentioned.any(axis=2)] = ABSENT
-        return matrix
+        matrix = np.full(len(rows) * len(ANATOMIES) * len(PATHOLOGIES), UNMENTIONED, np.int8)
+        for one in (UNCERTAIN, ABSENT, PRESENT):
+            matrix[positions[state == one]] = one
+        return matrix.reshape(len(rows), len(ANATOMIES), len(PATHOLOGIES))
+
+    def stated(self, split: str, source: str = "report") -> np.ndarray:
+        """Rows of a split with a triplet of that source: int64 [n]."""
+        rows = self.rows(split)
+        if source not in self._sparse:
+            return rows[:0]
+        starts = self._sparse[source][0]
+        return rows[starts[rows + 1] > starts[rows]]
 
     @cached_property
     def _sparse(self) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:

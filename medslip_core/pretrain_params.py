@@ -31,7 +31,7 @@ class PretrainParams(Parameters):
         "unknown", "what an uncertain mention counts as", choices=("unknown", "present", "absent")
     )
     unmentioned_as: str = parameter(
-        "unknown", "what a pathology that a report nowhere mentions counts as", choices=("unknown", "absent")
+        "unknown", "what a report nowhere mentions, pathology or anatomy, counts as", choices=("unknown", "absent")
     )
     parts_imply_wholes: bool = parameter(False, "what is present in a lobe is present in the lung, and so on")
     healthy_is_absent: bool = parameter(False, "an anatomy that is only normal or clear counts as absent, not present")
@@ -120,6 +120,11 @@ class PretrainParams(Parameters):
     def pooling(self) -> str | None:
         """`text_pooling` as `embed_books` takes it."""
         return None if self.text_pooling == "auto" else self.text_pooling
+
+    @property
+    def label_rules(self) -> dict[str, bool]:
+        """What `losses.existence.stream_labels` is to count as absent."""
+        return dict(healthy_is_absent=self.healthy_is_absent, unmentioned_is_absent=self.unmentioned_as == "absent")
 
     def fixed(self) -> dict[str, object]:
         """The parameters, flat, that a resumed run may not change."""

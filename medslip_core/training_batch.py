@@ -14,14 +14,14 @@ from torch import Tensor
 
 from medslip_core.augment import Views, augment, draw_views, flip_matrix
 from medslip_core.corpus import PreparedCorpus
-from medslip_core.losses.existence import stream_labels
+from medslip_core.labels import label_matrix
 from medslip_core.losses.protocl import Negatives, sample_negatives
+from medslip_core.parameters import ParameterError
 from medslip_core.pretrain_params import PretrainParams
 from medslip_core.randomness import generator
 from medslip_core.sampling import BatchOrder
 from medslip_core.transfer import to_device
-from medslip_core.validation import label_matrix
-from medslip_core.vocabulary import ABSENT, ANATOMY_INDEX, PATHOLOGY_INDEX, PRESENT
+from medslip_core.vocabulary import ANATOMY_INDEX, PATHOLOGY_INDEX
 
 UNSPECIFIC_ANATOMIES = (ANATOMY_INDEX["unspecified"], ANATOMY_INDEX["other"])
 UNSPECIFIC_PATHOLOGIES = (PATHOLOGY_INDEX["tail_abnorm_obs"], PATHOLOGY_INDEX["excluded_obs"])
@@ -56,13 +56,22 @@ class ImageSource:
         params: of the run.
         corpus: prepared images and what belongs to them.
         device: where images go.
-        rows: [n] corpus rows to train on.
+        label_source: of what is learned; an image of which it states nothing is not trained on.
+
+    Raises:
+        ParameterError: it states nothing of any.
     """
 
     def __init__(
-        self, params: PretrainParams, corpus: PreparedCorpus, device: torch.device | str, rows: np.ndarray
+        self, params: PretrainParams, corpus: PreparedCorpus, device: torch.device | str, label_source: str
     ) -> None:
         self.params, self.corpus, self.device = params, corpus, device
+        rows = corpus.stated("train", label_source)
+        if len(rows) == 0:
+            raise ParameterError(
+                f"method {params.method!r} learns from triplets of the source {label_source!r}, and no training image "
+                f"of the {corpus.header['dataset']!r} corpus has one: prepare a corpus with reports"
+            )
         self.order = BatchOrder(rows, params.batch_size, params.seed)
 
     def views(self, step: int) -> tuple[np.ndarray, Views]:
@@ -80,12 +89,12 @@ class BatchSource(ImageSource):
 
     Args:
         params: of the run.
-        corpus: prepared images and triplets; training rows are those of the split "train".
+        corpus: prepared images and triplets.
         device: where labels, negatives and images go.
     """
 
     def __init__(self, params: PretrainParams, corpus: PreparedCorpus, device: torch.device | str) -> None:
-        super().__init__(params, corpus, device, corpus.rows("train"))
+        super().__init__(params, corpus, device, params.label_source)
 
     def batch(self, step: int) -> TrainingBatch:
         """The whole batch of a step (from 0)."""
@@ -135,16 +144,3 @@ def training_views(params: PretrainParams, corpus: PreparedCorpus, step: int, im
     batch = source.batch(step)
     images = augment(source.images(batch.rows), batch.views, image_size)
     return TrainingViews(batch.rows, images, batch.views.flipped, batch.matrix)
-
-
-def label_counts(matrix: Tensor, healthy_is_absent: bool = False) -> Tensor:
-    """How many labels each loss term of `losses.objective.LossTerms` averages over, [5] float32.
-
-    Args:
-        matrix: [B, A, P] int8, 1 / 0 / -1.
-        healthy_is_absent: see `stream_labels`.
-    """
-    pathology, anatomy = stream_labels(matrix, healthy_is_absent)
-    stated = matrix.amax(dim=2) == PRESENT  # ProtoCL contrasts healthy anatomies too
-    counted = (pathology >= ABSENT, anatomy >= ABSENT, pathology == PRESENT, stated, matrix >= ABSENT)
-    return torch.stack([labels.sum() for labels in counted]).float()

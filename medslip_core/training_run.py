@@ -32,6 +32,8 @@ from medslip_core.checkpoint import CheckpointError
 from medslip_core.corpus import PreparedCorpus
 from medslip_core.gpu_use import GpuUse
 from medslip_core.interruption import StopOnSignal
+from medslip_core.labels import VERSION as LABELS_VERSION
+from medslip_core.labels import pathology_labels
 from medslip_core.non_finite import error_of, save_batch
 from medslip_core.optimisation import (
     WeightAverage,
@@ -49,7 +51,7 @@ from medslip_core.sampling import part_of_batch
 from medslip_core.training_log import Progress, TrainingLog
 from medslip_core.training_task import task_of
 from medslip_core.trunk_model import TrunkModel
-from medslip_core.validation import macro_auroc, pathology_labels, validation_rows
+from medslip_core.validation import macro_auroc, validation_rows
 
 logger = logging.getLogger(__name__)
 
@@ -313,7 +315,7 @@ class TrainingRun:
         """All that must be the same for a resumed run to be the same run (not: processes, threads, device)."""
         model = {f"model.{name}": value for name, value in self.model.config.to_dict().items()}
         corpus = dict(corpus_sha256=self.corpus.header["sha256"], train_rows=len(self.task.source.order.rows))
-        return {**self.params.fixed(), **model, **corpus}
+        return {**self.params.fixed(), **model, **corpus, "labels": LABELS_VERSION}
 
     def save(self) -> None:
         """Write a checkpoint of this step."""

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from medslip_core.corpus import PreparedCorpus
+from medslip_core.labels import label_counts
 from medslip_core.losses.objective import TERMS, medslip_objective
 from medslip_core.model import MedslipModel, MedslipOutput
 from medslip_core.pretrain_params import PretrainParams
-from medslip_core.training_batch import BatchSource, ImageSource, TrainingBatch, label_counts
+from medslip_core.training_batch import BatchSource, ImageSource, TrainingBatch
 from medslip_core.trunk_model import TrunkModel
 
 
@@ -84,12 +85,12 @@ class MedslipTask:
         temperature = self.model.config.protocl_temperature
         terms = medslip_objective(
             output, batch.matrix, *self.model.text_books(), batch.negatives,
-            temperature=temperature, healthy_is_absent=self.params.healthy_is_absent,
+            temperature=temperature, **self.params.label_rules,
         )  # fmt: skip
         return torch.stack(list(vars(terms).values()))
 
     def counts(self, batch: TrainingBatch) -> Tensor:
-        return label_counts(batch.matrix, self.params.healthy_is_absent)
+        return label_counts(batch.matrix, **self.params.label_rules)
 
     def probabilities(self, output: MedslipOutput) -> Tensor:
         return output.pathology_logits.float().softmax(dim=-1)[..., 1]

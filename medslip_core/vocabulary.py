@@ -30,11 +30,15 @@ PATHOLOGIES: tuple[str, ...] = (
 ANATOMY_INDEX: dict[str, int] = {name: i for i, name in enumerate(ANATOMIES)}
 PATHOLOGY_INDEX: dict[str, int] = {name: i for i, name in enumerate(PATHOLOGIES)}
 
-HEALTHY: tuple[str, ...] = ("normal", "clear", "sharp", "sharply", "unremarkable", "intact", "stable", "free", "expand")
+HEALTHY: tuple[str, ...] = (
+    "normal", "clear", "sharp", "sharply", "unremarkable", "intact", "stable", "free", "expand",
+    "aerate",
+)  # fmt: skip
 """Words among the pathologies that state health: where only these are present, nothing is wrong."""
 
-PRESENT, ABSENT, UNCERTAIN = 1, 0, -1
-"""States of a triplet. In the matrix M, -1 stands for "uncertain or not mentioned" alike."""
+PRESENT, ABSENT, UNCERTAIN, UNMENTIONED = 1, 0, -1, -2
+"""States of a cell of the matrix M; the first three are those of a triplet. Below 0 nothing is known: the published
+matrix has -1 for both."""
 
 
 def mirrored_anatomy(name: str) -> str:

@@ -1,5 +1,6 @@
 """A corpus in memory whose images come with reports."""
 
+import numpy as np
 import pandas as pd
 from faults.campaigns.tiny_run import TinyCorpus
 
@@ -22,6 +23,9 @@ class TinyReports(TinyCorpus):
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def stated(self, split: str, source: str) -> np.ndarray:
+        return np.setdiff1d(self.rows(split), self.silent if source == "report" else ())
 
     def report(self, row: int) -> str | None:
         return None if row == 15 else REPORTS[row % 3]

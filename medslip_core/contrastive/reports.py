@@ -37,11 +37,6 @@ class ReportSentences:
         self._spans = triplets[["start", "end"]].to_numpy(np.int64)  # [T, 2]
         self._first = np.searchsorted(triplets["row"].to_numpy(), np.arange(len(corpus) + 1))
 
-    def rows(self, split: str) -> np.ndarray:
-        """Rows [n] of a split that have such a sentence."""
-        rows = self.corpus.rows(split)
-        return rows[self._first[rows + 1] > self._first[rows]]
-
     def of(self, row: int) -> list[str]:
         """The sentences of a row, in order; empty if it has none."""
         start, end = self._spans[self._first[row] : self._first[row + 1]].T

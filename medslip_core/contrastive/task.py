@@ -13,7 +13,6 @@ from medslip_core.contrastive.model import ContrastiveModel, ContrastiveOutput
 from medslip_core.contrastive.reports import ReportSentences, mirrored, one_sentence, shuffled
 from medslip_core.contrastive.towers import Read, Seen
 from medslip_core.corpus import PreparedCorpus
-from medslip_core.parameters import ParameterError
 from medslip_core.pretrain_params import PretrainParams
 from medslip_core.training_batch import ImageSource
 
@@ -36,12 +35,9 @@ class ContrastiveTask:
 
     Args:
         params: of the run.
-        corpus: with reports; training rows are those of the split "train" from whose report a triplet was read.
+        corpus: with reports.
         model: to train.
         device: where images go.
-
-    Raises:
-        ParameterError: there is no such row.
     """
 
     divisible = False
@@ -50,14 +46,7 @@ class ContrastiveTask:
         self.params, self.model, self.reports = params, model, ReportSentences(corpus)
         self.terms = ("total", *model.towers.terms)
         self.weights = torch.tensor(model.towers.weights, device=device)
-        rows = self.reports.rows("train")
-        if len(rows) == 0:
-            raise ParameterError(
-                f"method {params.method!r} learns from reports, and no training image of the "
-                f"{corpus.header['dataset']!r} corpus has one with a statement read from it: prepare a corpus with "
-                "reports, or train another method"
-            )
-        self.source = ImageSource(params, corpus, device, rows)
+        self.source = ImageSource(params, corpus, device, "report")
 
     def batch(self, step: int) -> ReportBatch:
         rows, views = self.source.views(step)

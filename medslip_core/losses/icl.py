@@ -14,7 +14,7 @@ def icl_loss(logits: Tensor, matrix: Tensor) -> Tensor:
 
     Args:
         logits: [B, A, P] float.
-        matrix: [B, A, P] integer; 1 present, 0 absent, -1 left out.
+        matrix: [B, A, P] integer; 1 present, 0 absent, below 0 left out.
 
     Returns:
         Scalar float32, the mean over all entries that are 0 or 1.

@@ -43,18 +43,19 @@ def medslip_objective(
     negatives: Negatives,
     temperature: float | None = None,
     healthy_is_absent: bool = False,
+    unmentioned_is_absent: bool = False,
 ) -> LossTerms:
     """All loss terms of a batch, in float32, without loops, host synchronisation or changes to the inputs.
 
     Args:
         output: of `MedslipModel` on the batch.
-        matrix: [B, A, P] integer; 1 present, 0 absent, -1 not mentioned or uncertain.
+        matrix: [B, A, P] integer; 1 present, 0 absent, -1 uncertain, -2 not mentioned.
         anatomy_book: [A, T]; pathology_book: [P, T]; as returned by `MedslipModel.text_books()`.
         negatives: from `sample_negatives`.
         temperature: of ProtoCL on normalised features; None for raw dot products (published).
-        healthy_is_absent: see `stream_labels`; False is published.
+        healthy_is_absent, unmentioned_is_absent: see `stream_labels`; False is published.
     """
-    pathology_labels, anatomy_labels = stream_labels(matrix, healthy_is_absent)
+    pathology_labels, anatomy_labels = stream_labels(matrix, healthy_is_absent, unmentioned_is_absent)
     # Unscaled dot products of several hundred dimensions need float32 even when the model runs in bfloat16.
     with torch.autocast(matrix.device.type, enabled=False):
         existence_pathology = existence_loss(output.pathology_logits, pathology_labels)

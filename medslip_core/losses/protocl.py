@@ -40,7 +40,7 @@ def sample_negatives(
     """Draw negatives for every query, without replacement, from the entries with M != 1.
 
     Args:
-        matrix: [B, A, P] integer; 1 present, 0 absent, -1 not mentioned.
+        matrix: [B, A, P] integer; 1 present, 0 absent, below 0 unknown.
         count: negatives per query, K (a smaller vocabulary gives fewer).
         generator: source of randomness. The draw happens on its device (CPU by default): with a CPU generator the same
             seed gives the same negatives on every machine, with one on the matrix's device nothing waits for the host.

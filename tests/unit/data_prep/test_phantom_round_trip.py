@@ -45,7 +45,7 @@ def test_triplets_are_the_truth(prepared):
     corpus, truth = prepared
     matrix = corpus.matrix(np.arange(len(corpus)), source="truth")
     for row, study_id in enumerate(corpus.manifest["study_id"]):
-        expected = np.full(matrix.shape[1:], -1)
+        expected = np.full(matrix.shape[1:], -2)
         for anatomy, pathology, state in sorted(truth.triplets(study_id), key=lambda triplet: triplet[2]):
             expected[ANATOMY_INDEX[anatomy], PATHOLOGY_INDEX[pathology]] = state
         np.testing.assert_array_equal(matrix[row], expected)

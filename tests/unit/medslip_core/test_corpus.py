@@ -40,30 +40,22 @@ def random_triplets(count: int, rows: int, seed: int) -> pd.DataFrame:
 @pytest.mark.parametrize("rows", [[0, 1, 2, 3], [3, 0], [2, 2, 1], [1], []])
 def test_matrix_agrees_with_a_naive_loop(corpus, uncertain, rows):
     triplets = random_triplets(150, rows=3, seed=len(rows))  # the last image has none
-    expected = np.full((len(rows), len(ANATOMIES), len(PATHOLOGIES)), -1)
+    expected = np.full((len(rows), len(ANATOMIES), len(PATHOLOGIES)), -2)
     for position, row in enumerate(rows):
         for line in triplets[(triplets["row"] == row) & (triplets["source"] == "report")].itertuples():
             state = uncertain if line.state == -1 else line.state
             cell = (position, line.anatomy, line.pathology)
-            expected[cell] = max(expected[cell], state)  # present wins over absent, both over not mentioned
+            expected[cell] = max(expected[cell], state)  # present > absent > uncertain > not mentioned
     matrix = with_triplets(corpus, triplets).matrix(np.array(rows), uncertain=uncertain)
     assert matrix.dtype == np.int8
     np.testing.assert_array_equal(matrix, expected)
 
 
-def test_what_is_not_mentioned_can_count_as_absent(corpus):
-    triplets = random_triplets(60, rows=3, seed=7)
-    rows = np.array([2, 0, 3])
-    unspecified, abnormality = ANATOMIES.index("unspecified"), PATHOLOGIES.index("abnormality")
-    corpus = with_triplets(corpus, triplets)
-    expected, report = corpus.matrix(rows), triplets[triplets["source"] == "report"]
-    for position, row in enumerate(rows):
-        stated = report[report["row"] == row]  # an uncertain mention is one, too
-        for pathology in set(range(len(PATHOLOGIES))) - set(stated["pathology"]):
-            expected[position, unspecified, pathology] = 0
-        for anatomy in set(range(len(ANATOMIES))) - set(stated["anatomy"]):
-            expected[position, anatomy, abnormality] = 0
-    np.testing.assert_array_equal(corpus.matrix(rows, unmentioned=0), expected)
+def test_rows_that_state_something(corpus):
+    triplets = random_triplets(150, rows=1, seed=7)  # of the first image alone
+    corpus = with_triplets(corpus, triplets[triplets["source"] == "report"])
+    assert corpus.rows("train").tolist() == [0, 1] and corpus.stated("train").tolist() == [0]
+    assert corpus.stated("test").tolist() == corpus.stated("train", "truth").tolist() == []
 
 
 def test_sources_are_kept_apart(corpus):

@@ -21,11 +21,11 @@ from medslip_core.augment import AugmentParams, augment
 from medslip_core.checkpoint import CheckpointError, list_checkpoints, read_checkpoint
 from medslip_core.gpu_use import GpuUse
 from medslip_core.inference import without_trunk
+from medslip_core.labels import label_counts
 from medslip_core.losses.objective import TERMS
 from medslip_core.model import MedslipModel
 from medslip_core.pretrain import NonFiniteLossError, ParametersChangedError, pretrain, training_views
 from medslip_core.pretrain_params import PretrainParams
-from medslip_core.training_batch import label_counts
 from medslip_core.training_log import TrainingLog, columns, read_history
 from medslip_core.training_run import TrainingRun
 from medslip_core.validation import macro_auroc
@@ -251,6 +251,19 @@ def test_losses_of_the_parts_are_weighted_by_their_labels():
     assert label_counts(matrix[1:]).tolist() == [1, 1, 0, 0, 1]
     matrix[1, 5, PATHOLOGY_INDEX["clear"]] = 1  # no finding of an anatomy, but contrasted by ProtoCL
     assert label_counts(matrix, healthy_is_absent=True).tolist() == [4, 3, 2, 2, 4]
+
+
+def test_an_image_of_which_nothing_is_stated_teaches_nothing(tmp_path):
+    """Where what is not mentioned counts as absent, it would otherwise be taught as an image without any finding."""
+
+    class Silent(TinyCorpus):
+        def stated(self, split, source):
+            return self.rows(split)[3:]
+
+    params = replace(PARAMS, epochs=1, unmentioned_as="absent")
+    run = TrainingRun(params, Silent(), tmp_path, tiny_model())
+    seen = np.concatenate([run.task.source.batch(step).rows for step in range(run.steps_per_epoch)])
+    assert sorted(seen) == list(range(3, 10)) and run.validation_rows.tolist() == [13, 14, 15]
 
 
 def train_as_one_of_two(rank: int, port: int, folder: Path) -> None:

@@ -174,7 +174,7 @@ def test_a_corpus_without_reports_is_refused(tmp_path: Path) -> None:
     class Silent(TinyReports):
         silent = tuple(range(16))
 
-    with pytest.raises(ParameterError, match="learns from reports, and no training image of the 'tiny' corpus"):
+    with pytest.raises(ParameterError, match="of the source 'report', and no training image of the 'tiny' corpus"):
         pretrain(PARAMS, Silent(), tmp_path)
 
 

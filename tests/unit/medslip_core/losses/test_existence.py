@@ -26,6 +26,15 @@ def test_health_can_count_as_absence() -> None:
     assert stream_labels(matrix, healthy_is_absent=True)[0][0, normal] == 1
 
 
+def test_what_is_mentioned_nowhere_can_count_as_absent() -> None:
+    """Not what is uncertain; and a finding that is present somewhere is not contradicted elsewhere."""
+    matrix = torch.tensor([[[1, -2, -2, -2], [-2, -1, -2, -2], [-2, -2, -2, -2], [0, -1, -2, -2]]])
+    pathology, anatomy = stream_labels(matrix)
+    assert pathology.tolist() == [[1, -1, -1, -1]] and anatomy.tolist() == [[1, -1, -1, 0]]
+    pathology, anatomy = stream_labels(matrix, unmentioned_is_absent=True)
+    assert pathology.tolist() == [[1, -1, 0, 0]] and anatomy.tolist() == [[1, -1, 0, 0]]
+
+
 def test_by_hand() -> None:
     logits = torch.tensor([[[0.0, math.log(3)], [0.0, 0.0], [5.0, -5.0]]])
     labels = torch.tensor([[1, 0, -1]])
