@@ -260,7 +260,7 @@ def test_an_image_of_which_nothing_is_stated_teaches_nothing(tmp_path):
         def stated(self, split, source):
             return self.rows(split)[3:]
 
-    params = replace(PARAMS, epochs=1, unmentioned_as="absent")
+    params = replace(PARAMS, epochs=1, unmentioned_as="absent", result="last")
     run = TrainingRun(params, Silent(), tmp_path, tiny_model())
     seen = np.concatenate([run.task.source.batch(step).rows for step in range(run.steps_per_epoch)])
     assert sorted(seen) == list(range(3, 10)) and run.validation_rows.tolist() == [13, 14, 15]
