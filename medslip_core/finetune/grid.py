@@ -49,7 +49,7 @@ from medslip_core.zero_shot import ClassPredictions, evaluate
 
 logger = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 """Of what a cell does: a change of it runs all cells again."""
 
 
@@ -115,11 +115,11 @@ class Grid:
         if of_seed not in self._models:
             self._models = {of_seed: initial.starting_model(weights, source, self.config, seed).eval()}
         model = copy.deepcopy(self._models[of_seed])
-        self._sha256.setdefault((weights, seed), initial.fingerprint(model))
+        self._sha256.setdefault((weights, seed), initial.fingerprint(model, model.config))
         return model
 
     def weights_sha256(self, weights: str, seed: int) -> str:
-        """Of all weights of that model."""
+        """Of that model, its options included."""
         if (weights, seed) not in self._sha256:
             self.model(weights, seed)
         return self._sha256[weights, seed]
@@ -147,7 +147,6 @@ class Grid:
             "of_task": {**task.params.to_dict(), "classes": task.classes, "split": ""},  # the file may move
             "training": self.training(cell).to_dict(),
             "resamples": self.params.resamples,
-            "image_size": self.config.image_size,
             "corpus_sha256": task.corpus.header["sha256"],
             "split_sha256": self.split(cell).sha256,
             "weights_sha256": self.weights_sha256(cell.weights, cell.seed),
@@ -217,7 +216,7 @@ class Grid:
     def features(self, cell: Cell, task: _Task, model: TrunkModel) -> np.ndarray:
         """Pooled features [N, F] float32 of all images of a task's corpus, computed once per weights."""
         pooled = PooledFeatures(model, task.params.features).eval()
-        known = (task.corpus.header["sha256"], initial.fingerprint(pooled), str(self.config.image_size))
+        known = (task.corpus.header["sha256"], initial.fingerprint(pooled, model.config))
         path = self.folder / "features" / f"{hashlib.sha256(' '.join(known).encode()).hexdigest()[:16]}.npy"
         if not path.is_file():
             model.to(self.device)

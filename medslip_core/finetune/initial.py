@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 from dataclasses import replace
 
 import torch
@@ -81,10 +82,10 @@ def starting_model(name: str, source: str, config: MedslipConfig, seed: int) -> 
     return model
 
 
-def fingerprint(model: torch.nn.Module) -> str:
-    """SHA-256 over all weights, buffers and their names."""
-    digest = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
+def fingerprint(module: torch.nn.Module, config: TrunkConfig) -> str:
+    """SHA-256 over all weights, buffers and their names, and over the options that decide what is made of them."""
+    digest = hashlib.sha256(json.dumps(config.to_dict(), sort_keys=True).encode())
+    for name, tensor in module.state_dict().items():
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

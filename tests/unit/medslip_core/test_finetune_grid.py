@@ -122,6 +122,15 @@ def test_finished_cells_are_not_run_again_and_changed_ones_are(corpus, finished,
     assert ran == ["effusion-linear-0.2-random-seed0", "effusion-linear-1-random-seed0"]
 
 
+def test_features_and_results_are_of_the_options_they_were_made_with(corpus, finished):
+    """Another normalisation of grey levels leaves all weights as they are, and changes every feature."""
+    other = grid.Grid(params(corpus, model={**MODEL, "image_mean": [0.2, 0.2, 0.2]}), finished.folder)
+    assert other.finished() == []
+    cell, task = finished.cells[0], finished.tasks["effusion"]
+    ours, theirs = (one.features(cell, task, one.model("random", 0)) for one in (finished, other))
+    assert ours.shape == theirs.shape and not np.allclose(ours, theirs)
+
+
 def test_a_killed_cell_goes_on_to_the_same_result(corpus, finished, tmp_path, monkeypatch):
     study = grid.Grid(params(corpus), tmp_path)
     cell = study.cells[0]

@@ -111,14 +111,15 @@ def test_mask_of_another_size():
 
 def test_random_weights_follow_from_the_seed():
     config = MedslipConfig(**CONFIG)
-    prints = [initial.fingerprint(initial.starting_model("random", "random", config, seed)) for seed in (0, 0, 1)]
+    models = [initial.starting_model("random", "random", config, seed) for seed in (0, 0, 1)]
+    prints = [initial.fingerprint(model, model.config) for model in models]
     assert prints[0] == prints[1] != prints[2]
 
 
 def test_a_folder_gives_its_own_weights(model, tmp_path):
     model.save_pretrained(tmp_path / "model")
     again = initial.starting_model("ours", str(tmp_path / "model"), MedslipConfig(**CONFIG), seed=5)
-    assert initial.fingerprint(again) == initial.fingerprint(model)
+    assert initial.fingerprint(again, again.config) == initial.fingerprint(model, model.config)
 
 
 def test_a_checkpoint_of_another_architecture(model, tmp_path):
