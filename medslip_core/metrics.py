@@ -25,6 +25,9 @@ THRESHOLD_METRICS = ("f1", "accuracy", "sensitivity", "specificity")
 CALIBRATION_METRICS = ("brier", "ece")
 METRICS = RANKING_METRICS + THRESHOLD_METRICS + CALIBRATION_METRICS
 
+LEAST_PATIENTS = 10
+"""A difference that fewer patients speak of is not told from chance: draws of so few say little of others."""
+
 _ELEMENTS_AT_ONCE = 4_000_000  # resamples x samples held in memory together (32 MB)
 
 
@@ -37,7 +40,7 @@ class Estimate:
     high: np.ndarray
 
 
-# -- metrics: truth [n] 0/1, score or probability [n], weight [R, n] >= 0  ->  [R], NaN where undefined ---------------
+# -- metrics: truth [n] 0/1, score or probability [n], weight [R, n] >= 0  ->  [R], NaN where undefined or unordered --
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
@@ -58,7 +61,7 @@ def _counts_by_falling_score(
 
 def auroc(truth: np.ndarray, score: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Area under the ROC curve: the share of (positive, negative) pairs in the right order, ties counting half."""
-    if len(truth) == 0:
+    if len(truth) == 0 or np.isnan(score).any():
         return np.full(len(weight), np.nan)
     positives, negatives, _, negatives_so_far = _counts_by_falling_score(truth, score, weight)
     all_negatives = negatives_so_far[:, -1]
@@ -68,7 +71,7 @@ def auroc(truth: np.ndarray, score: np.ndarray, weight: np.ndarray) -> np.ndarra
 
 def average_precision(truth: np.ndarray, score: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Average precision: precision at each distinct score, weighted by the rise in recall (no interpolation)."""
-    if len(truth) == 0:
+    if len(truth) == 0 or np.isnan(score).any():
         return np.full(len(weight), np.nan)
     positives, _, positives_so_far, negatives_so_far = _counts_by_falling_score(truth, score, weight)
     precision = np.nan_to_num(_ratio(positives_so_far, positives_so_far + negatives_so_far))

@@ -29,6 +29,7 @@ def error_of(folder: Path, step: int, figures: Mapping[str, float]) -> NonFinite
     return NonFiniteLossError(
         f"step {step}: {bad}. The batch is in {folder / 'batch.safetensors'}; look at it with "
         f"`batch = safetensors.torch.load_file({str(folder / 'batch.safetensors')!r})`: 'pixel_values' [B, 3, s, s] as "
-        "the model saw them, 'matrix' [B, A, P] its labels, 'rows' [B] of the corpus (`corpus.manifest.iloc[rows]`). "
+        "the model saw them, 'rows' [B] of the corpus (`corpus.manifest.iloc[rows]`), and 'matrix' [B, A, P], if the "
+        "method learns from labels. "
         "The last checkpoint is from before. A lower learning_rate, a clip_norm, or precision: no may help"
     )

@@ -50,7 +50,7 @@ class PretrainParams(Parameters):
     frozen_batch_norm: bool = parameter(False, "keep the batch-norm statistics as they are")
 
     learning_rate: float = parameter(1e-4, "highest, per step", low=0, high=1)
-    warmup_learning_rate: float = parameter(1e-5, "at the first step", low=0, high=1)
+    warmup_learning_rate: float = parameter(1e-5, "at the first step of a warm-up", low=0, high=1)
     final_learning_rate: float = parameter(1e-5, "at the last step", low=0, high=1)
     warmup_epochs: float = parameter(5.0, "epochs of linear warm-up", low=0)
     trunk_learning_rate_scale: float = parameter(
@@ -65,7 +65,10 @@ class PretrainParams(Parameters):
     icl_weight: float = parameter(1.0, "of the ICL term", low=0)
     anatomy_weight: float = parameter(1.0, "factor of the anatomy stream's existence and ProtoCL", low=0)
     negatives: int = parameter(7, "negative prototypes per present query", low=1)
-    negatives_unspecific: bool = parameter(True, "`unspecified` and `other` may serve as negatives")
+    negatives_unspecific: bool = parameter(
+        True,
+        "`unspecified`, `other` and the two rests of pathologies may serve as negatives",
+    )
     augment: AugmentParams = parameter(AugmentParams, "how far a training view may differ from its image")
 
     precision: str = parameter(

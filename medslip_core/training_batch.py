@@ -21,9 +21,9 @@ from medslip_core.pretrain_params import PretrainParams
 from medslip_core.randomness import generator
 from medslip_core.sampling import BatchOrder
 from medslip_core.transfer import to_device
-from medslip_core.vocabulary import ANATOMY_INDEX, PATHOLOGY_INDEX
+from medslip_core.vocabulary import ANATOMY_INDEX, PATHOLOGY_INDEX, PLACED_ANATOMIES
 
-UNSPECIFIC_ANATOMIES = (ANATOMY_INDEX["unspecified"], ANATOMY_INDEX["other"])
+UNSPECIFIC_ANATOMIES = tuple(index for name, index in ANATOMY_INDEX.items() if name not in PLACED_ANATOMIES)
 UNSPECIFIC_PATHOLOGIES = (PATHOLOGY_INDEX["tail_abnorm_obs"], PATHOLOGY_INDEX["excluded_obs"])
 
 

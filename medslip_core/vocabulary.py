@@ -36,6 +36,9 @@ HEALTHY: tuple[str, ...] = (
 )  # fmt: skip
 """Words among the pathologies that state health: where only these are present, nothing is wrong."""
 
+PLACED_ANATOMIES: tuple[str, ...] = tuple(name for name in ANATOMIES if name not in ("unspecified", "other"))
+"""Those that name a place."""
+
 PRESENT, ABSENT, UNCERTAIN, UNMENTIONED = 1, 0, -1, -2
 """States of a cell of the matrix M; the first three are those of a triplet. Below 0 nothing is known: the published
 matrix has -1 for both."""

@@ -14,7 +14,7 @@ from medslip_core.grounding.maps import attention_maps, stretched
 from medslip_core.grounding.scores import pointing_game
 from medslip_core.grounding.truth import Question, questions_of
 from medslip_core.trunk_model import TrunkModel
-from medslip_core.vocabulary import ANATOMIES
+from medslip_core.vocabulary import DATASET_CLASSES, PLACED_ANATOMIES
 from medslip_core.zero_shot import ClassPredictions, predict_split
 
 COLUMNS = ["figure", "protocol", "metric", "label", "row", "patient", "truth", "score"]
@@ -23,7 +23,31 @@ COLUMNS = ["figure", "protocol", "metric", "label", "row", "patient", "truth", "
 
 ZERO_SHOT = "zero-shot"
 
-UNPLACED = ("unspecified", "other")
+
+def check_questions(corpora: Mapping[str, PreparedCorpus], params: ComparisonParams) -> None:
+    """Whether everything that `params` asks without labels can be asked of these corpora.
+
+    Raises:
+        ValueError: the corpus that cannot be asked, and what it lacks.
+    """
+    for name in params.classification:
+        dataset = corpora[name].header["dataset"]
+        if dataset not in DATASET_CLASSES:
+            raise ValueError(
+                f"classification: no classes are known for {name!r}, of dataset {dataset!r}; there are some for "
+                f"{', '.join(DATASET_CLASSES)}"
+            )
+    for name, labels in params.boxes.items():
+        shown = {one.label for one in questions_of(corpora[name], "boxes", labels)}
+        for label in labels:
+            if label not in shown:
+                raise ValueError(f"boxes: no test image of {name!r} has a box of {label!r}")
+    if params.anatomy_corpus and not _places(corpora, params):
+        raise ValueError(f"anatomy_corpus: no test image of {params.anatomy_corpus!r} has the mask of an anatomy")
+
+
+def _places(corpora: Mapping[str, PreparedCorpus], params: ComparisonParams) -> list[Question]:
+    return questions_of(corpora[params.anatomy_corpus], "anatomies", PLACED_ANATOMIES, params.anatomy_images)
 
 
 def answers(
@@ -46,11 +70,12 @@ def answers(
         figure = f"pointing, {corpus_title(name, corpora[name])} boxes"
         tables.append(_pointing(model, corpora[name], asked, figure, "pathology", params))
     if params.anatomy_corpus and learned_anatomies:
-        corpus = corpora[params.anatomy_corpus]
-        named = [name for name in ANATOMIES if name not in UNPLACED]
-        places = questions_of(corpus, "anatomies", named, params.anatomy_images)
-        on_boxes = [place.on_boxes() for place in places]
-        tables.append(_pointing(model, corpus, on_boxes, "pointing, boxes of anatomies", "anatomy", params))
+        on_boxes = [place.on_boxes() for place in _places(corpora, params)]
+        tables.append(
+            _pointing(
+                model, corpora[params.anatomy_corpus], on_boxes, "pointing, boxes of anatomies", "anatomy", params
+            )
+        )
     told = pd.concat(tables or [pd.DataFrame(columns=COLUMNS)], ignore_index=True)
     return told.assign(protocol=ZERO_SHOT)[COLUMNS]
 

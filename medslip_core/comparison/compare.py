@@ -14,7 +14,14 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from medslip_core.metrics import auroc, mean_over_classes, patient_resamples, percentile_interval, weighted_mean
+from medslip_core.metrics import (
+    LEAST_PATIENTS,
+    auroc,
+    mean_over_classes,
+    patient_resamples,
+    percentile_interval,
+    weighted_mean,
+)
 
 COLUMNS = ["figure", "protocol", "variant", "metric", "n", "seeds", "value", "low", "high", "difference",
            "difference_low", "difference_high", "difference_least", "difference_most", "p", "p_holm"]  # fmt: skip
@@ -31,7 +38,8 @@ def compare(answers: Mapping[str, Sequence[pd.DataFrame]], resamples: int = 1000
         columns `COLUMNS`: value, macro over the labels and mean over the seeds, and its difference from the first
         variant's, each with a 95 % interval; n, the image and label pairs behind it; the least and the most difference
         of a single seed; p of the difference, two-sided and normal with the standard error of its draws (NaN for the
-        first), and p_holm, adjusted for all differences of the table.
+        first, and where fewer than `LEAST_PATIENTS` patients, for AUROC of either label, speak of it), and p_holm,
+        adjusted for all differences of the table.
 
     Raises:
         ValueError: the variants were not asked the same.
@@ -87,13 +95,14 @@ def _figure(name: str, answers: Mapping[str, Sequence[pd.DataFrame]], resamples:
     estimate = percentile_interval(statistic(once)[0], drawn)
     of_seeds = [[one(once)[0] for one in seeds] for seeds in values]
     apart = [np.subtract(seeds, of_seeds[0]) for seeds in of_seeds]
+    enough = _patients(first) >= LEAST_PATIENTS
     rows = [
         {"figure": name, "protocol": first["protocol"].iloc[0], "variant": variant, "metric": metric,
          "n": int((~np.isnan(_counted(first))).sum()), "seeds": len(seeds),
          "value": estimate.value[v, 0], "low": estimate.low[v, 0], "high": estimate.high[v, 0],
          "difference": estimate.value[v, 1], "difference_low": estimate.low[v, 1],
          "difference_high": estimate.high[v, 1], "difference_least": apart[v].min(), "difference_most": apart[v].max(),
-         "p": _two_sided(estimate.value[v, 1], drawn[:, v, 1]) if v else np.nan}
+         "p": _two_sided(estimate.value[v, 1], drawn[:, v, 1]) if v and enough else np.nan}
         for v, (variant, seeds) in enumerate(chosen.items())
     ]  # fmt: skip
     return pd.DataFrame(rows)
@@ -102,6 +111,13 @@ def _figure(name: str, answers: Mapping[str, Sequence[pd.DataFrame]], resamples:
 def _counted(table: pd.DataFrame) -> np.ndarray:
     """What is NaN where an image does not count for its label."""
     return table["truth" if table["metric"].iloc[0] == "auroc" else "score"].to_numpy(float)
+
+
+def _patients(table: pd.DataFrame) -> int:
+    """How many patients speak of a figure; for AUROC, which needs both, the fewer of those with either label."""
+    counted = _counted(table)
+    kinds = [counted == 1, counted == 0] if table["metric"].iloc[0] == "auroc" else [~np.isnan(counted)]
+    return min(table.loc[kind, "patient"].nunique() for kind in kinds)
 
 
 def _macro(table: pd.DataFrame, metric: str) -> Callable[[np.ndarray], np.ndarray]:
@@ -121,8 +137,8 @@ def _macro(table: pd.DataFrame, metric: str) -> Callable[[np.ndarray], np.ndarra
 
 
 def _two_sided(difference: float, drawn: np.ndarray) -> float:
-    """p of "no difference", from the standard deviation of what was drawn."""
+    """p of "no difference", from the standard deviation of what was drawn; NaN where that is 0 and says nothing."""
+    if difference == 0:
+        return 1.0
     deviation = np.nanstd(drawn)
-    if difference == 0 or np.isnan(difference):
-        return 1.0 if difference == 0 else np.nan
-    return math.erfc(abs(difference) / deviation / math.sqrt(2)) if deviation else 0.0
+    return math.erfc(abs(difference) / deviation / math.sqrt(2)) if deviation > 0 else np.nan

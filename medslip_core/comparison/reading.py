@@ -49,18 +49,23 @@ def budget(pretraining: Mapping[str, Any]) -> str:
     return f"{pretraining['epochs']} epochs in batches of {pretraining['batch_size']}"
 
 
+def _reference(comparison: pd.DataFrame) -> pd.Series:
+    """The variant that each row is compared with: the first of its figure."""
+    return comparison.groupby("figure")["variant"].transform("first")
+
+
 def differences(comparison: pd.DataFrame) -> pd.DataFrame:
     """One row per variant, a column per figure: "0.951 (-0.012*)"; a star for what `is_certain`, a dash: not asked."""
 
     def text(row: pd.Series) -> str:
         if np.isnan(row["value"]):
             return "–"
-        if np.isnan(row["p"]):
+        if row["variant"] == row["reference"]:
             return f"{row['value']:.3f}"
         star = "*" if row["certain"] else ""
         return f"{row['value']:.3f} ({row['difference']:+.3f}{star})".replace("-", "−")
 
-    told = comparison.assign(certain=is_certain(comparison))
+    told = comparison.assign(certain=is_certain(comparison), reference=_reference(comparison))
     told["text"] = told.apply(text, axis=1)
     wide = told.pivot(index="variant", columns="figure", values="text")
     ordered = wide.loc[comparison["variant"].unique(), comparison["figure"].unique()]
@@ -73,7 +78,7 @@ def forest_of_differences(part: pd.DataFrame) -> Described:
     Args:
         part: rows of one figure.
     """
-    others = part[part["p"].notna()]
+    others = part[part["variant"] != _reference(part)]
     metric = f"{part['figure'].iloc[0]}: difference from {part['variant'].iloc[0]}"
     renamed = {"difference": "value", "difference_low": "low", "difference_high": "high"}
     drawn = others.drop(columns=list(renamed.values())).rename(columns=renamed).assign(metric=metric)

@@ -23,7 +23,7 @@ import torch
 from tqdm import tqdm
 
 from medslip_core.allocator import keep_freed_memory
-from medslip_core.comparison.answers import answers
+from medslip_core.comparison.answers import answers, check_questions
 from medslip_core.comparison.compare import compare
 from medslip_core.comparison.finetuned import finetuned_answers
 from medslip_core.comparison.params import ComparisonParams
@@ -67,6 +67,7 @@ class Study:
 
     Raises:
         CorpusError: a corpus is missing or damaged.
+        ValueError: something is asked that a corpus cannot be asked.
         ParameterError, SplitError, ValueError: of what is fine-tuned, see `finetune.grid.Grid`.
     """
 
@@ -75,8 +76,9 @@ class Study:
         self.cells = [Cell(variant, seed) for seed in params.seeds for variant in params.variants]
         self.training = PreparedCorpus.open(params.pretraining_corpus)
         self.corpora = {name: PreparedCorpus.open(place) for name, place in params.corpora.items()}
+        check_questions(self.corpora, params)  # what is wrong is said before hours of training
         self.finetuned: list[dict[str, object]] = []
-        if params.finetuned:  # what is wrong with it is said before hours of training
+        if params.finetuned:
             grid = Grid(params.grid(next(iter(params.variants)), params.seeds, RANDOM), self.folder)
             self.finetuned = [self._asked_of(grid, run) for run in grid.cells]
 

@@ -16,7 +16,8 @@ _SECTION = re.compile(
     re.IGNORECASE,
 )
 _SIDE = re.compile(
-    r"\b(?:(left|right)(?! (?:atri|ventric))|([lr])t\b|([LR])(?=[UL]L\b)|([LR])(?![\w/-]))", re.IGNORECASE
+    r"\b(?:(left|right)(?![ -](?:atri|ventric))|([lr])t\b|([LR])(?=[UL]L\b|-sided\b|/[LR]\b)|([LR])(?![\w/-]))",
+    re.IGNORECASE,
 )
 _OTHER = {"left": "right", "right": "left", "l": "r", "r": "l"}
 _ONE_SIDED = re.compile(r"\b(?:middle lobe|RML|lingular?)\b", re.IGNORECASE)

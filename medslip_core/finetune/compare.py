@@ -17,6 +17,7 @@ import pandas as pd
 from medslip_core.finetune.results import CASE, Run, class_predictions, mask_scores
 from medslip_core.finetune.scores import MASK_METRICS, mask_values
 from medslip_core.metrics import (
+    LEAST_PATIENTS,
     METRICS,
     Estimate,
     best_f1_threshold,
@@ -42,7 +43,7 @@ class Case:
         seeds: S seeds; none where nothing depends on one (S = 1).
         metrics: M names.
         value: [S, M] on the test images; drawn: [R, S, M] on draws of their patients.
-        rows: [n] test rows of the corpus.
+        rows: [n] test rows of the corpus; test_patients: how many patients they are of.
         train_patients: whose labels were learned from.
     """
 
@@ -52,6 +53,7 @@ class Case:
     value: np.ndarray
     drawn: np.ndarray
     rows: np.ndarray
+    test_patients: int
     train_patients: int
 
     def mean(self, metric: str) -> Estimate:
@@ -96,7 +98,7 @@ def case_of(
     """A case from values under weights; see `Case`."""
     value = values(np.ones((1, len(patients))))[0]
     drawn = patient_resamples(values, patients, resamples, seed)
-    return Case(named, seeds, tuple(metrics), value, drawn, rows, train_patients)
+    return Case(named, seeds, tuple(metrics), value, drawn, rows, len(np.unique(patients)), train_patients)
 
 
 def over_seeds(found: Sequence[Case]) -> pd.DataFrame:
@@ -154,7 +156,8 @@ def difference(ours: Case, other: Case, metric: str) -> dict[str, Any]:
     Returns:
         `DIFFERENCE`: value, low, high of ours and of the other; difference between them, with the ends of its 95 %
         interval under the same draws of patients; apart: "above" or "below" where that interval leaves out 0, else
-        "no", and "undefined" without a value; agreeing: the seeds whose own difference has the sign of the mean's.
+        "no", and "undefined" without a value or with fewer than `LEAST_PATIENTS` test patients; agreeing: the seeds
+        whose own difference has the sign of the mean's.
 
     Raises:
         ValueError: the two were not tested on the same images.
@@ -166,13 +169,14 @@ def difference(ours: Case, other: Case, metric: str) -> dict[str, Any]:
                                                   for case in (ours, other))  # fmt: skip
     each = value - value_other  # [S]; a case without seeds stands beside every seed
     mean = percentile_interval(each.mean(), (drawn - drawn_other).mean(axis=1))
-    apart = "above" if mean.low > 0 else "below" if mean.high < 0 else "no"
+    undefined = np.isnan(mean.value) or ours.test_patients < LEAST_PATIENTS
+    apart = "undefined" if undefined else "above" if mean.low > 0 else "below" if mean.high < 0 else "no"
     return {
         "seeds": len(each), "agreeing": int((np.sign(each) == np.sign(mean.value)).sum()),
         **_numbers(percentile_interval(value.mean(), drawn.mean(axis=1))),
         **_numbers(percentile_interval(value_other.mean(), drawn_other.mean(axis=1)), "{}_other"),
         "difference": float(mean.value), "difference_low": float(mean.low), "difference_high": float(mean.high),
-        "apart": "undefined" if np.isnan(mean.value) else apart,
+        "apart": apart,
     }  # fmt: skip
 
 

@@ -26,7 +26,7 @@ class FinetuneParams(Parameters):
     max_steps: int = parameter(0, "optimiser steps at most; 0 sets no limit", low=0)
     batch_size: int = parameter(64, "images per optimiser step", low=1)
     learning_rate: float = parameter(1e-4, "highest, per step", low=0, high=1)
-    warmup_learning_rate: float = parameter(1e-6, "at the first step", low=0, high=1)
+    warmup_learning_rate: float = parameter(1e-6, "at the first step of a warm-up", low=0, high=1)
     final_learning_rate: float = parameter(1e-6, "at the last step", low=0, high=1)
     warmup_epochs: float = parameter(0.0, "of `epochs`, linear warm-up", low=0)
     trunk_learning_rate_scale: float = parameter(1.0, "factor of the learning rate for what was pre-trained", low=0)

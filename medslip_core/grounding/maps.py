@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from medslip_core.gradcam import gradcam_maps
 from medslip_core.inference import batches
-from medslip_core.vocabulary import ANATOMIES, ANATOMY_INDEX, PATHOLOGY_INDEX, PRESENT
+from medslip_core.vocabulary import ANATOMIES, ANATOMY_INDEX, PATHOLOGY_INDEX, PLACED_ANATOMIES, PRESENT
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def reported_anatomies(corpus, pathology: str, least_share: float = 0.05) -> lis
         least_share: of the pathology's present triplets, for an anatomy to count.
 
     Returns:
-        anatomies, most frequent first, without "unspecified" and "other"; empty if no report places the pathology.
+        anatomies that name a place, most frequent first; empty if no report places the pathology.
     """
     triplets = corpus.triplets
     chosen = triplets[
@@ -112,7 +112,7 @@ def reported_anatomies(corpus, pathology: str, least_share: float = 0.05) -> lis
         & (triplets["state"] == PRESENT)
         & (triplets["pathology"] == PATHOLOGY_INDEX[pathology])
         & triplets["row"].isin(corpus.rows("train"))
-        & ~triplets["anatomy"].isin([ANATOMY_INDEX["unspecified"], ANATOMY_INDEX["other"]])
+        & triplets["anatomy"].isin([ANATOMY_INDEX[name] for name in PLACED_ANATOMIES])
     ]
     shares = chosen["anatomy"].value_counts(normalize=True)
     return [ANATOMIES[index] for index in shares.index[shares >= least_share]]

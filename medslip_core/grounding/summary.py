@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from medslip_core.grounding.scores import SCORES
-from medslip_core.metrics import mean_over_classes, patient_bootstrap, weighted_mean
+from medslip_core.metrics import LEAST_PATIENTS, mean_over_classes, patient_bootstrap, weighted_mean
 
 NO_SUMMARY = pd.DataFrame(
     columns="dataset label truth method metric value low high n threshold protocol".split()
@@ -79,8 +79,8 @@ def compare(
 
     Returns:
         columns metric, against, labels, then counts of them: above and below (the 95 % interval over patients of the
-        paired difference lies on that side of zero), and even; and mean and mean_other, the means over labels. No row
-        for a method that is not there.
+        paired difference lies on that side of zero, and at least `LEAST_PATIENTS` show the label), and even; and mean
+        and mean_other, the means over labels. No row for a method that is not there.
     """
     parts = {name: part.set_index(["label", "row"]) for name, part in scores.groupby("method")}
     rows = []
@@ -94,7 +94,8 @@ def compare(
             continue
         values = both[[metric, "other"]].to_numpy(float)
         low, high = _difference_by_label(values, belongs, both["patient"].to_numpy(), resamples, seed)
-        above, below = (low > 0).sum(), (high < 0).sum()
+        enough = np.array([both["patient"][b].nunique() >= LEAST_PATIENTS for b in belongs])
+        above, below = (enough & (low > 0)).sum(), (enough & (high < 0)).sum()
         mean, mean_other = np.mean([values[b].mean(axis=0) for b in belongs], axis=0)
         rows.append({
             "metric": metric, "against": other, "labels": len(belongs), "above": above, "below": below,

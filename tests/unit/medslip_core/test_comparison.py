@@ -72,6 +72,19 @@ def test_a_worse_variant_is_below_and_the_same_one_is_not(asked) -> None:
     assert (result["n"] == 200).all() and (result["seeds"] == 1).all()
 
 
+@pytest.mark.parametrize("known", [slice(0, 1), slice(0, 12)])
+def test_few_patients_tell_nothing_beyond_chance(known: slice) -> None:
+    """Draws of one patient are all alike, which is no certainty; six are too few for a normal distribution."""
+    truth = np.full(200, np.nan)
+    truth[known] = 1
+    truth[100:] = 0
+    answers = {"full": [table(np.where(truth == 1, 0.9, 0.1), truth)], "worse": [table(np.full(200, 0.5), truth)]}
+    result = compare(answers, resamples=100)
+    assert result.loc[1, "difference"] == -0.5 and np.isnan(result.loc[1, "p"])
+    assert not reading.is_certain(result).any() and "−0.500)" in reading.differences(result).loc[1, "AUROC, a"]
+    assert reading.forest_of_differences(result).figure is not None
+
+
 def test_the_difference_is_paired(asked) -> None:
     """What makes images hard for both cancels: the difference is known better than either figure."""
     noisy = compare(asked, resamples=500).set_index("variant").loc["noisy"]

@@ -28,6 +28,7 @@ def test_sentences_are_those_that_state_something() -> None:
     ("Left ventricular enlargement, RIGHT base.", "Left ventricular enlargement, Left base."),
     ("Leftward shift of a bright area.", "Rightward shift of a bright area."),
     ("RLL and LUL opacities, rt effusion, Lt base.", "LLL and RUL opacities, lt effusion, Rt base."),
+    ("R-sided PICC, L/R effusions, left-ventricular lead.", "L-sided PICC, R/L effusions, left-ventricular lead."),
     ("R effusion, r/o PE, L-spine, L1, LV lead.", "L effusion, r/o PE, L-spine, L1, LV lead."),
 ])  # fmt: skip
 def test_the_mirror_image_has_its_sides_swapped(said: str, mirrored: str) -> None:
