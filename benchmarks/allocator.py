@@ -9,9 +9,10 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from contenders import Contender, in_turn, write_results
+from contenders import Contender, in_turn
 
 from medslip_core.allocator import keep_freed_memory
+from medslip_core.provenance import write_results
 
 IMAGE_SIZE_PX = 128
 

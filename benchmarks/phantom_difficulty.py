@@ -7,7 +7,6 @@ logistic regression per NIH class. Prints AUROC by class and the macro mean, and
 """
 
 import argparse
-import json
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
 from data_prep.phantom import POPULATIONS, draw_study
+from medslip_core.provenance import write_results
 from medslip_core.vocabulary import DATASET_CLASSES
 
 LIMIT_MACRO_AUROC = 0.75
@@ -62,7 +62,7 @@ def main() -> int:
     if args.json:
         settings = {key: value for key, value in vars(args).items() if key != "json"}
         report = {"settings": settings, "classes": rows, "macro_auroc": macro, "limit": LIMIT_MACRO_AUROC}
-        args.json.write_text(json.dumps(report, indent=2) + "\n")
+        write_results(args.json, report)
     return int(macro > LIMIT_MACRO_AUROC)
 
 

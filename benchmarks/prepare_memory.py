@@ -16,7 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from contenders import Contender, write_results
+from contenders import Contender
+
+from medslip_core.provenance import write_results
 
 MIMIC_IMAGES = 377_110
 LIMIT_MIB = 2048

@@ -15,7 +15,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from contenders import Contender, in_turn, write_results
+from contenders import Contender, in_turn
+
+from medslip_core.provenance import write_results
 
 TARGET_RATIO = 2.0
 TARGET_GREY_LEVELS = 1.0

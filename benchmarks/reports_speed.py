@@ -8,13 +8,13 @@ three times as long.
 """
 
 import argparse
-import json
 import time
 from pathlib import Path
 
 from data_prep.phantom import POPULATIONS, draw_study
 from data_prep.phantom.report import write_report
 from data_prep.reports import read_report
+from medslip_core.provenance import write_results
 
 LIMIT_REPORTS_PER_S = 1000
 LIMIT_GROWTH = 3.0
@@ -72,7 +72,7 @@ def main() -> int:
             "seconds": growth,
             "steepest_growth": steepest,
         }
-        args.json.write_text(json.dumps(report, indent=2) + "\n")
+        write_results(args.json, report)
     return int(speed < LIMIT_REPORTS_PER_S or steepest > LIMIT_GROWTH)
 
 

@@ -401,6 +401,7 @@ def test_the_command_runs_a_share_and_writes_a_summary(corpus, tmp_path: Path, t
     study.main(["--params", str(tmp_path / "study.json"), "--summary", str(tmp_path / "summary.json")])
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert [row["variant"] for row in summary["rows"]] == list(VARIANTS) and summary["rows"][0]["p"] is None
+    assert list(summary) == ["command", "pretraining", "rows", "environment"]
     with pytest.raises(SystemExit):
         study.main(["--params", str(tmp_path / "study.json"), "--share", "3/2"])
     assert "share: '3/2' is not k/n" in capsys.readouterr().err
