@@ -1,7 +1,7 @@
 """A corpus in memory whose images come with reports."""
 
 import pandas as pd
-from faults.campaigns.tiny_run import TinyCorpus
+from tiny_corpus import TinyCorpus
 
 REPORTS = [
     "INDICATION: Cough.\n\nFINDINGS: There is a left pleural effusion. The heart is normal in size.",

@@ -1,11 +1,11 @@
 """A preparation that was stopped anywhere is taken up there: nothing twice, nothing half, nothing of what changed."""
 
-import hashlib
 import os
 import shutil
 
 import numpy as np
 import pytest
+from file_digests import file_digests
 
 from data_prep import corpus, record, writer
 from data_prep.corpus import prepare
@@ -13,10 +13,6 @@ from data_prep.errors import DataError
 from medslip_core.corpus import PreparedCorpus
 
 SIZE_PX = 32
-
-
-def digests(folder):
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +54,7 @@ def seen(monkeypatch) -> list[str]:
 @pytest.fixture
 def stopped(nih_layout, tmp_path, monkeypatch):
     """A work folder with two of four chunks, and the corpus that an undisturbed run gives."""
-    clean = digests(prepare("nih", nih_layout, tmp_path / "clean", SIZE_PX, processes=1))
+    clean = file_digests(prepare("nih", nih_layout, tmp_path / "clean", SIZE_PX, processes=1))
     with monkeypatch.context() as patch:
         stopping_at(4, patch)
         with pytest.raises(Stop):
@@ -70,7 +66,7 @@ def stopped(nih_layout, tmp_path, monkeypatch):
 def finished(root, tmp_path, **options):
     out = prepare("nih", root, tmp_path / "out", SIZE_PX, processes=1, **options)
     assert not (tmp_path / ".out.partial").exists()
-    return digests(out)
+    return file_digests(out)
 
 
 def test_only_what_is_left_is_prepared(nih_layout, tmp_path, stopped, seen):
@@ -92,7 +88,7 @@ def test_a_dicom_patient_keeps_its_number_over_a_stop_between_its_images(tmp_pat
         with pytest.raises(Stop):
             prepare("manifest", root, tmp_path / "out", SIZE_PX, processes=1)
     assert (tmp_path / ".out.partial" / "journal.jsonl").is_file()
-    assert digests(prepare("manifest", root, tmp_path / "out", SIZE_PX, processes=2)) == digests(clean)
+    assert file_digests(prepare("manifest", root, tmp_path / "out", SIZE_PX, processes=2)) == file_digests(clean)
 
 
 @pytest.mark.parametrize("name", ["journal.jsonl", "corpus/images.u8", "corpus/masks.bits"])

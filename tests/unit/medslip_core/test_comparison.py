@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tiny_model import MODEL
 
 from medslip_core.comparison import reading, study
 from medslip_core.comparison.answers import COLUMNS, answers
@@ -33,8 +34,6 @@ from medslip_core.pretrain import ParametersChangedError
 from medslip_core.zero_shot import evaluate, predict_split
 from pipeline.parameters import declared_parameters, read_parameters
 
-MODEL = dict(backbone="test_resnet", image_size=32, hidden_dim=16, decoder_layers=1, decoder_heads=2,
-             feed_forward_dim=16, text_dim=8)  # fmt: skip
 PRETRAINING = dict(epochs=2, batch_size=8, warmup_epochs=0.5, text_encoder="packaged-minilm", model=dict(MODEL))
 VARIANTS = {"full": {}, "without ICL": {"icl_weight": 0.0}}
 

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
+from tiny_model import MODEL
 
 from medslip_core.contrastive.config import ContrastiveConfig
 from medslip_core.contrastive.model import ContrastiveModel
@@ -29,16 +30,6 @@ from medslip_core.sharing import share_of
 from medslip_core.zero_shot import predict_split
 from pipeline.parameters import declared_parameters, read_parameters
 
-SIDE = 32
-MODEL = dict(
-    backbone="test_resnet",
-    image_size=SIDE,
-    hidden_dim=16,
-    decoder_layers=1,
-    decoder_heads=2,
-    feed_forward_dim=16,
-    text_dim=8,
-)
 STEPS = dict(min_steps=12, max_steps=12, validations=3, patience=0, batch_size=8, augment={"crop_scale": [0.9, 1.0]})
 TRAINING = {
     "classification": {"linear": {**STEPS, "learning_rate": 0.1}, "full": STEPS},
@@ -286,9 +277,9 @@ def test_a_contrasted_model_is_fine_tuned_and_asked_too(corpus, tmp_path):
     ContrastiveModel(config).save_pretrained(tmp_path / "model")
     weights = {"theirs": str(tmp_path / "model"), "random": "random"}
     study = grid.Grid(params(corpus, weights=weights, model={}), tmp_path)
-    assert (study.config.backbone, study.config.image_size) == ("test_resnet", SIDE), "its trunk's architecture"
+    assert {name: getattr(study.config, name) for name in trunk} == trunk, "its trunk's architecture"
     cell = next(one for one in study.cells if one.protocol == "linear" and one.weights == "theirs")
-    images, task = torch.zeros(2, SIDE, SIDE, dtype=torch.uint8), study.tasks[cell.task]
+    images, task = torch.zeros(2, 32, 32, dtype=torch.uint8), study.tasks[cell.task]
     model = ContrastiveModel.from_pretrained(tmp_path / "model")
     expected = model.trunk(model.pixel_values(images)).mean(dim=(2, 3))
     torch.testing.assert_close(PooledFeatures(study.model("theirs", 0), "trunk")(model.pixel_values(images)), expected)
