@@ -1,4 +1,4 @@
-"""Names in tables and archives that lead elsewhere: nothing outside the dataset's folder is read or written (row 14).
+"""Names in tables and archives that lead elsewhere: nothing outside the dataset's folder is read or written.
 
 Beside the dataset lies a secret image and a secret report; no byte of them may be in what is prepared.
 """
