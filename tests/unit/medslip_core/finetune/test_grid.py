@@ -205,7 +205,7 @@ def test_bad_input_ends_before_training(corpus, tmp_path, changes, error, messag
         grid.Grid(params(corpus, **changes), tmp_path)
 
 
-REPOSITORY = Path(__file__).resolve().parents[3]
+REPOSITORY = Path(__file__).resolve().parents[4]
 PROFILES = [None, *sorted(path.parent.name for path in (REPOSITORY / "params").glob("*/finetuning.yaml"))]
 
 
