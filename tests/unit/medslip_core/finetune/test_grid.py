@@ -156,17 +156,27 @@ def test_weights_are_compared_on_the_same_patients(finished):
     assert table["value"].tolist() == told["value"].tolist() and table["low"].tolist() == told["low"].tolist()
 
 
-def test_a_class_that_could_not_be_learned_can_be_left_out_of_the_mean(finished):
-    runs, held = finished.finished(), grid.empty_cells(finished)
-    chosen = [run for run in runs if run.table["kind"].iloc[0] == "classification"]
-    summary = compare.over_seeds(compare.cases(chosen, resamples=20))
-    auroc, learnable = (summary.loc[summary["metric"] == name, "value"] for name in ("auroc", "auroc_learnable"))
-    assert auroc.tolist() == learnable.tolist()
-    first = chosen[0].table["class"].iloc[0]
-    summary = compare.over_seeds(compare.cases(chosen, resamples=20, held=held.assign(empty=first)))
-    kept = [run.table[run.table["metric"].eq("auroc") & ~run.table["class"].isin([first, "macro"])] for run in chosen]
-    found = summary[summary["metric"] == "auroc_learnable"]["value"]
-    np.testing.assert_allclose(found, [one["value"].mean() for one in kept])
+def test_a_class_that_could_not_be_learned_can_be_left_out_of_the_mean(finished, tmp_path):
+    """A second class beside the run's own, foretold at random."""
+    run = next(run for run in finished.finished() if run.table["kind"].iloc[0] == "classification")
+    parts, draw = [], np.random.default_rng(0)
+    for part in ("test", "validate"):
+        one = results.class_predictions(run, part)
+        guessed = np.hstack([one.probabilities, draw.random((len(one.rows), 1), np.float32)])
+        parts.append(
+            replace(one, classes=("Effusion", "Mass"), labels=np.hstack([one.labels] * 2), probabilities=guessed)
+        )
+    results.write_run(tmp_path, run.identity, run.table, run.history, results.packed_classes(*parts))
+    both, held = results.read_run(tmp_path), grid.empty_cells(finished)
+    effusion, mass = (roc_auc_score(parts[0].labels[:, c], parts[0].probabilities[:, c]) for c in (0, 1))
+    mean = (effusion + mass) / 2
+    assert abs(effusion - mass) > 0.1
+    for empty, learnable in (("", mean), ("Effusion", mass), ("Mass", effusion), ("Effusion, Mass", np.nan)):
+        summary = compare.over_seeds(compare.cases([both], resamples=20, held=held.assign(empty=empty)))
+        told = summary.set_index("metric")["value"]
+        assert [told["auroc"], told["auroc_learnable"]] == pytest.approx([mean, learnable], nan_ok=True)
+    summary = compare.over_seeds(compare.cases([both], resamples=20)).set_index("metric")["value"]
+    assert summary["auroc_learnable"] == summary["auroc"], "where it is not told, all are taken"
 
 
 def test_parameters_travel_in_a_file(corpus, tmp_path):
