@@ -1,6 +1,6 @@
 """What keeping freed memory saves (`medslip_core.allocator`): the same work as it is and with memory kept, in turns.
 
-Usage: python benchmarks/allocator.py [--rounds 5] [--threads 2] [--json FILE]
+    python benchmarks/allocator.py [--rounds 5] [--threads 2] [--json FILE]
 
 The demo's work at the demo's size: drawing phantom studies, passing images through the trunk, and training it.
 """
@@ -9,9 +9,10 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from contenders import Contender, in_turn, write_results
+from contenders import Contender, in_turn
 
 from medslip_core.allocator import keep_freed_memory
+from medslip_core.provenance import write_results
 
 IMAGE_SIZE_PX = 128
 
@@ -60,7 +61,7 @@ WORK = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2, help="of torch")
     parser.add_argument("--json", type=Path, help="also write the figures here")

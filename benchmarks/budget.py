@@ -13,12 +13,11 @@ import json
 import logging
 from pathlib import Path
 
-from contenders import write_results
-
 from medslip_core.allocator import keep_freed_memory
 from medslip_core.comparison.params import ComparisonParams
 from medslip_core.comparison.study import Study
 from medslip_core.parameters import ParameterError
+from medslip_core.provenance import write_results
 from medslip_core.sharing import share_of
 
 

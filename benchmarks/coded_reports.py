@@ -9,9 +9,8 @@ import argparse
 import json
 from pathlib import Path
 
-from contenders import write_results
-
 from data_prep.reports.coded import measure
+from medslip_core.provenance import write_results
 
 
 def main() -> None:

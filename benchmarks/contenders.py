@@ -3,21 +3,15 @@
 Taking turns, all of them meet the same load of the machine; in processes of their own, none counts another's memory.
 """
 
-import json
 import multiprocessing
 import os
 import resource
-import shlex
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
-
-from medslip_core.provenance import environment_record
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # the threads of those whose turn it is not should sleep
 
@@ -101,14 +95,6 @@ def in_turn(contenders: Sequence[Contender], rounds: int, warm_up: int = 1) -> l
         }
         for contender, own in zip(contenders, timings, strict=True)
     ]
-
-
-def write_results(path: Path, content: dict[str, Any]) -> None:
-    """Write a benchmark's figures with the command line and the machine they come from."""
-    command = shlex.join(["python", *sys.argv])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    whole = {"command": command, **content, "environment": environment_record()}
-    path.write_text(json.dumps(whole, indent=1, default=str) + "\n")
 
 
 def _serve(

@@ -19,9 +19,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from contenders import write_results
 from torch.utils.flop_counter import FlopCounterMode
 from train_step import batch, our_step
+
+from medslip_core.provenance import write_results
 
 CPU_RESULTS = Path(__file__).parent / "results" / "train_step_cpu.json"
 H100_PEAK = 989.4e12  # operations/s in bfloat16 without sparsity, SXM5 (NVIDIA H100 data sheet)

@@ -13,8 +13,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from medslip_core.provenance import write_results
 from medslip_core.training_log import read_history
-from pipeline.chapter import write_json
 
 CHAPTERS = ("phantom", "corpus", "pretraining", "zero_shot", "grounding")
 
@@ -62,7 +62,7 @@ def main() -> None:
     for number in content["figures"].values():
         print(f"{number['text']:>9}  {number.get('interval_text', ''):<16}  {number['headline']}")
     if given.json:
-        write_json(given.json, content)
+        write_results(given.json, content)
 
 
 if __name__ == "__main__":

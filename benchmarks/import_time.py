@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from contenders import write_results
+from medslip_core.provenance import write_results
 
 STATEMENTS = {
     "torch": "import torch",

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from contenders import Contender, in_turn, write_results
+from contenders import Contender, in_turn
 from published_code import published_dataset
 
 from data_prep.corpus import prepare
@@ -25,6 +25,7 @@ from medslip_core.corpus import PreparedCorpus
 from medslip_core.model import MedslipModel
 from medslip_core.model_config import MedslipConfig
 from medslip_core.pretrain_params import PretrainParams
+from medslip_core.provenance import write_results
 from medslip_core.training_batch import BatchSource
 
 SIZE_PX, BATCH = 224, 64

@@ -16,7 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from contenders import Contender, write_results
+from contenders import Contender
+
+from medslip_core.provenance import write_results
 
 MIMIC_IMAGES = 377_110
 LIMIT_MIB = 2048
@@ -82,11 +84,11 @@ def write_layout(root: Path, images: int, originals: list[tuple[Path, Path]]) ->
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--largest", type=int, default=12_000, help="images of the largest of the three sizes")
     parser.add_argument("--json", type=Path, help="also write the figures here")
-    args = parser.parse_args()
-    sizes = [args.largest // 3, 2 * args.largest // 3, args.largest]
+    given = parser.parse_args()
+    sizes = [given.largest // 3, 2 * given.largest // 3, given.largest]
     peaks: dict[str, list[float]] = {"reading": [], "preparing": []}
     print(f"{'images':>10s}{'reading':>12s}{'preparing':>12s}  MiB at the peak")
     with tempfile.TemporaryDirectory() as folder:
@@ -105,9 +107,9 @@ def main() -> int:
     added = grown["preparing"] - grown["reading"]
     print(f"{MIMIC_IMAGES:10,}{whole['reading']:12.0f}{whole['preparing']:12.0f}  extrapolated (limit {LIMIT_MIB})")
     print(f"{grown['reading']:.0f} bytes an image for reading, {added:.0f} more to prepare (limit {LIMIT_ADDED_BYTES})")
-    if args.json:
+    if given.json:
         figures = {"images": sizes, "peak_mib": peaks, "bytes_per_image": grown, "extrapolated_mib": whole}
-        write_results(args.json, figures)
+        write_results(given.json, figures)
     return int(whole["preparing"] > LIMIT_MIB or added > LIMIT_ADDED_BYTES)
 
 

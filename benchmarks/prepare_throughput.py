@@ -15,7 +15,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from contenders import Contender, in_turn, write_results
+from contenders import Contender, in_turn
+
+from medslip_core.provenance import write_results
 
 TARGET_RATIO = 2.0
 TARGET_GREY_LEVELS = 1.0
@@ -79,37 +81,37 @@ def largest_difference(paths: Sequence[Path], size_px: int) -> float:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=24)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--source-size-px", type=int, default=1024)
     parser.add_argument("--size-px", type=int, default=224)
     parser.add_argument("--json", type=Path, help="also write the figures here")
-    args = parser.parse_args()
+    given = parser.parse_args()
     figures = {}
     with tempfile.TemporaryDirectory() as folder:
-        formats = write_images(Path(folder), args.images, args.source_size_px)
+        formats = write_images(Path(folder), given.images, given.source_size_px)
         for name, paths in formats.items():
-            given = {"paths": paths, "size_px": args.size_px}
+            task = {"paths": paths, "size_px": given.size_px}
             contenders = [
-                Contender("ours", ours, given, threads=1),
-                Contender("torchxrayvision", theirs, given | {"engine": "skimage"}, threads=1),
-                Contender("torchxrayvision, cv2", theirs, given | {"engine": "cv2"}, threads=1),
+                Contender("ours", ours, task, threads=1),
+                Contender("torchxrayvision", theirs, task | {"engine": "skimage"}, threads=1),
+                Contender("torchxrayvision, cv2", theirs, task | {"engine": "cv2"}, threads=1),
             ]
-            rates = {one["name"]: args.images / one["processor_s"] for one in in_turn(contenders, args.rounds)}
+            rates = {one["name"]: given.images / one["processor_s"] for one in in_turn(contenders, given.rounds)}
             figures[name] = {
                 "images_per_s_per_core": rates,
                 "ratio": rates["ours"] / rates["torchxrayvision"],
                 "ratio_cv2": rates["ours"] / rates["torchxrayvision, cv2"],
-                "largest_difference_grey_levels": largest_difference(paths, args.size_px),
+                "largest_difference_grey_levels": largest_difference(paths, given.size_px),
             }
             for contender, rate in rates.items():
                 print(f"{name:12s}{contender:24s}{rate:8.1f} images/s per core")
             ratio, ratio_cv2 = (figures[name][key] for key in ("ratio", "ratio_cv2"))
             print(f"{name:12s}{ratio:.2f} times torchxrayvision, {ratio_cv2:.2f} times with its cv2 engine")
             print(f"{name:12s}pixels within {figures[name]['largest_difference_grey_levels']:.2f} grey levels")
-    if args.json:
-        write_results(args.json, {"images": args.images, "rounds": args.rounds, "formats": figures})
+    if given.json:
+        write_results(given.json, {"images": given.images, "rounds": given.rounds, "formats": figures})
     slow = any(figure["ratio"] < TARGET_RATIO for figure in figures.values())
     other = any(figure["largest_difference_grey_levels"] > TARGET_GREY_LEVELS for figure in figures.values())
     return int(slow or other)

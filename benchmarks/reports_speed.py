@@ -1,6 +1,6 @@
 """How fast reports are read, and that the time grows with the text and no faster.
 
-Usage: python benchmarks/reports_speed.py [--reports 1000] [--json FILE]
+    python benchmarks/reports_speed.py [--reports 1000] [--json FILE]
 
 Reads phantom reports on one core, then texts of growing length: sentences as they come, one sentence without a full
 stop, and characters that are no words. Exits with 1 below 1,000 reports/s, or when twice the text takes more than
@@ -8,13 +8,13 @@ three times as long.
 """
 
 import argparse
-import json
 import time
 from pathlib import Path
 
 from data_prep.phantom import POPULATIONS, draw_study
 from data_prep.phantom.report import write_report
 from data_prep.reports import read_report
+from medslip_core.provenance import write_results
 
 LIMIT_REPORTS_PER_S = 1000
 LIMIT_GROWTH = 3.0
@@ -41,12 +41,12 @@ def seconds_for(text: str, repeats: int = 3) -> float:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--reports", type=int, default=1000, help="phantom reports to read")
     parser.add_argument("--json", type=Path, help="also write the figures here")
-    args = parser.parse_args()
+    given = parser.parse_args()
     studies = (
-        draw_study(POPULATIONS["mimic"], 0, number, size_px=48, with_masks=False) for number in range(args.reports)
+        draw_study(POPULATIONS["mimic"], 0, number, size_px=48, with_masks=False) for number in range(given.reports)
     )
     texts = [write_report(study).text for study in studies]
     read_report(texts[0])  # loads the lexicon
@@ -64,7 +64,7 @@ def main() -> int:
         print(f"{name:30s}" + "".join(f"{1000 * seconds:10.1f}" for seconds in times))
     steepest = max(times[-1] / max(times[-2], 1e-3) for times in growth.values())
     print(f"twice the text takes at most {steepest:.2f} times as long (limit {LIMIT_GROWTH})")
-    if args.json:
+    if given.json:
         report = {
             "reports_per_s": round(speed),
             "characters_per_report": characters,
@@ -72,7 +72,7 @@ def main() -> int:
             "seconds": growth,
             "steepest_growth": steepest,
         }
-        args.json.write_text(json.dumps(report, indent=2) + "\n")
+        write_results(given.json, report)
     return int(speed < LIMIT_REPORTS_PER_S or steepest > LIMIT_GROWTH)
 
 

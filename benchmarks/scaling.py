@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from contenders import Contender, in_turn, write_results
+from contenders import Contender, in_turn
 from matplotlib.ticker import LogLocator, StrMethodFormatter
 from random_corpus import random_corpus
 from train_step import batch, our_step
 
 from medslip_core.figures import BLUE, WIDTH_INCHES, page_style
 from medslip_core.pretrain_params import PretrainParams
+from medslip_core.provenance import write_results
 from medslip_core.training_batch import BatchSource
 
 IMAGE_SIZES_PX = (112, 160, 224, 320)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import yaml
 
-from pipeline.chapter import write_json
+from medslip_core.provenance import write_results
 from pipeline.run_chapter import ChapterRun, run_chapter
 
 CHAPTERS = ("pretraining", "zero_shot", "grounding")
@@ -75,10 +75,8 @@ def main() -> None:
         values = " ".join(f"{value:.3f}" for value in row["values"])
         print(f"{row['headline']:<62} {row['mean']:6.3f} {row['standard_deviation']:6.3f}   {values}")
     if given.json:
-        given.json.parent.mkdir(parents=True, exist_ok=True)
-        command = f"python benchmarks/seeds.py --profile {given.profile} --seeds {' '.join(map(str, given.seeds))}"
         environment = next(iter(results.values()))[0]["environment"]
-        write_json(given.json, {"command": command, "figures": rows, "environment": environment})
+        write_results(given.json, {"figures": rows, "environment": environment})
 
 
 if __name__ == "__main__":

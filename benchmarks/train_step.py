@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from contenders import Contender, in_turn, write_results
+from contenders import Contender, in_turn
 from published_code import published_step
 from torch import Tensor, nn
 
@@ -25,6 +25,7 @@ from medslip_core.model import MedslipModel, MedslipOutput
 from medslip_core.model_config import MedslipConfig
 from medslip_core.optimisation import make_optimizer
 from medslip_core.pretrain_params import PretrainParams
+from medslip_core.provenance import write_results
 
 STEPS_PER_TURN_OF_A_GPU = 20
 TRIPLETS_PER_IMAGE = 15  # stated in a report, about; two thirds of them present

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from contenders import Contender, in_turn, write_results
+from contenders import Contender, in_turn
 from random_corpus import random_corpus
 from torch.profiler import ProfilerActivity, profile, record_function
 from train_step import STEPS_PER_TURN_OF_A_GPU, batch, our_model, our_step
@@ -24,6 +24,7 @@ from train_step import STEPS_PER_TURN_OF_A_GPU, batch, our_model, our_step
 from medslip_core.augment import augment
 from medslip_core.optimisation import training_mode
 from medslip_core.pretrain_params import PretrainParams
+from medslip_core.provenance import write_results
 from medslip_core.training_run import TrainingRun
 
 CORPUS_IMAGES, CORPUS_PX, SIZE_PX = 10_000, 256, 224

@@ -1,18 +1,35 @@
-"""What a result was made with: code revision, lock file, versions, machine. Written into every results.json.
+"""What a result was made with: command, code revision, lock file, versions, machine. Written into every results file.
 
-Nothing here names a user, a host or a folder of the machine: the record is shown in the built book.
+Nothing here names a user, a host or a folder of the machine, except what a command line names itself: the record is
+shown in the built book.
 """
 
 import hashlib
+import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
 
+from medslip_core.files import write_whole
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGES = ("accelerate", "numpy", "pandas", "papermill", "scikit-learn", "timm", "torch", "transformers")
+
+
+def write_results(path: Path, content: dict[str, object]) -> None:
+    """Write figures to keep as JSON, whole or not at all, with the command and the environment that they come from.
+
+    Args:
+        path: missing folders are made.
+        content: the figures. It may name a `command` or `environment` of its own, where other processes made them.
+    """
+    told = {"command": _command(), **content}
+    told.setdefault("environment", environment_record())
+    write_whole(path, (json.dumps(told, indent=1, default=str) + "\n").encode())
 
 
 def environment_record() -> dict[str, object]:
@@ -48,6 +65,12 @@ def environment_summary(record: dict[str, object]) -> str:
         f"Python {record['python']} · torch {packages['torch']} · transformers {packages['transformers']}\n"
         f"{machine['cores']} cores{device} · revision {revision}"
     )
+
+
+def _command() -> str:
+    """The command line of this process; a module run by `python -m` by its name, not by the folder it lies in."""
+    module = sys.modules["__main__"].__spec__
+    return shlex.join(["python", *(["-m", module.name] if module else sys.argv[:1]), *sys.argv[1:]])
 
 
 def _torch_settings() -> dict[str, object]:

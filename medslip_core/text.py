@@ -18,10 +18,11 @@ from typing import Literal
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from medslip_core.descriptions import anatomy_texts, pathology_texts
+from medslip_core.files import write_whole
 from medslip_core.model_config import MedslipConfig
 
 logger = logging.getLogger(__name__)
@@ -119,10 +120,7 @@ def embed_texts(
     if embeddings is not None:
         return embeddings
     embeddings = _encode(texts, encoder, pooling, separator)
-    cached.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = cached.with_suffix(f".{os.getpid()}.tmp")
-    save_file({"embeddings": embeddings}, unfinished)
-    unfinished.replace(cached)  # several processes may embed at once; each sees a whole file or none
+    write_whole(cached, save({"embeddings": embeddings}))
     logger.info("embedded %d texts with %s into %s", len(texts), encoder, cached)
     return embeddings
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from faults.campaigns.tiny_run import TinyCorpus
+from tiny_corpus import TinyCorpus
 
 REPORTS = [
     "INDICATION: Cough.\n\nFINDINGS: There is a left pleural effusion. The heart is normal in size.",

@@ -35,7 +35,7 @@ from medslip_core.finetune.initial import RANDOM
 from medslip_core.loading import load_model
 from medslip_core.pretrain import ParametersChangedError, PretrainResult, pretrain
 from medslip_core.pretrain_params import PretrainParams
-from medslip_core.provenance import environment_record
+from medslip_core.provenance import environment_record, write_results
 from medslip_core.sharing import share_of
 
 logger = logging.getLogger(__name__)
@@ -204,9 +204,7 @@ def main(arguments: list[str] | None = None) -> None:
     study.run(chosen)
     if given.summary:
         rows = json.loads(study.comparison().to_json(orient="records"))
-        command = f"python -m medslip_core.comparison.study --params {given.params} --summary {given.summary}"
-        content = {"command": command, "pretraining": study.params.pretraining, "rows": rows}
-        write_whole(given.summary, json.dumps({**content, "environment": environment_record()}, indent=1).encode())
+        write_results(given.summary, {"pretraining": study.params.pretraining, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ from medslip_core.finetune.segmenter import Masks
 from medslip_core.finetune.summary import summarise
 from medslip_core.finetune.training import fit
 from medslip_core.inference import batches
-from medslip_core.provenance import environment_record
+from medslip_core.provenance import write_results
 from medslip_core.sharing import share_of
 from medslip_core.trunk_model import TrunkModel
 from medslip_core.vocabulary import DATASET_CLASSES
@@ -341,18 +341,16 @@ def main(arguments: list[str] | None = None) -> list[Run]:
         parser.error(f"{given.params}: {error}")
     keep_freed_memory()
     if given.summary:
-        _write_summary(grid, given.params, given.summary)
+        _write_summary(grid, given.summary)
         return grid.finished()
     return grid.run(chosen)
 
 
-def _write_summary(grid: Grid, params: Path, path: Path) -> None:
+def _write_summary(grid: Grid, path: Path) -> None:
     content = summarise(grid, empty_cells(grid))
     for name in content["missing"]:
         logger.warning("%s: not finished with these parameters, data and weights; left out", name)
-    command = f"python -m medslip_core.finetune.grid --params {params} --summary {path}"
-    content = {"command": command, **content, "environment": environment_record()}
-    write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
+    write_results(path, content)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Damaged at random: whatever a file holds, it is read or refused by one error type, and nothing hangs (row 11).
+"""Damaged at random: whatever a file holds, it is read or refused by one error type, and nothing hangs.
 
     python -m tests.faults.fuzz --count 1000000 [--target dicom] [--first 0] [--processes 8]
 

@@ -1,4 +1,4 @@
-"""A damaged image is refused with path, reason and remedy; it is never filled up, and nothing else happens (row 7)."""
+"""A damaged image is refused with path, reason and remedy; it is never filled up, and nothing else happens."""
 
 import os
 import re

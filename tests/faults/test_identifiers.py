@@ -1,4 +1,4 @@
-"""What identifies a patient in a DICOM header reaches no log, manifest or figure (row 15).
+"""What identifies a patient in a DICOM header reaches no log, manifest or figure.
 
 Canary names stand in every tag that may hold one, in nested and private ones too, in good files and in damaged ones.
 Nor does a plain hash of a patient id: hospital numbers have few digits, and whoever tries them all finds the patient.

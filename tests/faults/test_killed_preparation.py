@@ -3,7 +3,6 @@
 A few kills in the tests; a campaign by  MEDSLIP_KILLS=200 python -m pytest -s tests/faults/test_killed_preparation.py
 """
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from file_digests import file_digests
 
 REPOSITORY = Path(__file__).parents[2]
 KILLS = int(os.environ.get("MEDSLIP_KILLS", 4))
@@ -57,10 +57,6 @@ def state(out: Path) -> str:
     return "in the records" if len(journal.read_bytes().splitlines()) > 1 else "before the first chunk"
 
 
-def digests(folder: Path) -> dict[str, str]:
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
-
-
 def run_undisturbed(root: Path, out: Path) -> tuple[float, float]:
     """Prepare once; the seconds until the first byte, before which nothing can be lost, and until the end."""
     began, process, first_s = time.monotonic(), start(root, out), None
@@ -74,7 +70,7 @@ def run_undisturbed(root: Path, out: Path) -> tuple[float, float]:
 
 def test_kills_at_random_moments(dataset, tmp_path):
     first_s, all_s = run_undisturbed(dataset, tmp_path / "clean")
-    clean = digests(tmp_path / "clean")
+    clean = file_digests(tmp_path / "clean")
     random, out, struck = np.random.default_rng(0), tmp_path / "out", Counter()
     while struck.total() < KILLS:
         process = start(dataset, out)
@@ -83,9 +79,9 @@ def test_kills_at_random_moments(dataset, tmp_path):
         if process.wait() != 0:
             struck[state(out)] += 1
         if out.exists():  # it was faster than the kill, or all but done: then it is whole, and the next begins anew
-            assert digests(out) == clean
+            assert file_digests(out) == clean
             shutil.rmtree(out)
     assert start(dataset, out).wait() == 0
-    assert digests(out) == clean
+    assert file_digests(out) == clean
     assert not out.with_name(".out.partial").exists()
     print(f"\n{KILLS} kills, each result byte-identical; struck {dict(struck)}")

@@ -1,4 +1,4 @@
-"""Checkpoints, caches and corpora that carry code: nothing of it is run, and what is wrong is said (row 13).
+"""Checkpoints, caches and corpora that carry code: nothing of it is run, and what is wrong is said.
 
 Each payload would touch a file, the canary. What is signed (checkpoints, corpora) is signed anew after it is put in.
 """

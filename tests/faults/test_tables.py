@@ -1,4 +1,4 @@
-"""Tables that came through spreadsheets, mail programs and broken downloads: read right, or named by row (row 12).
+"""Tables that came through spreadsheets, mail programs and broken downloads: read right, or named by row.
 
 Faults of what a table says, per dataset, are in test_bad_input.py.
 """

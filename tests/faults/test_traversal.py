@@ -1,10 +1,9 @@
-"""Names in tables and archives that lead elsewhere: nothing outside the dataset's folder is read or written (row 14).
+"""Names in tables and archives that lead elsewhere: nothing outside the dataset's folder is read or written.
 
 Beside the dataset lies a secret image and a secret report; no byte of them may be in what is prepared.
 """
 
 import io
-import shutil
 import tarfile
 import zipfile
 from pathlib import Path
@@ -159,4 +158,3 @@ def test_a_link_to_nothing_is_set_aside(nih_layout, tmp_path):
     image.symlink_to(tmp_path / "gone.png")
     out = prepare("nih", nih_layout, tmp_path / "corpus", 16, processes=1, max_set_aside=0.5)
     assert pd.read_csv(out / "set_aside.csv", dtype=str)["study_id"].tolist() == ["00000002_000"]
-    shutil.rmtree(out)

@@ -170,21 +170,3 @@ def test_faults_are_named(small_state: dict[str, Tensor], tmp_path: Path) -> Non
     assert "1 of another shape: classifier_anatomy.weight (3, 256)" in message
     with pytest.raises(FileNotFoundError, match="nowhere.pth"):
         load_published(tmp_path / "nowhere.pth")
-
-
-class Payload:
-    """Touches a file when unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple:
-        return (Path.touch, (self.path,))
-
-
-def test_nothing_in_a_checkpoint_is_executed(tmp_path: Path) -> None:
-    path, canary = tmp_path / "evil.pth", tmp_path / "canary"
-    torch.save({"model": Payload(canary)}, path)
-    with pytest.raises(ValueError, match="evil.pth"):
-        load_published(path)
-    assert not canary.exists()

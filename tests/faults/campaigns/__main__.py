@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-sys.path.append(str(Path(__file__).resolve().parents[2]))  # tiny_book; pytest knows the folder from pyproject.toml
+sys.path.append(str(Path(__file__).resolve().parents[2]))  # tiny_book and others; pytest knows it from pyproject.toml
 
 from . import __doc__ as description
 from .damage import damage

@@ -7,18 +7,16 @@ import resource
 import socket
 from pathlib import Path
 
-import numpy as np
 import torch
 from accelerate import PartialState
+from tiny_corpus import TinyCorpus
+from tiny_model import tiny_model
 
 from medslip_core.augment import AugmentParams
 from medslip_core.checkpoint import list_checkpoints
-from medslip_core.model import MedslipModel
-from medslip_core.model_config import MedslipConfig
 from medslip_core.pretrain import pretrain
 from medslip_core.pretrain_params import PretrainParams
 from medslip_core.training_run import TrainingRun
-from medslip_core.vocabulary import ANATOMIES, PATHOLOGIES
 
 PROCESSES = multiprocessing.get_context("forkserver")  # imports once, then forks without threads
 PROCESSES.set_forkserver_preload(["medslip_core.pretrain"])
@@ -31,39 +29,6 @@ STEPS = 9  # 10 training images in batches of 4, 4 and 2, three times
 SEEN, MEMORY = "seen.txt", "memory.txt"
 SETTLED_STEPS = 20  # of a session, after which its memory should not grow
 TRAIN_STEP = TrainingRun.train_step
-
-
-class TinyCorpus:
-    """In memory, with what `PreparedCorpus` offers to training: 10 images to train on and 6 to validate on."""
-
-    def __init__(self) -> None:
-        random = np.random.default_rng(0)
-        self.header = {"sha256": "of a tiny corpus", "dataset": "tiny"}
-        self.images = random.integers(0, 256, (16, 40, 40), dtype=np.uint8)
-        self._matrix = random.choice(np.array([-1, 0, 1], np.int8), (16, 51, 75), p=[0.8, 0.1, 0.1])
-
-    def rows(self, split: str) -> np.ndarray:
-        return {"train": np.arange(10), "validate": np.arange(10, 16)}[split]
-
-    def stated(self, split: str, source: str) -> np.ndarray:
-        return self.rows(split)
-
-    def take(self, rows: np.ndarray) -> np.ndarray:
-        return self.images[rows]
-
-    def matrix(self, rows: np.ndarray, *meanings: object) -> np.ndarray:
-        return self._matrix[rows]
-
-
-def tiny_model(dropout: float = 0.1) -> MedslipModel:
-    """Drawn anew, always the same."""
-    torch.manual_seed(0)
-    model = MedslipModel(MedslipConfig(
-        backbone="test_resnet", image_size=32, hidden_dim=16, decoder_layers=1, decoder_heads=2, feed_forward_dim=16,
-        text_dim=8, dropout=dropout,
-    ))  # fmt: skip
-    model.set_books(torch.randn(len(ANATOMIES), 8), torch.randn(len(PATHOLOGIES), 8), "random")
-    return model
 
 
 def session(

@@ -77,6 +77,7 @@ def test_siim_masks_agree_where_there_is_one_annotation_and_are_united_where_the
     annotations = {image: list(group[" EncodedPixels"]) for image, group in table.groupby("ImageId")}
     single = [image for image, texts in annotations.items() if len(texts) == 1][:4]
     several = [image for image, texts in annotations.items() if len(texts) > 1][:4]
+    assert len(single) == len(several) == 4
     for image in single + several:
         ours = siim.united_mask([(text, 0) for text in annotations[image]], tmp_path / "copy.png", tmp_path)
         mask = theirs.get_pathology_mask_dict(image, 1024)[0][0]

@@ -1,11 +1,11 @@
 """A preparation that was stopped anywhere is taken up there: nothing twice, nothing half, nothing of what changed."""
 
-import hashlib
 import os
 import shutil
 
 import numpy as np
 import pytest
+from file_digests import file_digests
 
 from data_prep import corpus, record, writer
 from data_prep.corpus import prepare
@@ -13,10 +13,6 @@ from data_prep.errors import DataError
 from medslip_core.corpus import PreparedCorpus
 
 SIZE_PX = 32
-
-
-def digests(folder):
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
 
 
 @pytest.fixture(autouse=True)
@@ -55,22 +51,27 @@ def seen(monkeypatch) -> list[str]:
     return images
 
 
-@pytest.fixture
-def stopped(nih_layout, tmp_path, monkeypatch):
-    """A work folder with two of four chunks, and the corpus that an undisturbed run gives."""
-    clean = digests(prepare("nih", nih_layout, tmp_path / "clean", SIZE_PX, processes=1))
+def stop(dataset, root, tmp_path, monkeypatch, count):
+    """Prepare a dataset twice: whole, and until so many images are written."""
+    clean = file_digests(prepare(dataset, root, tmp_path / "clean", SIZE_PX, processes=1))
     with monkeypatch.context() as patch:
-        stopping_at(4, patch)
+        stopping_at(count, patch)
         with pytest.raises(Stop):
-            prepare("nih", nih_layout, tmp_path / "out", SIZE_PX, processes=1)
+            prepare(dataset, root, tmp_path / "out", SIZE_PX, processes=1)
     assert not (tmp_path / "out").exists()
     return tmp_path / ".out.partial", clean
 
 
-def finished(root, tmp_path, **options):
-    out = prepare("nih", root, tmp_path / "out", SIZE_PX, processes=1, **options)
+@pytest.fixture
+def stopped(nih_layout, tmp_path, monkeypatch):
+    """A work folder with two of four chunks, and the corpus that an undisturbed run gives."""
+    return stop("nih", nih_layout, tmp_path, monkeypatch, 4)
+
+
+def finished(root, tmp_path, dataset="nih", **options):
+    out = prepare(dataset, root, tmp_path / "out", SIZE_PX, processes=1, **options)
     assert not (tmp_path / ".out.partial").exists()
-    return digests(out)
+    return file_digests(out)
 
 
 def test_only_what_is_left_is_prepared(nih_layout, tmp_path, stopped, seen):
@@ -92,24 +93,28 @@ def test_a_dicom_patient_keeps_its_number_over_a_stop_between_its_images(tmp_pat
         with pytest.raises(Stop):
             prepare("manifest", root, tmp_path / "out", SIZE_PX, processes=1)
     assert (tmp_path / ".out.partial" / "journal.jsonl").is_file()
-    assert digests(prepare("manifest", root, tmp_path / "out", SIZE_PX, processes=2)) == digests(clean)
+    assert file_digests(prepare("manifest", root, tmp_path / "out", SIZE_PX, processes=2)) == file_digests(clean)
 
 
-@pytest.mark.parametrize("name", ["journal.jsonl", "corpus/images.u8", "corpus/masks.bits"])
+@pytest.mark.parametrize("dataset, count, name", [
+    ("nih", 4, "journal.jsonl"), ("nih", 4, "corpus/images.u8"), ("siim", 2, "corpus/masks.bits"),
+])  # fmt: skip
 @pytest.mark.parametrize("fault", ["more", "less", "flipped", "empty"])
-def test_whatever_became_of_the_work_folder(nih_layout, tmp_path, stopped, name, fault):
-    folder, clean = stopped
+def test_whatever_became_of_the_work_folder(request, tmp_path, monkeypatch, dataset, count, name, fault):
+    root = request.getfixturevalue(f"{dataset}_layout")
+    folder, clean = stop(dataset, root, tmp_path, monkeypatch, count)
     content = bytearray((folder / name).read_bytes())
+    assert len(content) > 10
     if fault == "more":
         content += b"half a rec"
     elif fault == "less":
         del content[-10:]
     elif fault == "empty":
         content.clear()
-    elif content:
+    else:
         content[len(content) * 2 // 3] ^= 4
     (folder / name).write_bytes(content)
-    assert finished(nih_layout, tmp_path) == clean
+    assert finished(root, tmp_path, dataset) == clean
 
 
 def test_every_length_of_the_journal(nih_layout, tmp_path, stopped):

@@ -68,13 +68,15 @@ def test_labels_agree_with_the_truth(prepared):
         assert all(corpus.report(row) == truth.report(i) for row, i in enumerate(corpus.manifest["study_id"]))
         return
     classes = DATASET_CLASSES[dataset]
-    for labels, study_id in zip(corpus.labels(list(classes)), corpus.manifest["study_id"], strict=True):
+    for row, study_id in enumerate(corpus.manifest["study_id"]):
+        labels = corpus.labels(list(classes))[row]
         present = {pathology for _, pathology, state in truth.triplets(study_id) if state == PRESENT}
         if dataset == "siim":  # labelled by its masks
             present = {name for name, mask in truth.masks(study_id)["pathology"].items() if mask.any()}
         if dataset != "rsna":
             assert labels.tolist() == [float(pathology in present) for pathology in classes.values()]
         else:  # a box makes the label
+            assert labels.tolist() == [float(not corpus.boxes(row).empty)]
             assert not labels[0] or "pneumonia" in present
 
 

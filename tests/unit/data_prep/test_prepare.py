@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from file_digests import file_digests
 
 from data_prep import READERS, corpus, writer
 from data_prep.__main__ import main
@@ -17,10 +18,6 @@ from data_prep.image import read_grey
 from data_prep.splits import assign_split
 from medslip_core.corpus import PreparedCorpus
 from medslip_core.vocabulary import ANATOMY_INDEX, PATHOLOGY_INDEX
-
-
-def digests(folder):
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
 
 
 def test_nih_round_trip(nih_layout, tmp_path):
@@ -113,10 +110,10 @@ def test_images_that_are_not_there_are_named_in_the_corpus(dataset, request, tmp
 
 def test_a_corpus_of_another_dataset_is_not_replaced(nih_layout, mimic_layout, tmp_path):
     out = prepare("nih", nih_layout, tmp_path / "out", 32)
-    before = digests(out)
+    before = file_digests(out)
     with pytest.raises(DataError, match="out: holds a corpus of nih. Name another folder for mimic"):
         prepare("mimic", mimic_layout, out, 32)
-    assert digests(out) == before
+    assert file_digests(out) == before
     (out / "corpus.json").write_text("{}")
     assert PreparedCorpus.open(prepare("mimic", mimic_layout, out, 32)).header["dataset"] == "mimic"
 
@@ -152,19 +149,19 @@ def test_one_s_own_images_mirrored_cropped_and_spread(tmp_path):
 def test_bytes_depend_on_neither_processes_nor_repetition(nih_layout, tmp_path, monkeypatch):
     for module in (corpus, writer):
         monkeypatch.setattr(module, "CHUNK", 2)
-    first = digests(prepare("nih", nih_layout, tmp_path / "a", 32, processes=1))
-    assert digests(prepare("nih", nih_layout, tmp_path / "b", 32, processes=2)) == first
-    assert digests(prepare("nih", nih_layout, tmp_path / "a", 32, processes=1)) == first  # replaces the old one
+    first = file_digests(prepare("nih", nih_layout, tmp_path / "a", 32, processes=1))
+    assert file_digests(prepare("nih", nih_layout, tmp_path / "b", 32, processes=2)) == first
+    assert file_digests(prepare("nih", nih_layout, tmp_path / "a", 32, processes=1)) == first  # replaces the old one
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "nih"]
 
 
 def test_a_run_that_stops_leaves_the_old_corpus_and_goes_on_where_more_is_allowed(nih_layout, tmp_path):
-    before = digests(prepare("nih", nih_layout, tmp_path / "out", 32))
+    before = file_digests(prepare("nih", nih_layout, tmp_path / "out", 32))
     (nih_layout / "images_001" / "images" / "00000001_000.png").write_bytes(b"")
     for _ in range(2):  # repeating it changes nothing
         with pytest.raises(DataError, match="1 of 7 records cannot be used.*what is done is kept"):
             prepare("nih", nih_layout, tmp_path / "out", 32)
-    assert digests(tmp_path / "out") == before
+    assert file_digests(tmp_path / "out") == before
     prepare("nih", nih_layout, tmp_path / "out", 32, max_set_aside=0.2)
     assert len(PreparedCorpus.open(tmp_path / "out")) == 6
     assert sorted(path.name for path in tmp_path.iterdir()) == ["nih", "out"]

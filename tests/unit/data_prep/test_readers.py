@@ -109,13 +109,14 @@ def test_mimic_reports_in_their_own_tree(mimic_layout, place):
         target.parent.mkdir(parents=True, exist_ok=True)
         report.rename(target)
     options = {"reports": mimic_layout.parent / place} if place == "elsewhere" else {}
-    assert all(study.report for study in mimic.read(mimic_layout, **options))
+    reports = [study.report for study in mimic.read(mimic_layout, **options)]
+    assert len(reports) == 4 and all(reports)
 
 
 def test_mimic_without_reports_says_so(mimic_layout, caplog):
     for report in list((mimic_layout / "files").rglob("*.txt")):
         report.unlink()
-    assert all(study.report is None and study.fault is None for study in mimic.read(mimic_layout))
+    assert [(study.report, study.fault) for study in mimic.read(mimic_layout)] == [(None, None)] * 4
     assert "no reports in" in caplog.text
 
 

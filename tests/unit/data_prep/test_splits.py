@@ -23,7 +23,6 @@ def test_shares_are_met_and_another_seed_draws_others():
 
 
 def test_a_patient_is_drawn_the_same_whatever_else_is_there():
-    assert len({assign_split("p7", None, seed=1) for _ in range(3)}) == 1
     # A figure fixed once: a change of the hash would move patients between published splits.
     assert [assign_split(f"{n:08d}", None, seed=0) for n in range(6)] == [
         "test",

@@ -13,7 +13,9 @@ import pandas as pd
 import pytest
 import safetensors.torch
 import torch
-from faults.campaigns.tiny_run import PROCESSES, TinyCorpus, free_port, tiny_model
+from faults.campaigns.tiny_run import PROCESSES, free_port
+from tiny_corpus import TinyCorpus
+from tiny_model import tiny_model
 from torch import nn
 
 from medslip_core import pretrain as pretrain_module

@@ -1,10 +1,8 @@
-"""Counter-based randomness and the order of batches drawn from it."""
+"""Counter-based randomness: known bits, independent streams."""
 
 import numpy as np
-import pytest
 
 from medslip_core.randomness import generator, random_bits, torch_seed, uniform
-from medslip_core.sampling import BatchOrder, part_of_batch
 
 
 def test_known_bits_do_not_change():
@@ -45,27 +43,3 @@ def test_torch_generators_repeat():
     first, second = (generator("cpu", 3, "negatives", 8) for _ in range(2))
     assert first.initial_seed() == second.initial_seed() == torch_seed(3, "negatives", 8)
     assert torch_seed(3, "negatives", 9) != torch_seed(3, "negatives", 8)
-
-
-def test_every_epoch_sees_every_row_once_in_another_order():
-    rows = np.arange(100, 137)
-    order = BatchOrder(rows, batch_size=8, seed=1)
-    epochs = [np.concatenate([order.batch(5 * epoch + step) for step in range(5)]) for epoch in range(3)]
-    assert order.steps_per_epoch == 5 and order.epoch_of(4) == 0 and order.epoch_of(5) == 1
-    assert len(order.batch(4)) == 5  # the rest
-    for epoch in epochs:
-        assert sorted(epoch) == list(rows)
-    assert not np.array_equal(epochs[0], epochs[1]) and not np.array_equal(epochs[0], rows)
-    assert np.array_equal(order.batch(7), BatchOrder(rows, 8, 1).batch(7))  # whatever was asked for before
-    assert not np.array_equal(order.batch(7), BatchOrder(rows, 8, 2).batch(7))
-
-
-@pytest.mark.parametrize("size, parts", [(64, 8), (10, 4), (3, 5), (1, 1)])
-def test_parts_cover_a_batch_without_overlap(size, parts):
-    covered = np.concatenate([np.arange(size)[part_of_batch(size, part, parts)] for part in range(parts)])
-    assert np.array_equal(covered, np.arange(size))
-
-
-def test_no_rows_is_an_error():
-    with pytest.raises(ValueError, match="split 'train'"):
-        BatchOrder(np.array([], int), 8, 0)

@@ -18,11 +18,12 @@ def test_parts_share_every_batch_without_overlap(parts: int) -> None:
         assert np.array_equal(np.concatenate(shares), batch)
         assert max(map(len, shares)) - min(map(len, shares)) <= 1
         seen.extend(batch)
-    assert sorted(seen) == list(ROWS), "the last batch, of three, counts too"
+    assert sorted(seen) == list(ROWS) != seen, "shuffled; the last batch, of three, counts too"
 
 
 def test_the_order_depends_on_seed_and_epoch_alone() -> None:
     order, again = BatchOrder(ROWS, 5, seed=1), BatchOrder(ROWS, 5, seed=1)
+    assert order.steps_per_epoch == 5 and (order.epoch_of(4), order.epoch_of(5)) == (0, 1)
     backwards = [again.batch(step) for step in reversed(range(10))]
     assert all(np.array_equal(order.batch(step), batch) for step, batch in enumerate(reversed(backwards)))
     assert not np.array_equal(order.batch(0), order.batch(5)), "another epoch, another order"

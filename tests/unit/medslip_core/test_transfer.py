@@ -10,7 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from faults.campaigns.tiny_run import PARAMS, TinyCorpus, tiny_model
+from faults.campaigns.tiny_run import PARAMS
+from tiny_corpus import TinyCorpus
+from tiny_model import tiny_model
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from medslip_core import training_batch, training_run, validation

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from tiny_model import MODEL
 
 from medslip_core.finetune import initial
 from medslip_core.finetune.classifier import Classifier, PooledFeatures, known_label_loss
@@ -10,20 +11,10 @@ from medslip_core.finetune.segmenter import Segmenter, mask_loss
 from medslip_core.model import MedslipModel
 from medslip_core.model_config import MedslipConfig
 
-CONFIG = dict(
-    backbone="test_resnet",
-    image_size=32,
-    hidden_dim=16,
-    decoder_layers=1,
-    decoder_heads=2,
-    feed_forward_dim=16,
-    text_dim=8,
-)
-
 
 @pytest.fixture
 def model() -> MedslipModel:
-    return initial.starting_model("random", "random", MedslipConfig(**CONFIG), seed=0)
+    return initial.starting_model("random", "random", MedslipConfig(**MODEL), seed=0)
 
 
 @pytest.fixture
@@ -89,7 +80,7 @@ def test_the_last_stage_is_the_trunk(model, pixels):
 
 
 def test_a_trunk_of_one_stride_has_no_pyramid():
-    config = MedslipConfig(**{**CONFIG, "backbone": "test_vit", "image_size": 160})
+    config = MedslipConfig(**{**MODEL, "backbone": "test_vit", "image_size": 160})
     with pytest.raises(ValueError, match="a U-Net needs a convolutional trunk"):
         Segmenter(MedslipModel(config))
 
@@ -110,7 +101,7 @@ def test_mask_of_another_size():
 
 
 def test_random_weights_follow_from_the_seed():
-    config = MedslipConfig(**CONFIG)
+    config = MedslipConfig(**MODEL)
     models = [initial.starting_model("random", "random", config, seed) for seed in (0, 0, 1)]
     prints = [initial.fingerprint(model, model.config) for model in models]
     assert prints[0] == prints[1] != prints[2]
@@ -118,13 +109,13 @@ def test_random_weights_follow_from_the_seed():
 
 def test_a_folder_gives_its_own_weights(model, tmp_path):
     model.save_pretrained(tmp_path / "model")
-    again = initial.starting_model("ours", str(tmp_path / "model"), MedslipConfig(**CONFIG), seed=5)
+    again = initial.starting_model("ours", str(tmp_path / "model"), MedslipConfig(**MODEL), seed=5)
     assert initial.fingerprint(again, again.config) == initial.fingerprint(model, model.config)
 
 
 def test_a_checkpoint_of_another_architecture(model, tmp_path):
     model.save_pretrained(tmp_path / "model")
-    other = MedslipConfig(**{**CONFIG, "backbone": "resnet18"})
+    other = MedslipConfig(**{**MODEL, "backbone": "resnet18"})
     with pytest.raises(ValueError, match="another architecture: backbone is 'test_resnet', not 'resnet18'. Compare"):
         initial.starting_model("ours", str(tmp_path / "model"), other, seed=0)
 

@@ -1,0 +1,42 @@
+"""Answers of a model: they give the figures of the chapters."""
+
+import pytest
+import torch
+from tiny_comparison import params
+from tiny_model import MODEL
+
+from medslip_core.comparison.answers import COLUMNS, answers
+from medslip_core.comparison.compare import compare
+from medslip_core.corpus import PreparedCorpus
+from medslip_core.grounding.maps import attention_maps
+from medslip_core.grounding.scores import score
+from medslip_core.grounding.truth import questions_of
+from medslip_core.model import MedslipModel
+from medslip_core.model_config import MedslipConfig
+from medslip_core.zero_shot import evaluate, predict_split
+
+
+def test_answers_give_the_figures_of_the_chapters(corpus) -> None:
+    torch.manual_seed(0)
+    model = MedslipModel(MedslipConfig(**MODEL)).eval()
+    model.set_books(torch.randn(51, 8), torch.randn(75, 8), "random")
+    opened, asked = PreparedCorpus.open(corpus), params(corpus)
+    told = answers(model, {"nih": opened}, asked)
+    assert list(told.columns) == COLUMNS
+    result = compare({"full": [told], "again": [told]}, resamples=20).set_index(["figure", "variant"])["value"]
+    test, validation = predict_split(model, opened, "test"), predict_split(model, opened, "validate")
+    zero_shot = evaluate(test, validation, resamples=2)
+    expected = zero_shot[(zero_shot["metric"] == "auroc") & (zero_shot["class"] == "macro")]["value"].item()
+    assert result["AUROC, NIH ChestX-ray14", "full"] == pytest.approx(expected)
+
+    one = questions_of(opened, "boxes", ["Effusion"])[0]
+    maps = [attention_maps(model, opened, truth.rows).pathology("effusion")
+            for truth in (one.test, one.validation)]  # fmt: skip
+    scored = score("pathology", maps[0], one.test, maps[1], one.validation)
+    assert result["pointing, NIH ChestX-ray14 boxes", "full"] == pytest.approx(scored["pointing_game"].mean())
+
+
+def test_anatomies_are_asked_of_those_who_learned_them(corpus) -> None:
+    asked, corpora = params(corpus, classification=[], boxes={}, anatomy_corpus="nih"), {"nih": "not looked at"}
+    told = answers("not asked", corpora, asked, learned_anatomies=False)
+    assert told.empty and list(told.columns) == COLUMNS

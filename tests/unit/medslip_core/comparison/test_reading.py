@@ -1,0 +1,40 @@
+"""How a comparison reads: in tables, in words and as a figure."""
+
+import pandas as pd
+
+from medslip_core.comparison import reading
+from medslip_core.comparison.compare import compare
+
+
+def test_a_variant_that_was_not_asked_has_no_row_and_a_dash(asked) -> None:
+    more = {name: [seed, seed.assign(figure="AUROC, b")] for name, (seed,) in asked.items()}
+    both = {name: [pd.concat(seeds)] for name, seeds in more.items()}
+    both["same"] = asked["same"]
+    result = compare(both, resamples=20)
+    assert result.loc[result["figure"] == "AUROC, b", "variant"].tolist() == ["full", "noisy", "guess"]
+    wide = reading.differences(result).set_index("variant")
+    assert wide.loc["same", "AUROC, b"] == "–" != wide.loc["same", "AUROC, a"]
+
+
+def test_what_is_asked_with_labels_reads_apart(asked) -> None:
+    labelled = {name: pd.concat([seed, *(
+        seed.assign(figure=f"AUROC, b, linear, {share} % of labels", protocol="linear") for share in (1, 10)
+    )]) for name, (seed,) in asked.items()}  # fmt: skip
+    labelled["guess"] = asked["guess"][0]
+    result = compare({name: [seed] for name, seed in labelled.items()}, resamples=5)
+    assert set(reading.zero_shot(result, ["same", "guess"])["figure"]) == {"AUROC, a"}
+    assert reading.zero_shot(result, [])["figure"].tolist() == [], "nothing to compare with"
+    ((learned, part),) = reading.finetuned(result, ["same", "guess"]).items()
+    assert learned == "AUROC, b, linear" and set(part["variant"]) == {"full", "same"}
+    assert list(reading.differences(part)) == ["variant", "1 % of labels", "10 % of labels"]
+    assert reading.finetuned(result, ["guess"]) == {} == reading.finetuned(compare(asked, resamples=2), ["same"])
+
+
+def test_how_it_reads(asked) -> None:
+    result = compare(asked, resamples=500)
+    wide = reading.differences(result)
+    assert wide["variant"].tolist() == list(asked) and wide.loc[1, "AUROC, a"].endswith("(+0.000)")
+    assert wide.loc[3, "AUROC, a"].endswith("*)") and "−" in wide.loc[3, "AUROC, a"]
+    assert reading.in_words(result) == "- **AUROC, a**: below *full* beyond chance: guess."
+    assert reading.options({"icl_weight": 0.0, "model": {"gated": False}}) == "icl_weight 0.0, model.gated False"
+    assert "guess" in reading.forest_of_differences(result).alt
