@@ -22,14 +22,17 @@ from pathlib import Path
 from tqdm import tqdm
 
 from data_prep.parallel import cores
+from medslip_core.vocabulary import ABSENT, PRESENT, UNCERTAIN
 
 from .findings import mention_labels
 from .lexicon import load_lexicon
-from .matrix import POLICIES
 from .reader import Mention, mention_triplets, read_mentions
 
 log = logging.getLogger(__name__)
 CHUNK_LINES = 256
+
+POLICIES = {"drop": UNCERTAIN, "present": PRESENT, "absent": ABSENT}
+"""What an uncertain mention counts as."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -103,7 +106,7 @@ def _answer(numbered: tuple[int, bytes], what: str, uncertain: str) -> tuple[int
 def _rows(mentions: list[Mention], uncertain: str) -> list[list]:
     rows = []
     for triplet in mention_triplets(mentions):
-        state = triplet.state if uncertain == "drop" or triplet.state != -1 else POLICIES[uncertain]
+        state = POLICIES[uncertain] if triplet.state == UNCERTAIN else triplet.state
         rows.append([triplet.anatomy, triplet.pathology, state, triplet.start, triplet.end])
     return rows
 
