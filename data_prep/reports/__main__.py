@@ -22,13 +22,12 @@ from pathlib import Path
 from tqdm import tqdm
 
 from data_prep.parallel import cores
+from data_prep.reports.findings import mention_labels
+from data_prep.reports.lexicon import load_lexicon
+from data_prep.reports.reader import Mention, mention_triplets, read_mentions
 from medslip_core.vocabulary import ABSENT, PRESENT, UNCERTAIN
 
-from .findings import mention_labels
-from .lexicon import load_lexicon
-from .reader import Mention, mention_triplets, read_mentions
-
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 CHUNK_LINES = 256
 
 POLICIES = {"drop": UNCERTAIN, "present": PRESENT, "absent": ABSENT}
@@ -51,12 +50,12 @@ def main(arguments: list[str] | None = None) -> int:
         malformed = _read_file(given.source, partial, answer, given.processes)
         partial.replace(given.out)
     except OSError as error:
-        log.error("%s", error)
+        logger.error("%s", error)
         return 2
     finally:
         partial.unlink(missing_ok=True)
     if malformed:
-        log.error("%s: %d malformed lines left out", given.source, malformed)
+        logger.error("%s: %d malformed lines left out", given.source, malformed)
     return 1 if malformed else 0
 
 
@@ -71,7 +70,7 @@ def _read_file(source: Path, out: Path, answer: Callable, processes: int) -> int
         for number, line, error in tqdm(_answers(numbered, answer, processes), total=total, unit="report"):
             if error:
                 malformed += 1
-                log.error("%s line %d: %s", source, number, error)
+                logger.error("%s line %d: %s", source, number, error)
             elif line:
                 written.write(line)
     return malformed

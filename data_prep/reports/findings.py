@@ -1,8 +1,7 @@
 """From mentions to the labels of a coded report: 19 core labels, 10 of a second tier, and "Normal"."""
 
+from data_prep.reports.reader import Mention, place_anatomies
 from medslip_core.vocabulary import PRESENT, UNCERTAIN
-
-from .reader import Mention, place_anatomies
 
 NORMAL = "Normal"
 

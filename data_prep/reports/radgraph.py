@@ -10,12 +10,11 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from data_prep.reports.lexicon import Lexicon, load_lexicon
+from data_prep.reports.places import Place, resolve_groups
+from data_prep.reports.reader import Triplet, fit_places, place_anatomies, turned
+from data_prep.reports.words import match_terms, sentences
 from medslip_core.vocabulary import ABSENT, PRESENT, UNCERTAIN
-
-from .lexicon import Lexicon, load_lexicon
-from .places import Place, resolve_groups
-from .reader import Triplet, fit_places, place_anatomies, turned
-from .words import match_terms, sentences
 
 _STATES = {
     "OBS-DP": PRESENT, "OBS-DA": ABSENT, "OBS-U": UNCERTAIN,

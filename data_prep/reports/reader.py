@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 
+from data_prep.reports.lexicon import Finding, Lexicon, load_lexicon
+from data_prep.reports.places import SIDES, Place, link_places
+from data_prep.reports.scope import assign_states
+from data_prep.reports.sections import READ_SECTIONS, Section, split_sections
+from data_prep.reports.words import Item, Word, match_terms, sentences
 from medslip_core.vocabulary import ABSENT, PRESENT
-
-from .lexicon import Finding, Lexicon, load_lexicon
-from .places import SIDES, Place, link_places
-from .scope import assign_states
-from .sections import READ_SECTIONS, Section, split_sections
-from .words import Item, Word, match_terms, sentences
 
 _AHEAD = frozenset("break semicolon there finding verb shows comma with quality".split())
 _BEHIND = frozenset("break semicolon there finding with negation_before".split())
