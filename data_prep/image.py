@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 from PIL import ExifTags, Image, ImageFile
 
+from data_prep.age import parse_age
 from data_prep.errors import UnreadableImage
 
 if TYPE_CHECKING:
@@ -392,18 +393,6 @@ def _spread(
 def _luma(colour: np.ndarray) -> np.ndarray:
     """RGB uint8 [H, W, 3] -> grey uint8 [H, W], as Pillow's "L"."""
     return np.asarray(Image.fromarray(colour[..., :3], "RGB").convert("L"))
-
-
-def parse_age(text: str) -> float | None:
-    """Years from "058Y", "58", "018M" (months), "003W", "012D"; None for anything else or beyond 120 years."""
-    text = text.strip().upper()
-    per_year = {"Y": 1, "M": 12, "W": 52.18, "D": 365.25}.get(text[-1:], None)
-    number, per_year = (text[:-1], per_year) if per_year else (text, 1)
-    try:
-        years = float(number) / per_year
-    except ValueError:
-        return None
-    return round(years, 2) if 0 <= years <= 120 else None
 
 
 def _digest(patient_id: str) -> str | None:
