@@ -49,9 +49,9 @@ def load_radgraph(path: Path) -> Iterator[tuple[str, list[Triplet]]]:
             raise RadGraphError(f"{path}: document {key!r} is no RadGraph annotation ({error!r})") from error
 
 
-def read_radgraph(document: dict, lexicon: Lexicon | None = None) -> list[Triplet]:
+def read_radgraph(document: dict) -> list[Triplet]:
     """Triplets of one RadGraph document: {"text", "entities": {id: {tokens, label, start_ix, end_ix, relations}}}."""
-    lexicon = lexicon or load_lexicon()
+    lexicon = load_lexicon()
     entities = (document if "entities" in document else document["labeler_1"])["entities"]
     spans = _token_spans(document["text"])
     modifiers: dict[str, list[str]] = {}
