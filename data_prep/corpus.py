@@ -23,6 +23,7 @@ import PIL
 from tqdm.auto import tqdm
 
 from data_prep import READERS
+from data_prep.chunks import CHUNK, Chunk, in_chunks
 from data_prep.errors import WORKER_DIED, DataError
 from data_prep.files import require_folder
 from data_prep.geometry import Geometry
@@ -30,7 +31,7 @@ from data_prep.parallel import cores, in_order
 from data_prep.record import Prepared, Recipe, SetAside, prepare_study, set_aside
 from data_prep.splits import DEFAULT_SHARES
 from data_prep.study import Study
-from data_prep.writer import CHUNK, Chunk, CorpusWriter, in_chunks, put_in_place
+from data_prep.writer import CorpusWriter, put_in_place
 from medslip_core.corpus import HEADER, CorpusError, read_header
 
 logger = logging.getLogger(__name__)

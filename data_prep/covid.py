@@ -15,9 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prep.age import parse_age
 from data_prep.errors import DataError, RecordError
 from data_prep.files import LONGEST_NAME, report_absent
-from data_prep.image import parse_age, read_grey
+from data_prep.image import read_grey
 from data_prep.study import MaskSource, Studies, Study
 from data_prep.tables import find_table, read_table, require_unique
 

@@ -24,17 +24,25 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
+from data_prep.age import parse_age
 from data_prep.errors import DataError
 from data_prep.files import LONGEST_NAME, report_absent
-from data_prep.image import parse_age
-from data_prep.study import SPLITS, Studies, Study
-from data_prep.tables import find_table, names_of_option, read_table, require_unique, tables_folder
+from data_prep.splits import SPLITS
+from data_prep.study import Studies, Study
+from data_prep.tables import (
+    find_table,
+    label_values,
+    names_of_option,
+    read_table,
+    require_known,
+    require_unique,
+    tables_folder,
+)
 from medslip_core.corpus import LABEL_PREFIX
 
 logger = logging.getLogger(__name__)
 
 COLUMNS = ("path", "study", "patient", "split", "view", "age", "sex", "report", "mirrored")
-LABEL_VALUES = {"1": 1.0, "1.0": 1.0, "0": 0.0, "0.0": 0.0, "-1": float("nan"), "-1.0": float("nan")}
 ALLOWED = {"split": (*SPLITS, "train_val"), "sex": ("M", "F"), "mirrored": ("0", "1")}
 
 
@@ -65,7 +73,8 @@ def read(
     names = _label_columns(rows, names_of_option(labels), path)
     labels_of_rows = _labels(rows, list(names), path)
     for column, allowed in ALLOWED.items():
-        _check_cells(rows, column, allowed, path)
+        if column in rows:
+            require_known(rows, column, allowed, path)
     ages = _ages(rows, path)
     rows = rows.reindex(columns=[*COLUMNS, "row"]).assign(age=ages)
 
@@ -123,21 +132,8 @@ def _label_columns(rows: pd.DataFrame, named: list[str], path: Path) -> dict[str
 
 def _labels(rows: pd.DataFrame, columns: list[str], path: Path) -> np.ndarray:
     """1, 0 or NaN: float32 [rows, columns]."""
-    cells = rows[columns].fillna("-1")
-    for column in columns:
-        _check_cells(cells.assign(row=rows["row"]), column, tuple(LABEL_VALUES), path)
-        cells[column] = cells[column].map(LABEL_VALUES)
-    return cells.to_numpy(np.float32)
-
-
-def _check_cells(rows: pd.DataFrame, column: str, allowed: tuple[str, ...], path: Path) -> None:
-    if column not in rows:
-        return
-    wrong = rows[column].notna() & ~rows[column].isin(allowed)
-    if wrong.any():
-        row = rows[wrong].iloc[0]
-        remedy = f"Use {', '.join(allowed)}, or an empty cell."
-        raise DataError(f"{path} row {row['row']}", f"{column} is {row[column]!r}", remedy)
+    values = {column: label_values(rows, column, path) for column in columns}
+    return pd.DataFrame(values, rows.index).to_numpy(np.float32)
 
 
 def _ages(rows: pd.DataFrame, path: Path) -> list[float | None]:

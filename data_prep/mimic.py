@@ -22,8 +22,9 @@ import pandas as pd
 
 from data_prep.errors import DataError, RecordError
 from data_prep.files import report_absent
+from data_prep.splits import SPLITS
 from data_prep.study import Studies, Study
-from data_prep.tables import find_table, names_of_option, read_table, require_unique, tables_folder
+from data_prep.tables import find_table, label_values, names_of_option, read_table, require_unique, tables_folder
 from data_prep.texts import TextFiles
 from data_prep.views import FRONTAL_VIEWS, header_has_view
 
@@ -33,10 +34,6 @@ CLASSES = (
     "Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Enlarged Cardiomediastinum", "Fracture", "Lung Lesion",
     "Lung Opacity", "No Finding", "Pleural Effusion", "Pleural Other", "Pneumonia", "Pneumothorax", "Support Devices",
 )  # fmt: skip
-LABEL_VALUES = {"1.0": 1.0, "1": 1.0, "0.0": 0.0, "0": 0.0, "-1.0": float("nan"), "-1": float("nan")}
-"""CheXpert's cells; uncertain (-1) and not mentioned (empty) are both unknown."""
-
-SPLITS = ("train", "validate", "test")
 IDS = {
     "subject_id": re.compile(r"\d{3,16}"), "study_id": re.compile(r"\d{1,16}"),
     "dicom_id": re.compile(r"(?=.*\w)[\w.-]{1,64}"),
@@ -181,15 +178,9 @@ def _labels(path: Path) -> pd.DataFrame:
     """A row for each (subject_id, study_id), a float32 column for each class: 1, 0 or NaN."""
     table = read_table(path, ["subject_id", "study_id", *CLASSES])
     require_unique(table, "study_id", path)
-    cells = table[list(CLASSES)].fillna("-1")
-    for name in CLASSES:
-        unknown = ~cells[name].isin(list(LABEL_VALUES))
-        if unknown.any():
-            row = table[unknown].iloc[0]
-            problem = f"label {name!r} is {row[name]!r}"
-            raise DataError(f"{path} row {row.row}", problem, "Use 1.0, 0.0, -1.0 or an empty cell.")
-        cells[name] = cells[name].map(LABEL_VALUES).astype(np.float32)
-    return cells.set_index([table["subject_id"], table["study_id"]])
+    remedy = "Use 1.0, 0.0, -1.0 or an empty cell."
+    values = {name: label_values(table, name, path, remedy, f"label {name!r}") for name in CLASSES}
+    return pd.DataFrame(values).set_index([table["subject_id"], table["study_id"]])
 
 
 def _open_reports(

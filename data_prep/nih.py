@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from data_prep.age import parse_age
 from data_prep.errors import DataError
 from data_prep.files import index_images, report_absent
-from data_prep.image import parse_age
 from data_prep.study import Box, Studies, Study
 from data_prep.tables import find_table, read_table, require_unique, tables_folder
 from medslip_core.vocabulary import DATASET_CLASSES

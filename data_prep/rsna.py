@@ -14,9 +14,9 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
+from data_prep.age import parse_age
 from data_prep.errors import DataError
 from data_prep.files import DICOM_SUFFIXES, index_images, report_absent
-from data_prep.image import parse_age
 from data_prep.nih import patient_of
 from data_prep.study import Box, Studies, Study
 from data_prep.tables import find_table, read_table, require_unique, tables_folder

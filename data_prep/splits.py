@@ -6,6 +6,8 @@ import pandas as pd
 
 from data_prep.errors import DataError
 
+SPLITS = ("train", "validate", "test")
+
 DEFAULT_SHARES = (0.7, 0.1, 0.2)
 """Shares of patients in train, validate and test where a dataset has no split of its own."""
 
@@ -27,7 +29,7 @@ def assign_split(
     Raises:
         DataError: an unknown official split, or shares that do not sum to 1.
     """
-    if official in ("train", "validate", "test"):
+    if official in SPLITS:
         return official
     if official not in (None, "train_val"):
         raise DataError(f"split {official!r}", "not one that is known", "Use train, validate, test or train_val.")

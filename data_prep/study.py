@@ -6,8 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-SPLITS = ("train", "validate", "test")
-
 
 @dataclass(frozen=True)
 class Box:

@@ -6,9 +6,10 @@ import io
 import logging
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from data_prep.errors import DataError
@@ -22,6 +23,9 @@ MAX_COLUMNS = 2000
 
 FIRST_ROW = 2
 """Number of the first row below the header, as a spreadsheet shows it."""
+
+LABEL_VALUES = {"1": 1.0, "1.0": 1.0, "0": 0.0, "0.0": 0.0, "-1": float("nan"), "-1.0": float("nan")}
+"""Cells of a label; uncertain (-1) and not mentioned (empty) are both unknown."""
 
 
 def read_table(path: Path, columns: Sequence[str], filled: Sequence[str] = ()) -> pd.DataFrame:
@@ -102,6 +106,39 @@ def require_unique(table: pd.DataFrame, column: str, path: Path) -> None:
         value = table.loc[repeated.idxmax(), column]
         rows = table.loc[table[column] == value, "row"].tolist()
         raise DataError(path, f"{column} {value!r} stands in rows {rows}", "Keep one row for each.")
+
+
+def require_known(
+    table: pd.DataFrame,
+    column: str,
+    known: Collection[str],
+    path: Path,
+    remedy: str | None = None,
+    name: str | None = None,
+) -> None:
+    """Raises DataError, naming row and cell, if a cell of `column` is neither empty nor one of those known.
+
+    Args:
+        table: as `read_table` gives it.
+        column: of the table.
+        known: what its cells may be.
+        path: of the table's file.
+        remedy: of the error; default: names those known.
+        name: of the column in the error, if not its own.
+    """
+    unknown = table[column].notna() & ~table[column].isin(list(known))
+    if unknown.any():
+        row = table[unknown].iloc[0]
+        remedy = remedy or f"Use {', '.join(known)}, or an empty cell."
+        raise DataError(f"{path} row {row['row']}", f"{name or column} is {row[column]!r}", remedy)
+
+
+def label_values(
+    table: pd.DataFrame, column: str, path: Path, remedy: str | None = None, name: str | None = None
+) -> pd.Series:
+    """The cells of a label as float32: 1 present, 0 absent, NaN unknown. Arguments and errors as of `require_known`."""
+    require_known(table, column, LABEL_VALUES, path, remedy, name)
+    return table[column].map(LABEL_VALUES).astype(np.float32)
 
 
 def names_of_option(given: str | Sequence[str] | None) -> list[str]:

@@ -19,13 +19,13 @@ from data_prep.check.finding import ERROR, SEVERITIES, WARNING, Finding
 from data_prep.check.folder import Folder, extra_images, scan
 from data_prep.check.image import Inspection, inspect_all, lost
 from data_prep.check.report import Picture, Report
+from data_prep.chunks import CHUNK
 from data_prep.corpus import find_reader
 from data_prep.errors import DataError
 from data_prep.files import require_folder
 from data_prep.parallel import cores, in_order
 from data_prep.study import Studies, Study
 from data_prep.tables import tables_folder
-from data_prep.writer import CHUNK
 
 QUICK_IMAGES = 200
 """Images that a quick check opens, evenly spread over the dataset."""

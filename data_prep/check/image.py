@@ -14,7 +14,8 @@ import numpy as np
 from data_prep.check.finding import ERROR, WARNING, Finding
 from data_prep.errors import WORKER_DIED, RecordError, UnreadableImage, defect
 from data_prep.geometry import Geometry
-from data_prep.image import LFS_POINTER, GreyImage, read_grey
+from data_prep.image import GreyImage, read_grey
+from data_prep.image.read import LFS_POINTER
 from data_prep.record import Recipe, move_box, unite_masks
 from data_prep.study import Study
 

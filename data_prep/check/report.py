@@ -85,13 +85,12 @@ class Report:
                 sheet(pictures).figure.savefig(folder / f"{name}.png")
 
 
-def sheet(pictures: Sequence[Picture], columns: int = 6):
+def sheet(pictures: Sequence[Picture]):
     """A contact sheet of pictures, as `medslip_core.image_figures` draws it."""
     from medslip_core import image_figures  # draws with matplotlib, which a check without pictures does not need
 
-    return image_figures.contact_sheet(
-        [picture.pixels for picture in pictures], [picture.title for picture in pictures], columns
-    )
+    titles = [picture.title for picture in pictures]
+    return image_figures.contact_sheet([picture.pixels for picture in pictures], titles, columns=6)
 
 
 def _lines(table: pd.DataFrame) -> str:

@@ -42,10 +42,10 @@ class Canvas:
         grey = min(255.0, value * min(1.0, width_px / drawn_px))
         cv2.polylines(onto, [points[a:b] for a, b in pairwise(ends)], False, grey, drawn_px, cv2.LINE_AA, 4)
 
-    def strokes(self, lines_mm: list[np.ndarray], width_mm: float, value: float = 255.0) -> np.ndarray:
+    def strokes(self, lines_mm: list[np.ndarray], width_mm: float) -> np.ndarray:
         """A float32 [H, W] picture in 0..1 of the lines alone."""
         picture = np.zeros((self.size, self.size), np.uint8)
-        self.stroke(lines_mm, width_mm, value, picture)
+        self.stroke(lines_mm, width_mm, 255.0, picture)
         return picture.astype(np.float32) / 255
 
     def blur(self, picture: np.ndarray, sigma_mm: float) -> np.ndarray:

@@ -7,32 +7,29 @@ same arguments, goes on after the parts that are there and ends with the same by
 import hashlib
 import json
 import logging
-import multiprocessing
 import shutil
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm.auto import tqdm
 
-from data_prep.parallel import cores
+from data_prep.parallel import cores, in_order
 from data_prep.phantom.layouts import Slot, mimic, nih, rsna, siim
 from data_prep.phantom.population import POPULATIONS
 from data_prep.phantom.render import draw_study
 from data_prep.phantom.report import write_report
 from data_prep.phantom.truth import SCHEMA, TABLE_NAME, pack_masks
-from medslip_core.allocator import keep_freed_memory
 from medslip_core.files import write_whole
 
 logger = logging.getLogger(__name__)
 
 LAYOUTS = {"mimic": mimic, "nih": nih, "rsna": rsna, "siim": siim}
-DEFAULT_STUDIES: Mapping[str, int] = {"mimic": 6000, "nih": 900, "rsna": 700, "siim": 700}
+DEFAULT_STUDIES: Mapping[str, int] = {"mimic": 6000, "nih": 900, "rsna": 600, "siim": 600}
 SHARD_STUDIES = 32
 MAX_STUDIES_OF_PATIENT = {"mimic": 4, "nih": 4, "rsna": 1, "siim": 3}
 PART_SCHEMA = SCHEMA.append(pa.field("layout_row", pa.string()))  # JSON: what the layout's tables need
@@ -151,30 +148,18 @@ def _claim(root: Path, dataset: str, arguments: dict, overwrite: bool) -> bool:
 
 def _written(shards: list[_Shard], processes: int) -> Iterator[_Shard]:
     """Write the shards, yielding each when it is on disk."""
-    todo = [shard for shard in shards if not shard.part.is_file()]
     yield from (shard for shard in shards if shard.part.is_file())
-    if processes == 1 or len(todo) <= 1:
-        for shard in todo:
-            _write_shard(shard)
+    todo = [shard for shard in shards if not shard.part.is_file()]
+    alone = ([shard] for shard in todo)
+    with closing(in_order(_write_shards, lambda shard: None, alone, max(1, min(processes, len(todo))))) as done:
+        for shard, _ in zip(todo, done, strict=True):
+            if not shard.part.is_file():
+                raise RuntimeError(f"the process that wrote {shard.part} died; run it again to go on from there")
             yield shard
-        return
-    # Spawned, not forked: the caller may be a notebook with threads of torch and of its kernel.
-    context = multiprocessing.get_context("spawn")
-    workers = min(processes, len(todo))
-    with ProcessPoolExecutor(workers, context, initializer=_start_worker) as pool:
-        futures = {pool.submit(_write_shard, shard): shard for shard in todo}
-        try:
-            for future in as_completed(futures):
-                future.result()
-                yield futures[future]
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
-def _start_worker() -> None:
-    cv2.setNumThreads(1)
-    keep_freed_memory()
+def _write_shards(shards: list[_Shard]) -> list[None]:
+    return [_write_shard(shard) for shard in shards]
 
 
 def _write_shard(shard: _Shard) -> None:

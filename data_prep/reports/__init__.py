@@ -4,6 +4,6 @@
 characters it was read from. Source of the labels' form: RadGraph as used by MeDSLIP (paper, section "Data").
 """
 
-from .reader import Mention, Triplet, read_mentions, read_report
+from data_prep.reports.reader import Mention, Triplet, read_mentions, read_report
 
 __all__ = ["Mention", "Triplet", "read_mentions", "read_report"]

@@ -10,26 +10,28 @@ then 1.
 """
 
 import argparse
-import functools
-import itertools
 import json
 import logging
-import multiprocessing
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 
 from tqdm import tqdm
 
-from data_prep.parallel import cores
+from data_prep.errors import WORKER_DIED
+from data_prep.parallel import cores, in_order
+from data_prep.reports.findings import mention_labels
+from data_prep.reports.reader import Mention, mention_triplets, read_mentions
+from medslip_core.vocabulary import ABSENT, PRESENT, UNCERTAIN
 
-from .findings import mention_labels
-from .lexicon import load_lexicon
-from .matrix import POLICIES
-from .reader import Mention, mention_triplets, read_mentions
-
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 CHUNK_LINES = 256
+
+POLICIES = {"drop": UNCERTAIN, "present": PRESENT, "absent": ABSENT}
+"""What an uncertain mention counts as."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -42,18 +44,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--uncertain", choices=POLICIES, default="drop", help="what a hedged finding counts as")
     parser.add_argument("--processes", type=int, default=cores(), help="default: one per core")
     given = parser.parse_args(arguments)
-    answer = functools.partial(_answer, what=given.what, uncertain=given.uncertain)
-    partial = given.out.with_name(f".{given.out.name}.partial")
+    answer = partial(_answers, what=given.what, uncertain=given.uncertain)
+    unfinished = given.out.with_name(f".{given.out.name}.partial")
     try:
-        malformed = _read_file(given.source, partial, answer, given.processes)
-        partial.replace(given.out)
+        malformed = _read_file(given.source, unfinished, answer, given.processes)
+        unfinished.replace(given.out)
     except OSError as error:
-        log.error("%s", error)
+        logger.error("%s", error)
         return 2
     finally:
-        partial.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
     if malformed:
-        log.error("%s: %d malformed lines left out", given.source, malformed)
+        logger.error("%s: %d malformed lines left out", given.source, malformed)
     return 1 if malformed else 0
 
 
@@ -64,27 +66,28 @@ def _read_file(source: Path, out: Path, answer: Callable, processes: int) -> int
     malformed = 0
     processes = max(1, min(processes, total // CHUNK_LINES))
     with source.open("rb") as lines, out.open("w", encoding="ascii") as written:
-        numbered = zip(itertools.count(1), lines, strict=False)
-        for number, line, error in tqdm(_answers(numbered, answer, processes), total=total, unit="report"):
-            if error:
-                malformed += 1
-                log.error("%s line %d: %s", source, number, error)
-            elif line:
-                written.write(line)
+        numbered = enumerate(lines, start=1)
+        chunks = iter(lambda: list(islice(numbered, CHUNK_LINES)), [])
+        with closing(in_order(answer, _lost, chunks, processes)) as answers:
+            for number, line, error in tqdm(chain.from_iterable(answers), total=total, unit="report"):
+                if error:
+                    malformed += 1
+                    logger.error("%s line %d: %s", source, number, error)
+                elif line:
+                    written.write(line)
     return malformed
 
 
-def _answers(numbered: Iterator[tuple[int, bytes]], answer: Callable, processes: int) -> Iterator:
-    if processes == 1:
-        yield from map(answer, numbered)
-        return
-    with multiprocessing.Pool(processes, initializer=load_lexicon) as pool:
-        yield from pool.imap(answer, numbered, chunksize=CHUNK_LINES)
+def _answers(numbered: list[tuple[int, bytes]], what: str, uncertain: str) -> list[tuple[int, str, str]]:
+    return [_answer(number, line, what, uncertain) for number, line in numbered]
 
 
-def _answer(numbered: tuple[int, bytes], what: str, uncertain: str) -> tuple[int, str, str]:
+def _lost(numbered: tuple[int, bytes]) -> tuple[int, str, str]:
+    return numbered[0], "", WORKER_DIED
+
+
+def _answer(number: int, line: bytes, what: str, uncertain: str) -> tuple[int, str, str]:
     """(line number, line of the answer, what is wrong with the line): one of the last two is empty."""
-    number, line = numbered
     if not line.strip():
         return number, "", ""
     try:
@@ -103,7 +106,7 @@ def _answer(numbered: tuple[int, bytes], what: str, uncertain: str) -> tuple[int
 def _rows(mentions: list[Mention], uncertain: str) -> list[list]:
     rows = []
     for triplet in mention_triplets(mentions):
-        state = triplet.state if uncertain == "drop" or triplet.state != -1 else POLICIES[uncertain]
+        state = POLICIES[uncertain] if triplet.state == UNCERTAIN else triplet.state
         rows.append([triplet.anatomy, triplet.pathology, state, triplet.start, triplet.end])
     return rows
 

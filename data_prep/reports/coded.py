@@ -16,8 +16,8 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 
-from .findings import NORMAL, mention_labels
-from .reader import read_mentions
+from data_prep.reports.findings import NORMAL, mention_labels
+from data_prep.reports.reader import read_mentions
 
 TASKS = {"find": "findings", "pair": "finding + side", "loc": "finding + zone"}
 

@@ -1,29 +1,21 @@
 """From mentions to the labels of a coded report: 19 core labels, 10 of a second tier, and "Normal"."""
 
+from data_prep.reports.reader import Mention, place_anatomies
 from medslip_core.vocabulary import PRESENT, UNCERTAIN
-
-from .lexicon import Lexicon
-from .reader import Mention, place_anatomies, read_mentions
 
 NORMAL = "Normal"
 
 
-def report_labels(text: str, lexicon: Lexicon | None = None) -> dict[str, list]:
-    """Labels that a report affirms, their sides and their places.
-
-    Returns:
-        {"findings": [label], "pairs": [[label, "left" | "right"]], "locs": [[label, anatomy]]}: only what is said.
-    """
-    return mention_labels(read_mentions(text, lexicon))
-
-
 def mention_labels(mentions: list[Mention], uncertain: str = "drop") -> dict[str, list]:
-    """Labels of a report's mentions, as `report_labels`.
+    """Labels that a report affirms, their sides and their places.
 
     Args:
         mentions: of one report.
         uncertain: what a hedged mention counts as; under "drop", as in the coded reports, both sides of a "versus"
             still count, since coders file them.
+
+    Returns:
+        {"findings": [label], "pairs": [[label, "left" | "right"]], "locs": [[label, anatomy]]}: only what is said.
     """
     counted = {PRESENT, UNCERTAIN} if uncertain == "present" else {PRESENT}
     findings, pairs, locs = set(), set(), set()

@@ -5,9 +5,8 @@ Works in light and dark pages and in print: the state is also a sign, and colour
 
 import html
 
+from data_prep.reports.reader import Mention, mention_anatomies
 from medslip_core.vocabulary import ABSENT, PRESENT, UNCERTAIN
-
-from .reader import Mention, mention_anatomies
 
 _LOOK = {  # state -> sign, word, colour
     PRESENT: ("+", "present", "214, 39, 40"),

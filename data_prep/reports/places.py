@@ -7,10 +7,9 @@ the right base") to what precedes. Findings in one list share the place of their
 
 from dataclasses import dataclass
 
+from data_prep.reports.lexicon import Zone
+from data_prep.reports.words import Item
 from medslip_core.vocabulary import ABSENT
-
-from .lexicon import Zone
-from .words import Item
 
 NO_SIDE: frozenset[str] = frozenset()
 _NOUNS = {

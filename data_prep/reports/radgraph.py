@@ -10,12 +10,11 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from data_prep.reports.lexicon import Lexicon, load_lexicon
+from data_prep.reports.places import Place, resolve_groups
+from data_prep.reports.reader import Triplet, fit_places, place_anatomies, turned
+from data_prep.reports.words import match_terms, sentences
 from medslip_core.vocabulary import ABSENT, PRESENT, UNCERTAIN
-
-from .lexicon import Lexicon, load_lexicon
-from .places import Place, resolve_groups
-from .reader import Triplet, fit_places, place_anatomies, turned
-from .words import match_terms, sentences
 
 _STATES = {
     "OBS-DP": PRESENT, "OBS-DA": ABSENT, "OBS-U": UNCERTAIN,
@@ -50,9 +49,9 @@ def load_radgraph(path: Path) -> Iterator[tuple[str, list[Triplet]]]:
             raise RadGraphError(f"{path}: document {key!r} is no RadGraph annotation ({error!r})") from error
 
 
-def read_radgraph(document: dict, lexicon: Lexicon | None = None) -> list[Triplet]:
+def read_radgraph(document: dict) -> list[Triplet]:
     """Triplets of one RadGraph document: {"text", "entities": {id: {tokens, label, start_ix, end_ix, relations}}}."""
-    lexicon = lexicon or load_lexicon()
+    lexicon = load_lexicon()
     entities = (document if "entities" in document else document["labeler_1"])["entities"]
     spans = _token_spans(document["text"])
     modifiers: dict[str, list[str]] = {}

@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 
+from data_prep.reports.lexicon import Finding, Lexicon, load_lexicon
+from data_prep.reports.places import SIDES, Place, link_places
+from data_prep.reports.scope import assign_states
+from data_prep.reports.sections import READ_SECTIONS, Section, split_sections
+from data_prep.reports.words import Item, Word, match_terms, sentences
 from medslip_core.vocabulary import ABSENT, PRESENT
-
-from .lexicon import Finding, Lexicon, load_lexicon
-from .places import SIDES, Place, link_places
-from .scope import assign_states
-from .sections import READ_SECTIONS, Section, split_sections
-from .words import Item, Word, match_terms, sentences
 
 _AHEAD = frozenset("break semicolon there finding verb shows comma with quality".split())
 _BEHIND = frozenset("break semicolon there finding with negation_before".split())
@@ -38,14 +37,13 @@ class Mention:
     cue_kind: str | None
 
 
-def read_report(text: str, lexicon: Lexicon | None = None) -> list[Triplet]:
+def read_report(text: str) -> list[Triplet]:
     """Triplets of a whole report, in reading order.
 
     Args:
         text: any text; headings decide what is read (findings, impression and text under no heading).
-        lexicon: another lexicon than the package's.
     """
-    return mention_triplets(read_mentions(text, lexicon))
+    return mention_triplets(read_mentions(text))
 
 
 def mention_triplets(mentions: list[Mention]) -> list[Triplet]:
@@ -58,15 +56,14 @@ def mention_triplets(mentions: list[Mention]) -> list[Triplet]:
     return list(triplets)
 
 
-def read_mentions(text: str, lexicon: Lexicon | None = None, whole: bool = False) -> list[Mention]:
+def read_mentions(text: str, whole: bool = False) -> list[Mention]:
     """Findings with their state and places, in reading order.
 
     Args:
         text: any text.
-        lexicon: another lexicon than the package's.
         whole: read all of the text, as one section; for a text that is known to be findings or impression.
     """
-    lexicon = lexicon or load_lexicon()
+    lexicon = load_lexicon()
     mentions: list[Mention] = []
     for section in [Section("body", 0, len(text))] if whole else split_sections(text):
         if section.kind not in READ_SECTIONS:

@@ -5,9 +5,8 @@ the statement; a statement ends at a break word ("but"), a semicolon, or where a
 ("stable", "mild") follows a comma or an "and".
 """
 
+from data_prep.reports.words import Item
 from medslip_core.vocabulary import ABSENT, PRESENT, UNCERTAIN
-
-from .words import Item
 
 _DESCRIPTION = frozenset("place side level filler trap presence lasting quality likely".split())
 _IN_LIST = _DESCRIPTION | frozenset("comma and or slash versus greater preposition near with".split())

@@ -3,9 +3,8 @@
 import re
 from collections.abc import Iterator
 
+from data_prep.reports.lexicon import Lexicon, Term
 from medslip_core.vocabulary import PRESENT
-
-from .lexicon import Lexicon, Term
 
 _WORD = re.compile(
     r"[a-z]+|\(?\b\d{1,2}\)|[.,;:?!()/<>&]|\d+(?:\.\d+)*|_{2,}|\n|(?<=\s)-+(?=\s)",

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from file_digests import file_digests
 
-from data_prep import corpus, record, writer
+from data_prep import chunks, corpus, corpus_tables, record, writer
 from data_prep.corpus import prepare
 from data_prep.errors import DataError
 from medslip_core.corpus import PreparedCorpus
@@ -17,7 +17,7 @@ SIZE_PX = 32
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
-    for module in (corpus, writer):
+    for module in (corpus, chunks):
         monkeypatch.setattr(module, "CHUNK", 2)
 
 
@@ -192,6 +192,6 @@ def test_an_error_nobody_thought_of_sets_its_record_aside_without_quoting_it(nih
 
 def test_many_row_groups_are_one_table(nih_layout, tmp_path, monkeypatch):
     whole = PreparedCorpus.open(prepare("nih", nih_layout, tmp_path / "whole", SIZE_PX, processes=1))
-    monkeypatch.setattr(writer, "ROWS_PER_GROUP", 3)
+    monkeypatch.setattr(corpus_tables, "ROWS_PER_GROUP", 3)
     parts = PreparedCorpus.open(prepare("nih", nih_layout, tmp_path / "parts", SIZE_PX, processes=1))
     assert parts.manifest.equals(whole.manifest) and parts.boxes(0).equals(whole.boxes(0))

@@ -10,7 +10,7 @@ from PIL import Image
 from pydicom.encaps import encapsulate
 
 from data_prep.errors import UnreadableImage
-from data_prep.image import parse_age, read_grey
+from data_prep.image import read_grey
 
 RAMP = np.add.outer(np.arange(48) * 3, np.arange(64) * 1.8).astype(np.uint8)  # no symmetry: rotations would show
 FULL = np.linspace(0, 255, 48 * 64).reshape(48, 64)  # 0 … 255, for depths that are spread over the whole range
@@ -226,14 +226,6 @@ def test_header_facts_without_the_patient_id(tmp_path, write_dicom):
     assert (grey.view, grey.age_years, grey.sex) == ("AP", 64.0, "F")
     assert grey.patient_digest == read_grey(write_dicom(tmp_path / "b.dcm", RAMP, **tags)).patient_digest
     assert "CANARY" not in repr(grey)
-
-
-@pytest.mark.parametrize(
-    ("text", "years"),
-    [("058Y", 58), ("58", 58), ("018M", 1.5), ("65.0", 65), ("", None), ("414", None), ("Y", None), ("nan", None)],
-)
-def test_ages(text, years):
-    assert parse_age(text) == years
 
 
 # What is refused

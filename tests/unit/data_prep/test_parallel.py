@@ -59,10 +59,10 @@ def cluster():
 
 
 def test_a_dask_cluster_gives_the_same_corpus(cluster, nih_layout, tmp_path, monkeypatch):
-    from data_prep import corpus, writer
+    from data_prep import corpus
 
-    for module in (corpus, writer):
-        monkeypatch.setattr(module, "CHUNK", 2)
+    for module in ("corpus", "chunks"):
+        monkeypatch.setattr(f"data_prep.{module}.CHUNK", 2)
     (nih_layout / "images_001" / "images" / "00000002_000.png").write_bytes(b"")
     options = {"image_size_px": 32, "max_set_aside": 0.2}
     alone = corpus.prepare("nih", nih_layout, tmp_path / "alone", processes=1, **options)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from file_digests import file_digests
 
-from data_prep import READERS, corpus, writer
+from data_prep import READERS, chunks, corpus
 from data_prep.__main__ import main
 from data_prep.corpus import prepare
 from data_prep.errors import DataError
@@ -147,7 +147,7 @@ def test_one_s_own_images_mirrored_cropped_and_spread(tmp_path):
 
 
 def test_bytes_depend_on_neither_processes_nor_repetition(nih_layout, tmp_path, monkeypatch):
-    for module in (corpus, writer):
+    for module in (corpus, chunks):
         monkeypatch.setattr(module, "CHUNK", 2)
     first = file_digests(prepare("nih", nih_layout, tmp_path / "a", 32, processes=1))
     assert file_digests(prepare("nih", nih_layout, tmp_path / "b", 32, processes=2)) == first

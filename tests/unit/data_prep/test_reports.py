@@ -5,9 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_prep.reports import read_mentions, read_report
-from data_prep.reports.findings import report_labels
+from data_prep.reports.findings import mention_labels
 from data_prep.reports.lexicon import expand, load_lexicon
-from data_prep.reports.matrix import study_matrix
 from data_prep.reports.page import report_html
 from data_prep.reports.sections import split_sections
 from medslip_core.vocabulary import (
@@ -183,23 +182,13 @@ def test_other_parts_of_the_body_are_not_read():
 
 
 def test_labels_say_only_what_is_affirmed():
-    assert report_labels("No effusion. Lungs are clear. Heart size is normal.")["findings"] == ["Normal"]
-    found = report_labels("Left basilar opacity may be pneumonia. Calcified granuloma in the right upper lobe.")
+    normal = mention_labels(read_mentions("No effusion. Lungs are clear. Heart size is normal."))
+    assert normal["findings"] == ["Normal"]
+    text = "Left basilar opacity may be pneumonia. Calcified granuloma in the right upper lobe."
+    found = mention_labels(read_mentions(text))
     assert found["findings"] == ["Calcification", "Granuloma", "Lung_Opacity"]
     assert found["pairs"] == [["Calcification", "right"], ["Granuloma", "right"], ["Lung_Opacity", "left"]]
     assert ["Lung_Opacity", "left_lower_lung"] in found["locs"]
-
-
-def test_matrix_policies():
-    triplets = read_report("Possible edema. No effusion. Small right effusion. No pleural effusion on the right.")
-    cells = {
-        policy: study_matrix(triplets, policy)[ANATOMY_INDEX["pulmonary"], PATHOLOGY_INDEX["edema"]]
-        for policy in ("drop", "present", "absent")
-    }
-    assert cells == {"drop": -1, "present": 1, "absent": 0}
-    assert study_matrix(triplets)[ANATOMY_INDEX["right_pleural"], PATHOLOGY_INDEX["effusion"]] == 1, "present wins"
-    with pytest.raises(ValueError, match="maybe"):
-        study_matrix(triplets, "maybe")
 
 
 def test_term_patterns():

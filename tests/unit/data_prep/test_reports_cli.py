@@ -48,6 +48,12 @@ def test_uncertain_policy(tmp_path, policy, found):
     assert answer["findings"] == found
 
 
+@pytest.mark.parametrize(("policy", "state"), [("drop", -1), ("present", 1), ("absent", 0)])
+def test_uncertain_policy_gives_triplets_their_state(tmp_path, policy, state):
+    _, (answer,) = run(tmp_path, [{"id": 1, "text": "Possible edema."}], "--uncertain", policy, what="triplets")
+    assert {triplet[2] for triplet in answer["triplets"]} == {state}
+
+
 def test_malformed_lines_are_named_and_the_others_kept(tmp_path, caplog):
     good = {"id": 1, "text": "Edema."}
     bad = ["{", "[1]", {"text": "no id"}, {"id": 2}, {"id": 3, "text": 4}, "[" * 100_000]
