@@ -71,5 +71,12 @@ DATASET_CLASSES: dict[str, dict[str, str]] = {
 }  # fmt: skip
 """Class of an evaluation dataset -> pathology that stands for it zero-shot (published code's mapping)."""
 
+LABEL_WORDS: dict[str, str] = {
+    **{label.lower(): pathology for classes in DATASET_CLASSES.values() for label, pathology in classes.items()},
+    "pleural_effusion": "effusion", "lung_opacity": "opacity", "lung_lesion": "lesion", "support_devices": "device",
+    **{name: name for name in PATHOLOGIES},
+}  # fmt: skip
+"""Label of any dataset, in lower case with `_` for blanks -> pathology that stands for it, where its name tells."""
+
 DATASET_NAMES = {"nih": "NIH ChestX-ray14", "rsna": "RSNA Pneumonia", "siim": "SIIM-ACR Pneumothorax"}
 """Dataset -> what those who made it call it."""

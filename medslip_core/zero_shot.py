@@ -23,7 +23,7 @@ from medslip_core.metrics import (
     patient_bootstrap,
     why_undefined,
 )
-from medslip_core.vocabulary import ANATOMY_INDEX, DATASET_CLASSES, PATHOLOGY_INDEX
+from medslip_core.vocabulary import ANATOMY_INDEX, DATASET_CLASSES, LABEL_WORDS, PATHOLOGY_INDEX
 
 TEMPLATES = ("{}", "There is {}.", "Findings consistent with {}.", "{} is seen on the chest radiograph.")
 """Sentences around a class name; a class is the mean of their embeddings (classnames x templates, as in open_clip)."""
@@ -83,40 +83,74 @@ def classify(model, corpus, rows: np.ndarray, batch_size: int = 32) -> Existence
     return Existence(np.concatenate(pathology), np.concatenate(anatomy))
 
 
-def predict_classes(existence: Existence, corpus, rows: np.ndarray, dataset: str) -> ClassPredictions:
-    """The probabilities of a dataset's own classes, beside its labels, through the mapping in `vocabulary`.
+def asked_by_name(corpus) -> dict[str, str]:
+    """Label of a corpus -> pathology that it is asked for by: as published for its dataset, else by the label's name.
+
+    Labels whose name is not that of a pathology (`vocabulary.LABEL_WORDS`) are left out.
+    """
+    if corpus.header["dataset"] in DATASET_CLASSES:
+        return DATASET_CLASSES[corpus.header["dataset"]]
+    words = {label: LABEL_WORDS.get(label.lower().replace(" ", "_").replace("-", "_")) for label in corpus.classes}
+    return {label: word for label, word in words.items() if word}
+
+
+def asked_for(corpus, named: Mapping[str, str] | None = None) -> dict[str, str]:
+    """As `asked_by_name`, but for what is known better.
+
+    Args:
+        corpus: `PreparedCorpus`.
+        named: label of the corpus -> pathology.
+
+    Raises:
+        ValueError: `named` has a label that the corpus has not, or a pathology that the vocabulary has not; or there is
+            no label to ask for.
+    """
+    found, named = asked_by_name(corpus), dict(named or {})
+    dataset = corpus.header["dataset"]
+    for kind, unknown, known in (
+        ("label", set(named) - set(corpus.classes), corpus.classes),
+        ("pathology", set(named.values()) - set(PATHOLOGY_INDEX), PATHOLOGY_INDEX),
+    ):
+        if unknown:
+            raise ValueError(f"dataset {dataset!r}: no {kind} {sorted(unknown)}; there are {', '.join(known)}")
+    if not found and not named:
+        raise ValueError(
+            f"dataset {dataset!r}: none of its labels {list(corpus.classes)} has the name of a pathology; say by which "
+            "pathology each is asked for, as in {'Fluid': 'effusion'}"
+        )
+    return {**found, **named}
+
+
+def predict_classes(existence: Existence, corpus, rows: np.ndarray, classes: Mapping[str, str]) -> ClassPredictions:
+    """The probabilities of a dataset's own classes, beside its labels.
 
     Args:
         existence: what `classify` returned for these rows.
-        dataset: "nih", "rsna" or "siim".
-
-    Raises:
-        ValueError: if no mapping is known for the dataset.
+        classes: as `asked_for` gives them.
     """
-    if dataset not in DATASET_CLASSES:
-        raise ValueError(f"no classes known for dataset {dataset!r}; add them to vocabulary.DATASET_CLASSES")
-    mapping = DATASET_CLASSES[dataset]
-    columns = [PATHOLOGY_INDEX[pathology] for pathology in mapping.values()]
+    columns = [PATHOLOGY_INDEX[pathology] for pathology in classes.values()]
     return ClassPredictions(
-        dataset=dataset,
-        classes=tuple(mapping),
+        dataset=corpus.header["dataset"],
+        classes=tuple(classes),
         rows=np.asarray(rows),
         patients=corpus.manifest["patient_id"].to_numpy()[rows],
-        labels=corpus.labels(list(mapping), rows),
+        labels=corpus.labels(list(classes), rows),
         probabilities=existence.pathology[:, columns],
     )
 
 
-def predict_split(model, corpus, split: str, batch_size: int = 32) -> ClassPredictions:
+def predict_split(
+    model, corpus, split: str, batch_size: int = 32, classes: Mapping[str, str] | None = None
+) -> ClassPredictions:
     """Labels and probabilities of the dataset's own classes on one split of its corpus, perhaps without rows.
 
-    Raises:
-        ValueError: if no mapping is known for the corpus's dataset.
+    Args:
+        classes: as `asked_for` gives them, and does if None.
     """
     rows = corpus.rows(split)
     none = Existence(np.zeros((0, len(PATHOLOGY_INDEX)), np.float32), np.zeros((0, len(ANATOMY_INDEX)), np.float32))
     existence = classify(model, corpus, rows, batch_size) if len(rows) else none
-    return predict_classes(existence, corpus, rows, corpus.header["dataset"])
+    return predict_classes(existence, corpus, rows, classes or asked_for(corpus))
 
 
 def encode_classes(

@@ -51,7 +51,7 @@ def bright_corpus(n=6):
 
     return SimpleNamespace(
         images=images, take=images.__getitem__, boxes=boxes, masks=masks,
-        image_size_px=SIZE, header={"dataset": "rsna"},
+        image_size_px=SIZE, header={"dataset": "rsna"}, classes=["Nodule", "Pneumonia"],
         manifest=pd.DataFrame({"patient_id": [f"p{i}" for i in range(n)]}),
         rows=lambda split: np.arange(n // 2) + (n // 2 if split == "test" else 0),
     )  # fmt: skip

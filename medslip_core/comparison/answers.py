@@ -14,8 +14,8 @@ from medslip_core.grounding.maps import attention_maps, stretched
 from medslip_core.grounding.scores import pointing_game
 from medslip_core.grounding.truth import Question, questions_of
 from medslip_core.trunk_model import TrunkModel
-from medslip_core.vocabulary import DATASET_CLASSES, PLACED_ANATOMIES
-from medslip_core.zero_shot import ClassPredictions, predict_split
+from medslip_core.vocabulary import PLACED_ANATOMIES
+from medslip_core.zero_shot import ClassPredictions, asked_for, predict_split
 
 COLUMNS = ["figure", "protocol", "metric", "label", "row", "patient", "truth", "score"]
 """metric "auroc": truth 1 or 0 (NaN: unknown), score a probability; "pointing_game": score 1 (hit) or 0, truth NaN;
@@ -31,12 +31,7 @@ def check_questions(corpora: Mapping[str, PreparedCorpus], params: ComparisonPar
         ValueError: the corpus that cannot be asked, and what it lacks.
     """
     for name in params.classification:
-        dataset = corpora[name].header["dataset"]
-        if dataset not in DATASET_CLASSES:
-            raise ValueError(
-                f"classification: no classes are known for {name!r}, of dataset {dataset!r}; there are some for "
-                f"{', '.join(DATASET_CLASSES)}"
-            )
+        asked_for(corpora[name])
     for name, labels in params.boxes.items():
         shown = {one.label for one in questions_of(corpora[name], "boxes", labels)}
         for label in labels:

@@ -14,8 +14,7 @@ from medslip_core.finetune import initial
 from medslip_core.finetune.compare import Case, case_of
 from medslip_core.loading import load_config
 from medslip_core.metrics import METRICS, class_metrics, mean_over_classes
-from medslip_core.vocabulary import DATASET_CLASSES
-from medslip_core.zero_shot import ClassPredictions, classify, predict_classes
+from medslip_core.zero_shot import ClassPredictions, asked_by_name, classify, predict_classes
 
 if TYPE_CHECKING:
     from medslip_core.finetune.grid import Grid
@@ -29,7 +28,7 @@ def zero_shot_cases(grid: Grid, resamples: int = 1000, seed: int = 0) -> list[Ca
     """Zero-shot, each pre-trained model of a grid on each classification task whose classes it knows.
 
     Left out are weights that are no model's folder or have no text to be asked with, and tasks with a class that
-    `vocabulary.DATASET_CLASSES` has not.
+    `zero_shot.asked_by_name` has not.
 
     Args:
         resamples: draws of patients; seed: of them. As for `compare.cases`, else nothing is paired.
@@ -46,8 +45,7 @@ def _tasks(grid: Grid) -> list[str]:
     return [
         name
         for name, task in grid.tasks.items()
-        if task.params.kind == "classification"
-        and set(task.classes) <= set(DATASET_CLASSES.get(task.corpus.header["dataset"], {}))
+        if task.params.kind == "classification" and set(task.classes) <= set(asked_by_name(task.corpus))
     ]
 
 
@@ -55,7 +53,8 @@ def _case(grid: Grid, task_name: str, weights: str, resamples: int, seed: int) -
     task = grid.tasks[task_name]
     dataset, rows = task.corpus.header["dataset"], task.whole.rows("test")
     model = grid.model(weights, grid.params.seeds[0]).to(grid.device)
-    said = predict_classes(classify(model, task.corpus, rows, batch_size=64), task.corpus, rows, dataset)
+    existence = classify(model, task.corpus, rows, batch_size=64)
+    said = predict_classes(existence, task.corpus, rows, asked_by_name(task.corpus))
     named = {"task": task_name, "dataset": dataset, "kind": "classification", "features": "queries",
              "protocol": PROTOCOL, "fraction": 0.0, "weights": weights}  # fmt: skip
     values = lambda weight: _macro(said, task.classes, weight)  # noqa: E731

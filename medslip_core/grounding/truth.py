@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from medslip_core.vocabulary import DATASET_CLASSES
+from medslip_core.vocabulary import ANATOMY_INDEX, DATASET_CLASSES, PATHOLOGY_INDEX
 
 NEAR = 0.03
 """How far beside the truth `pointing_near` still counts, as a share of the image's side: the 15 px that Zhang et al.
@@ -140,7 +141,15 @@ def questions_of(corpus, kind: str, labels: Sequence[str], most_rows: int = 0) -
     Args:
         kind: "boxes" (labels are classes of the dataset), "masks" (pathologies) or "anatomies" (by their masks).
         most_rows: how many rows of each split to look at, from its first; 0 for all.
+
+    Raises:
+        ValueError: a label that none of this kind can have.
     """
+    known = {"boxes": corpus.classes, "masks": PATHOLOGY_INDEX, "anatomies": ANATOMY_INDEX}[kind]
+    for label in labels:
+        if label not in known:
+            near = difflib.get_close_matches(label, known, n=1, cutoff=0)
+            raise ValueError(f"{kind} of {corpus.header['dataset']!r}: none is called {label!r}; did you mean {near}?")
     found = []
     for split in ("test", "validate"):
         rows = corpus.rows(split)[: most_rows or None]

@@ -37,6 +37,7 @@ def corpus():
         manifest=pd.DataFrame({"patient_id": [f"p{i // 2}" for i in range(12)]}),
         labels=lambda classes, rows: labels[classes].to_numpy()[rows],
         header={"dataset": "nih"},
+        classes=list(DATASET_CLASSES["nih"]),
         rows=lambda split: np.arange({"test": 8, "validate": 4, "train": 0}[split]),
     )
 
@@ -72,14 +73,29 @@ def test_classify_is_the_softmax_of_class_one(model, corpus):
 def test_classes_map_to_pathologies_by_name(model, corpus):
     rows = np.arange(4)
     existence = zero_shot.classify(model, corpus, rows)
-    found = zero_shot.predict_classes(existence, corpus, rows, "nih")
+    found = zero_shot.predict_classes(existence, corpus, rows, DATASET_CLASSES["nih"])
     fibrosis = found.classes.index("Fibrosis")
     np.testing.assert_array_equal(
         found.probabilities[:, fibrosis], existence.pathology[:, PATHOLOGY_INDEX["tail_abnorm_obs"]]
     )
     assert list(found.patients) == ["p0", "p0", "p1", "p1"]
-    with pytest.raises(ValueError, match="no classes known for dataset 'chexpert'"):
-        zero_shot.predict_classes(existence, corpus, rows, "chexpert")
+
+
+def test_labels_of_any_dataset_are_asked_for_by_their_names():
+    corpus = SimpleNamespace(
+        header={"dataset": "manifest"}, classes=["Pleural Effusion", "edema", "Infiltration", "TB"]
+    )
+    by_name = {"Pleural Effusion": "effusion", "edema": "edema", "Infiltration": "infiltrate"}
+    assert zero_shot.asked_by_name(corpus) == zero_shot.asked_for(corpus) == by_name
+    assert zero_shot.asked_for(corpus, {"TB": "disease"}) == {**by_name, "TB": "disease"}
+    with pytest.raises(ValueError, match=r"no label \['Tb'\]; there are Pleural Effusion, edema, Infiltration, TB"):
+        zero_shot.asked_for(corpus, {"Tb": "disease"})
+    with pytest.raises(ValueError, match=r"no pathology \['tuberculosis'\]; there are normal, clear"):
+        zero_shot.asked_for(corpus, {"TB": "tuberculosis"})
+    corpus.classes = ["TB"]
+    assert zero_shot.asked_by_name(corpus) == {}
+    with pytest.raises(ValueError, match=r"none of its labels \['TB'\] has the name of a pathology"):
+        zero_shot.asked_for(corpus)
 
 
 def test_free_text_classes_are_means_over_templates():
@@ -107,7 +123,9 @@ def test_free_text_answer_does_not_depend_on_other_questions(model, corpus):
 
 def test_a_split_is_predicted_and_may_be_empty(model, corpus):
     found = zero_shot.predict_split(model, corpus, "validate", batch_size=3)
-    again = zero_shot.predict_classes(zero_shot.classify(model, corpus, np.arange(4)), corpus, np.arange(4), "nih")
+    again = zero_shot.predict_classes(
+        zero_shot.classify(model, corpus, np.arange(4)), corpus, np.arange(4), DATASET_CLASSES["nih"]
+    )
     np.testing.assert_allclose(found.probabilities, again.probabilities, rtol=1e-4)
     nothing = zero_shot.predict_split(model, corpus, "train")
     assert nothing.probabilities.shape == nothing.labels.shape == (0, 14)

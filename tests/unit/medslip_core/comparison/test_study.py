@@ -31,14 +31,16 @@ def test_what_cannot_be_fine_tuned_is_known_before_training(corpus, tmp_path: Pa
 
 
 def test_what_cannot_be_asked_is_known_before_training(corpus, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="boxes: no test image of 'nih' has a box of 'Efusion'"):
+    with pytest.raises(ValueError, match=r"boxes of 'nih': none is called 'Efusion'; did you mean \['Effusion'\]"):
         Study(params(corpus, boxes={"nih": ["Efusion"]}), tmp_path)
+    with pytest.raises(ValueError, match="boxes: no test image of 'nih' has a box of 'Mass'"):
+        Study(params(corpus, boxes={"nih": ["Mass"]}), tmp_path)
     with pytest.raises(ValueError, match="anatomy_corpus: no test image of 'nih' has the mask of an anatomy"):
         Study(params(corpus, anatomy_corpus="nih"), tmp_path)
     study = Study(params(corpus), tmp_path)
-    study.corpora["nih"].header["dataset"] = "covid"
-    with pytest.raises(ValueError, match="classification: no classes are known for 'nih', of dataset 'covid'"):
-        check_questions(study.corpora, study.params)
+    unknown = SimpleNamespace(header={"dataset": "manifest"}, classes=["TB"])
+    with pytest.raises(ValueError, match=r"none of its labels \['TB'\] has the name of a pathology"):
+        check_questions({"nih": unknown}, study.params)
 
 
 @pytest.fixture

@@ -14,10 +14,11 @@ import torch
 from sklearn.metrics import roc_auc_score
 from tiny_model import MODEL
 
+from medslip_core import vocabulary
 from medslip_core.contrastive.config import ContrastiveConfig
 from medslip_core.contrastive.model import ContrastiveModel
 from medslip_core.corpus import CorpusError
-from medslip_core.finetune import compare, fractions, grid, results, without_labels
+from medslip_core.finetune import compare, fractions, grid, results
 from medslip_core.finetune.classifier import PooledFeatures
 from medslip_core.finetune.learners import FeatureClassifier
 from medslip_core.finetune.params import GridParams
@@ -316,7 +317,7 @@ def test_zero_shot_is_left_out_where_it_cannot_be_asked(corpus, finished, saved_
     study = grid.Grid(params(corpus, weights={"ours": str(tmp_path / "without books")}), tmp_path)
     assert zero_shot_cases(study, resamples=20) == [], "nothing to ask it with"
     study = grid.Grid(params(corpus, weights={"ours": str(saved_model)}), tmp_path)
-    monkeypatch.setitem(without_labels.DATASET_CLASSES, "nih", {"Mass": "mass"})
+    monkeypatch.setitem(vocabulary.DATASET_CLASSES, "nih", {"Mass": "mass"})
     assert zero_shot_cases(study, resamples=20) == [], "a class that no pathology stands for"
 
 
