@@ -128,11 +128,6 @@ def read_files(folder: Path) -> dict[str, bytes]:
     return files
 
 
-def read_state(folder: Path) -> dict[str, Any]:
-    """What state.json of a checkpoint holds, unverified."""
-    return json.loads((folder / STATE).read_bytes())
-
-
 def step_folder(root: Path, step: int) -> Path:
     """Place of the checkpoint after `step` steps."""
     return root / f"{STEP_PREFIX}{step:08d}"

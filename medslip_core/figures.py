@@ -84,7 +84,9 @@ def corpus_title(name: str, corpus) -> str:
 METRIC_NAMES = {
     "auroc": "AUROC", "average_precision": "average precision", "f1": "F1", "ece": "ECE", "brier": "Brier score",
     "pointing_game": "pointing game", "pointing_near": "pointing within 3 %", "iou": "IoU", "dice": "Dice",
-    "cnr": "contrast-to-noise ratio",
+    "cnr": "contrast-to-noise ratio", "auroc_learnable": "AUROC, learnable classes",
+    "dice_all": "Dice, all images", "dice_positives": "Dice, positives only",
+    "iou_all": "IoU, all images", "iou_positives": "IoU, positives only",
 }  # fmt: skip
 
 

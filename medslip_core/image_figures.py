@@ -44,13 +44,13 @@ class GroundingCase:
     thresholds: Mapping[str, float] = field(default_factory=dict)
 
 
-def _show(axis, image: np.ndarray) -> None:
+def show_image(axis, image: np.ndarray) -> None:
     """A grey image without axes; uint8 [S, S] or float in [0, 1]."""
     axis.imshow(image, cmap="gray", vmin=0, vmax=255 if image.dtype == np.uint8 else 1, interpolation="antialiased")
     axis.set_axis_off()
 
 
-def _outline(axis, mask: np.ndarray, colour: str = TRUTH_COLOUR, style: str = "solid") -> None:
+def outline(axis, mask: np.ndarray, colour: str = TRUTH_COLOUR, style: str = "solid") -> None:
     """The border of a mask: dark beneath light, to be seen on any ground; also where it meets the image's edge."""
     padded = np.pad(mask, 1).astype(float)
     at = np.arange(-1, mask.shape[0] + 1)
@@ -65,12 +65,12 @@ def _heat(axis, image: np.ndarray, heat: np.ndarray, threshold: float | None = N
     Opacity and colour follow the square root of the heat: an attention map is a peak of one cell and little beside
     it, of which a linear scale shows nothing. The ring is hollow, so that what it marks stays to be seen.
     """
-    _show(axis, image)
+    show_image(axis, image)
     large = stretched(heat, image.shape[-1])
     strength = np.sqrt(large)
     axis.imshow(strength, cmap=HEAT, vmin=-0.3, vmax=1, alpha=0.75 * strength)
     if threshold is not None:
-        _outline(axis, large >= threshold, CALLED_COLOUR, "dashed")
+        outline(axis, large >= threshold, CALLED_COLOUR, "dashed")
     top, left = np.argwhere(large >= large.max() - 1e-6).mean(axis=0)
     for width, colour in ((2.4, "black"), (1.1, "white")):  # above any outline, whole at the edge of the image
         look = {"markerfacecolor": "none", "markersize": 7, "markeredgewidth": width, "color": colour}
@@ -100,9 +100,9 @@ def contact_sheet(
         for axis in axes.flat[len(images) :]:
             axis.set_visible(False)
         for axis, image, text, mask in zip(axes.flat, images, lines, masks or [None] * len(images), strict=False):
-            _show(axis, np.asarray(image))
+            show_image(axis, np.asarray(image))
             if mask is not None and mask.any():
-                _outline(axis, widened(mask[None], AROUND * mask.shape[-1])[0])
+                outline(axis, widened(mask[None], AROUND * mask.shape[-1])[0])
             axis.set_title(text, fontsize=8)
     return described(figure, f"{len(images)} radiographs: {'; '.join(titles)}.")
 
@@ -120,8 +120,8 @@ def outlines(image: np.ndarray, masks: Mapping[str, np.ndarray], columns: int = 
         for axis in axes.flat[len(masks) :]:
             axis.set_visible(False)
         for axis, (name, mask) in zip(axes.flat, masks.items(), strict=False):
-            _show(axis, image)
-            _outline(axis, mask)
+            show_image(axis, image)
+            outline(axis, mask)
             axis.set_title(readable(name), fontsize=8)
     return described(figure, f"One radiograph with the outlines of {', '.join(readable(name) for name in masks)}.")
 
@@ -141,7 +141,7 @@ def augmented_batch(images: Sequence[np.ndarray], triplets: Sequence[Sequence[st
         for axis in axes.flat[len(images) :]:
             axis.set_visible(False)
         for axis, image, text in zip(axes.flat, images, texts, strict=False):
-            _show(axis, np.asarray(image))
+            show_image(axis, np.asarray(image))
             axis.set_anchor("N")
             axis.text(0, -0.03, text or "nothing stated", transform=axis.transAxes, va="top", fontsize=8)
     told = "; ".join(", ".join(said[:3]) or "nothing stated" for said in triplets)
@@ -178,11 +178,11 @@ def grounding_panel(cases: Sequence[GroundingCase]) -> Described:
         for row, case in zip(rows, cases, strict=True):
             row.suptitle(case.title, fontsize=9, fontweight="bold", x=0.01, ha="left")
             axes = row.subplots(1, columns)
-            _show(axes[0], case.image)
+            show_image(axes[0], case.image)
             axes[0].set_title("image", fontsize=8)
             for axis, method in zip(axes[1:], methods, strict=True):
                 _heat(axis, case.image, case.maps[method], case.thresholds.get(method))
-                _outline(axis, case.truth)
+                outline(axis, case.truth)
                 caption = case.captions.get(method)
                 axis.set_title(readable(method) + (f"\n{caption}" if caption else ""), fontsize=8)
                 told.append(f"{case.title}, {readable(method)}: {caption or 'not scored'}")
@@ -262,7 +262,7 @@ def anatomy_maps(
             large = _heat(axis, image, heat)
             mark, colour = "", "black"
             if anatomy in truth and truth[anatomy].any():
-                _outline(axis, truth[anatomy])
+                outline(axis, truth[anatomy])
                 hit = pointing_game(large, truth[anatomy]) >= 0.5
                 mark, colour = (" ✓", HIT_COLOUR) if hit else (" ✗", MISS_COLOUR)
                 told.append(f"{readable(anatomy)} {'hit' if hit else 'missed'}")

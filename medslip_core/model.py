@@ -148,8 +148,6 @@ class MedslipModel(TrunkModel):
     def forward(
         self,
         pixel_values: Tensor,
-        anatomy_book: Tensor | None = None,
-        pathology_book: Tensor | None = None,
         more_pathologies: Tensor | None = None,
         output_attentions: bool = False,
     ) -> MedslipOutput:
@@ -157,19 +155,18 @@ class MedslipModel(TrunkModel):
 
         Args:
             pixel_values: [B, 3, S, S] float32, normalised (see `pixel_values`).
-            anatomy_book, pathology_book: [n, T] other text embeddings to query with, for classes never seen in
-                training; None uses the stored books (only these have a learned residual).
-            more_pathologies: [n, T] text embeddings to query with after the pathologies, which stay as they are.
+            more_pathologies: [n, T] text embeddings to query with after the pathologies, which stay as they are: of
+                classes never seen in training, without a learned residual.
             output_attentions: also return where each query looked.
         """
         pathology_memory, anatomy_memory, grid = self.memories(pixel_values)
         pathology_features, pathology_attention = self.pathology_decoder(
-            self._queries("pathology", pathology_book, len(pixel_values), more_pathologies),
+            self._queries("pathology", len(pixel_values), more_pathologies),
             pathology_memory,
             output_attentions,
         )
         anatomy_features, anatomy_attention = self.anatomy_decoder(
-            self._queries("anatomy", anatomy_book, len(pixel_values)), anatomy_memory, output_attentions
+            self._queries("anatomy", len(pixel_values)), anatomy_memory, output_attentions
         )
         pathology_features = self.final_norm[0](pathology_features)  # [B, P, d]
         anatomy_features = self.final_norm[-1](anatomy_features)  # [B, A, d]
@@ -204,16 +201,12 @@ class MedslipModel(TrunkModel):
             pathology, anatomy = pathology + positions, anatomy + positions
         return pathology, anatomy, (height, width)
 
-    def _queries(self, stream: str, book: Tensor | None, batch: int, more: Tensor | None = None) -> Tensor:
+    def _queries(self, stream: str, batch: int, more: Tensor | None = None) -> Tensor:
         """The text queries of a stream, [B, Q, d]."""
-        stored_anatomies, stored_pathologies = self.text_books()
-        stored = stored_anatomies if stream == "anatomy" else stored_pathologies
-        if book is None:
-            queries = self.query_projection(stored)
-            if self.config.query_residual:
-                queries = queries + self.get_parameter(f"{stream}_residual")
-        else:
-            queries = self.query_projection(self._centred(book, self.get_buffer(f"{stream}_book")))
+        anatomies, pathologies = self.text_books()
+        queries = self.query_projection(anatomies if stream == "anatomy" else pathologies)
+        if self.config.query_residual:
+            queries = queries + self.get_parameter(f"{stream}_residual")
         if more is not None:
             added = self.query_projection(self._centred(more, self.get_buffer(f"{stream}_book")))
             queries = torch.cat([queries, added])

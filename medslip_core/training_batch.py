@@ -122,13 +122,10 @@ class TrainingViews:
     """What a training step sees.
 
     Attributes:
-        rows: [B] int64 corpus rows; images: [B, s, s] float32 in [0, 1], augmented; flipped: [B] bool.
-        matrix: [B, A, P] int8, sides swapped where the image was flipped.
+        images: [B, s, s] float32 in [0, 1], augmented; matrix: [B, A, P] int8, sides swapped where one was flipped.
     """
 
-    rows: np.ndarray
     images: Tensor
-    flipped: Tensor
     matrix: Tensor
 
 
@@ -143,4 +140,4 @@ def training_views(params: PretrainParams, corpus: PreparedCorpus, step: int, im
     source = BatchSource(params, corpus, "cpu")
     batch = source.batch(step)
     images = augment(source.images(batch.rows), batch.views, image_size)
-    return TrainingViews(batch.rows, images, batch.views.flipped, batch.matrix)
+    return TrainingViews(images, batch.matrix)

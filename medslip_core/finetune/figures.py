@@ -15,13 +15,7 @@ from medslip_core.figures import COLOURS, METRIC_NAMES, WIDTH_INCHES, Described,
 from medslip_core.finetune.results import Run, mask_scores
 from medslip_core.finetune.segmenter import Masks
 from medslip_core.grounding.scores import example_cases
-from medslip_core.image_figures import TRUTH_COLOUR
-
-METRIC_NAMES = {
-    **METRIC_NAMES, "auroc_learnable": "AUROC, learnable classes",
-    "dice_all": "Dice, all images", "dice_positives": "Dice, positives only",
-    "iou_all": "IoU, all images", "iou_positives": "IoU, positives only",
-}  # fmt: skip
+from medslip_core.image_figures import outline, show_image
 
 
 def learning_curves(
@@ -127,14 +121,12 @@ def mask_panel(cases: Sequence[MaskCase]) -> Described:
         )
         for row, case in zip(axes, cases, strict=True):
             for axis in row:
-                axis.imshow(case.image, cmap="gray", vmin=0, vmax=255)
-                axis.set_axis_off()
+                show_image(axis, case.image)
             row[0].set_title(case.title, fontsize=8)
             for axis, method in zip(row[1:], methods, strict=True):
                 shown = np.ma.masked_equal(case.predicted[method].astype(float), 0)
                 axis.imshow(shown, cmap="autumn", vmin=0, vmax=1, alpha=0.5, interpolation="nearest")
                 axis.set_title(f"{readable(method)}, Dice {case.dice[method]:.2f}", fontsize=8)
                 told.append(f"{case.title}, {readable(method)}: Dice {case.dice[method]:.2f}")
-                for width, colour in ((2.2, "black"), (1.1, TRUTH_COLOUR)):
-                    axis.contour(case.truth.astype(float), levels=[0.5], colors=[colour], linewidths=[width])
+                outline(axis, case.truth)
     return described(figure, f"Predicted masks with the truth outlined. {'; '.join(told)}.")

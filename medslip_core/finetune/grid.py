@@ -24,7 +24,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import safetensors.torch
 import torch
 from tqdm import tqdm
 
@@ -184,9 +183,6 @@ class Grid:
             table, predictions = self._evaluate_classes(learner, task, split)
         else:
             table, predictions = self._evaluate_masks(learner, task, split)
-        if self.params.keep_weights:
-            state = {name: tensor.contiguous() for name, tensor in learner.network.state_dict().items()}
-            safetensors.torch.save_file(state, folder / "network.safetensors")
         train = split.table[split.table["split"] == "train"]
         facts = {
             **vars(cell), "dataset": task.corpus.header["dataset"], "kind": task.params.kind,

@@ -88,7 +88,6 @@ class GridParams(FiledParameters):
     training: dict = parameter({}, "kind of task -> protocol -> FinetuneParams")
     resamples: int = parameter(1000, "bootstrap resamples over test patients", low=2)
     device: str = parameter("auto", "auto: a GPU if there is one", choices=("auto", "cpu"))
-    keep_weights: bool = parameter(False, "keep the fine-tuned weights of each run")
 
     def __post_init__(self) -> None:
         super().__post_init__()

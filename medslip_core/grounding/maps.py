@@ -155,20 +155,8 @@ def normalise(maps: np.ndarray) -> np.ndarray:
 
 def upsample(maps: np.ndarray, size_px: int) -> np.ndarray:
     """Maps [n, h, w] to [n, size_px, size_px] float32, bilinear, values at the patch centres, edges held constant."""
-
-    def neighbours(cells: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """For each pixel along one side: the cell before its centre, the cell after, and the share of the latter."""
-        position = ((np.arange(size_px) + 0.5) * cells / size_px - 0.5).clip(0, cells - 1)
-        before = position.astype(int)
-        return before, np.minimum(before + 1, cells - 1), (position - before).astype(np.float32)
-
-    maps = np.asarray(maps, np.float32)
-    if maps.shape[1:] == (size_px, size_px):
-        return maps
-    above, below, share = neighbours(maps.shape[1])
-    maps = maps[:, above] * (1 - share)[:, None] + maps[:, below] * share[:, None]  # [n, size_px, w]
-    left, right, share = neighbours(maps.shape[2])
-    return maps[:, :, left] * (1 - share) + maps[:, :, right] * share  # [n, size_px, size_px]
+    coarse = torch.tensor(np.asarray(maps, np.float32))[:, None]
+    return F.interpolate(coarse, (size_px, size_px), mode="bilinear")[:, 0].numpy()
 
 
 def stretched(one: np.ndarray, size_px: int) -> np.ndarray:

@@ -144,15 +144,6 @@ def test_training_step_reaches_every_parameter(options: dict, images: torch.Tens
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
 
 
-def test_other_queries_than_the_stored(model: MedslipModel, images: torch.Tensor) -> None:
-    with torch.no_grad():
-        asked = model(images, pathology_book=torch.randn(4, TEXT_DIM))
-        same = model(images, anatomy_book=model.anatomy_book, pathology_book=model.pathology_book)
-        stored = model(images)
-    assert asked.pathology_logits.shape == (3, 4, 2) and asked.icl_logits.shape == (3, 51, 4)
-    assert torch.equal(same.icl_logits, stored.icl_logits)
-
-
 def test_other_vocabulary() -> None:
     config = MedslipConfig(backbone="resnet18", text_dim=8, anatomies=["left", "right"], pathologies=["a", "b", "c"])
     model = MedslipModel(config).eval()

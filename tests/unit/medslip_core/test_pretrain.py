@@ -114,7 +114,7 @@ def test_the_last_batch_of_an_epoch_counts_and_every_image_is_seen_once():
     assert not np.array_equal(np.concatenate(seen[:3]), np.concatenate(seen[3:]))
     shown = training_views(PARAMS, TinyCorpus(), 4, 32)
     batch = run.task.source.batch(4)
-    assert np.array_equal(shown.rows, batch.rows) and torch.equal(shown.matrix, batch.matrix)
+    assert torch.equal(shown.matrix, batch.matrix)
     assert torch.equal(shown.images, augment(run.task.source.images(batch.rows), batch.views, 32))
     assert shown.images.shape == (4, 32, 32)
 
