@@ -51,9 +51,9 @@ def compare(answers: Mapping[str, Sequence[pd.DataFrame]], resamples: int = 1000
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """Holm's adjustment [n] of p-values [n]: none is below the level if all null hypotheses hold, but by that chance.
+    """Holm-adjusted p-values [n], which control the family-wise error rate; NaN stays, and counts for nothing.
 
-    NaN stays, and counts for nothing.
+    Source: Holm, "A simple sequentially rejective multiple test procedure", 1979.
     """
     adjusted = np.full(len(p), np.nan)
     tested = np.flatnonzero(~np.isnan(p))
