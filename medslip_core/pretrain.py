@@ -182,6 +182,7 @@ def _finish(run: TrainingRun) -> PretrainResult:
             raise CheckpointError(
                 f"{model_folder}: could not be written ({error}). The checkpoints are intact: make room, call again"
             ) from error
+        logger.info("model saved in %s", model_folder)
     run.accelerator.wait_for_everyone()
     return PretrainResult(
         model=model,
@@ -223,6 +224,9 @@ def main(arguments: list[str] | None = None) -> PretrainResult:
     except ParameterError as error:
         parser.error(f"{given.params}: {error}")
     keep_freed_memory()
+    state = PartialState(cpu=params.device == "cpu")
+    if state.is_main_process and params.device == "auto" and not torch.cuda.is_available():
+        logger.warning("no GPU was found, the CPU trains (`device: cpu` says that this is meant)")
     result = pretrain(params, PreparedCorpus.open(corpus), run_folder, resume=not given.anew)
     PartialState().destroy_process_group()
     return result

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import signal
 import time
@@ -94,6 +95,14 @@ def test_a_finished_run_has_everything(uninterrupted):
     assert all(torch.equal(kept[name], weights) for name, weights in result.model.state_dict().items())
     best = torch.cat([weights.flatten() for weights in result.model.state_dict().values()])
     assert torch.equal(best, torch.cat([weights.flatten() for weights in loaded.state_dict().values()]))
+
+
+def test_a_run_says_what_it_trains_on_and_where_the_model_went(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    train(tmp_path, replace(PARAMS, device="cpu"))
+    first, *_, last = [record.getMessage() for record in caplog.records]
+    assert first == "10 training images, 6 steps, each 1 process x 4 images; cpu (threads: 1), float32"
+    assert last == f"model saved in {tmp_path / 'model'}"
 
 
 def test_the_total_is_weighted_as_the_parameters_say(tmp_path):
@@ -426,6 +435,22 @@ def test_half_precision_in_the_same_process_resumes_too(tmp_path):
     reloaded = MedslipModel.from_pretrained(result.model_folder).eval()
     again = reloaded(torch.zeros(1, 3, 32, 32)).pathology_logits  # another memory layout, so not to the last bit
     torch.testing.assert_close(again, output.pathology_logits, rtol=1e-5, atol=1e-6)
+
+
+def started(monkeypatch, tmp_path, run, **values):
+    """The command line with a `pretrain` that does `run` on no corpus."""
+    file = tmp_path / "params.yaml"
+    file.write_text(json.dumps({"corpus": "c", "run_folder": "r", **values}))
+    monkeypatch.setattr(pretrain_module, "pretrain", run)
+    monkeypatch.setattr(pretrain_module.PreparedCorpus, "open", lambda path: None)
+    return pretrain_module.main(["--params", str(file)])
+
+
+@pytest.mark.parametrize("device, told", [("auto", True), ("cpu", False)])
+def test_a_gpu_that_was_not_found_is_told(device, told, monkeypatch, tmp_path, caplog):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    started(monkeypatch, tmp_path, lambda *_, **__: None, device=device)
+    assert ("no GPU was found" in caplog.text) == told
 
 
 def test_the_command_line_names_what_is_wrong_with_its_file(tmp_path, capsys):
