@@ -15,7 +15,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import os
 import shutil
+import signal
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +26,7 @@ from pathlib import Path
 import pandas as pd
 import safetensors
 import torch
+import yaml
 from accelerate import PartialState
 
 from medslip_core.allocator import keep_freed_memory
@@ -202,6 +206,27 @@ def _training(run: TrainingRun) -> str:
     return f"{images:,} {kind} in the layout of {layout!r}, {run.step:,} steps of {run.params.batch_size}"
 
 
+@contextlib.contextmanager
+def _told_in_a_line(program: str) -> Iterator[None]:
+    """End with a line, not a traceback, where a user can help it (status 1) or pressed Ctrl-C (130).
+
+    Several processes say it each, as only one of them may have met it. Stopped by SIGTERM, they end as they would have.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as stopped:
+        if not stopped.args:  # before the first step, or pressed twice: else the run has said where it stands
+            logger.warning("interrupted; the same command goes on from the last checkpoint, if there is one")
+        sys.exit(128 + signal.SIGINT)
+    except (ValueError, OSError, CheckpointError, NonFiniteLossError) as error:
+        process = f"process {os.environ['RANK']}: " if os.environ.get("WORLD_SIZE", "1") != "1" else ""
+        sys.exit(f"{program}: error: {process}{_one_line(error).replace('resume=False', '--anew')}")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
 def main(arguments: list[str] | None = None) -> PretrainResult:
     """Run from a file of parameters (YAML or JSON) that also names `corpus` and `run_folder`."""
     parser = argparse.ArgumentParser(prog="python -m medslip_core.pretrain", description=main.__doc__)
@@ -213,8 +238,8 @@ def main(arguments: list[str] | None = None) -> PretrainResult:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     try:
         values = read_values(given.params)
-    except ParameterError as error:
-        parser.error(f"{given.params}: {error}")
+    except (ParameterError, OSError, yaml.YAMLError) as error:
+        parser.error(f"{given.params}: {_one_line(error)}")
     places = {name: values.pop(name, None) for name in ("corpus", "run_folder")}
     corpus, run_folder = given.corpus or places["corpus"], given.run_folder or places["run_folder"]
     if not corpus or not run_folder:
@@ -227,7 +252,8 @@ def main(arguments: list[str] | None = None) -> PretrainResult:
     state = PartialState(cpu=params.device == "cpu")
     if state.is_main_process and params.device == "auto" and not torch.cuda.is_available():
         logger.warning("no GPU was found, the CPU trains (`device: cpu` says that this is meant)")
-    result = pretrain(params, PreparedCorpus.open(corpus), run_folder, resume=not given.anew)
+    with _told_in_a_line(parser.prog):
+        result = pretrain(params, PreparedCorpus.open(corpus), run_folder, resume=not given.anew)
     PartialState().destroy_process_group()
     return result
 

@@ -257,7 +257,7 @@ class TrainingRun:
     def leave(self, signal_number: int) -> None:
         """Stop after a signal; the state is saved."""
         self.accelerator.wait_for_everyone()
-        told = f"stopped after step {self.step} of {self.total_steps}; saved; resume=True goes on from here"
+        told = f"stopped after step {self.step} of {self.total_steps}, saved; started again, the run goes on from here"
         logger.warning(told)
         if signal_number == signal.SIGINT:
             raise KeyboardInterrupt(told)

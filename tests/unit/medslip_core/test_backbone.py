@@ -74,8 +74,8 @@ def test_vision_transformer_takes_the_image_size() -> None:
 
 
 def test_unknown_names_and_stages() -> None:
-    with pytest.raises(ValueError, match="resnet5000"):
-        Trunk("resnet5000")
+    with pytest.raises(ValueError, match="backbone='resnet_50' is not a timm model; the nearest is resnet50 "):
+        Trunk("resnet_50")
     with pytest.raises(ValueError, match="backbone_stage=9 .* strides"):
         Trunk("resnet18", 9)
 

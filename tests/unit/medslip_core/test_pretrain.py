@@ -22,6 +22,7 @@ from torch import nn
 from medslip_core import pretrain as pretrain_module
 from medslip_core.augment import AugmentParams, augment
 from medslip_core.checkpoint import CheckpointError, list_checkpoints, read_checkpoint
+from medslip_core.corpus import CorpusError
 from medslip_core.gpu_use import GpuUse
 from medslip_core.inference import without_trunk
 from medslip_core.labels import label_counts
@@ -453,6 +454,46 @@ def test_a_gpu_that_was_not_found_is_told(device, told, monkeypatch, tmp_path, c
     assert ("no GPU was found" in caplog.text) == told
 
 
+def raising(error):
+    def run(*_, **__):
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize("error, told", [
+    (CorpusError("c/corpus.json: no such file"), "error: c/corpus.json: no such file"),
+    (ParametersChangedError("start anew with resume=False"), "error: start anew with --anew"),
+    (CheckpointError("none verifies"), "error: none verifies"),
+    (NonFiniteLossError("step 1: total nan"), "error: step 1: total nan"),
+    (OSError(28, "No space left on device", "r/history.csv"), "No space left on device: 'r/history.csv'"),
+    (ValueError("several\nlines"), "error: several lines"),
+])  # fmt: skip
+def test_what_a_user_can_help_is_a_line(error, told, monkeypatch, tmp_path):
+    with pytest.raises(SystemExit) as end:
+        started(monkeypatch, tmp_path, raising(error))
+    assert end.value.code.endswith(told) and "\n" not in end.value.code
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(SystemExit, match="error: process 1: "), pretrain_module._told_in_a_line("prog"):
+        raise error
+
+
+@pytest.mark.parametrize("error, status", [
+    (KeyboardInterrupt("saved"), 130), (KeyboardInterrupt(), 130), (SystemExit(143), 143),
+])  # fmt: skip
+def test_a_stopped_command_ends_with_the_status_of_its_signal(error, status, monkeypatch, tmp_path, caplog):
+    with pytest.raises(SystemExit) as end:
+        started(monkeypatch, tmp_path, raising(error))
+    assert end.value.code == status
+    assert ("interrupted; the same command goes on" in caplog.text) == (not error.args)
+
+
+def test_errors_of_ours_keep_their_traceback(monkeypatch, tmp_path):
+    with pytest.raises(KeyError):
+        started(monkeypatch, tmp_path, raising(KeyError("a slip")))
+
+
 def test_the_command_line_names_what_is_wrong_with_its_file(tmp_path, capsys):
     file = tmp_path / "params.yaml"
     for text, message in [
@@ -460,9 +501,13 @@ def test_the_command_line_names_what_is_wrong_with_its_file(tmp_path, capsys):
         ("corpus: c\nrun_folder: r\nlearning_rate: 1e-4", "YAML reads 1e-4 as text"),
         ("corpus: c", "names no corpus or no run_folder"),
         ("- a list", "holds no named values"),
+        ("corpus: [", "expected the node content"),
     ]:
         file.write_text(text)
         with pytest.raises(SystemExit):
             pretrain_module.main(["--params", str(file)])
         errors = capsys.readouterr().err
         assert message in errors and "params.yaml" in errors
+    with pytest.raises(SystemExit):
+        pretrain_module.main(["--params", str(tmp_path / "absent.yaml")])
+    assert "No such file" in capsys.readouterr().err
