@@ -1,5 +1,7 @@
 """The model card that lies beside every saved model: what it is, what it is for, what it is not for."""
 
+from pathlib import Path
+
 from medslip_core.model_config import MedslipConfig
 
 HUB_METADATA = """\
@@ -53,6 +55,13 @@ like those it was trained on (above): frontal chest radiographs of adults, or sy
 """
 
 
+def encoder_name(encoder: str | None) -> str:
+    """A text encoder as a card names it: of a folder, which lies on the machine that trained, the last part."""
+    if encoder is None:
+        return "none yet"
+    return f"{Path(encoder).name} (a folder)" if Path(encoder).is_absolute() else encoder
+
+
 def model_card(config: MedslipConfig, training: str) -> str:
     """The card, Markdown with the hub's metadata.
 
@@ -60,5 +69,10 @@ def model_card(config: MedslipConfig, training: str) -> str:
         config: of the model.
         training: what it was trained on, a sentence.
     """
-    counts = dict(anatomies=len(config.anatomies), pathologies=len(config.pathologies))
-    return HUB_METADATA + _CARD.format(**{**config.to_dict(), **counts}, training=training) + USE_AND_LIMITS
+    told = dict(
+        anatomies=len(config.anatomies),
+        pathologies=len(config.pathologies),
+        text_encoder=encoder_name(config.text_encoder),
+        training=training,
+    )
+    return HUB_METADATA + _CARD.format(**{**config.to_dict(), **told}) + USE_AND_LIMITS

@@ -20,7 +20,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -143,9 +143,11 @@ def _medslip_model(params: PretrainParams) -> MedslipModel:
 
 def _contrastive_model(params: PretrainParams) -> TrunkModel:
     from medslip_core.contrastive.model import ContrastiveModel
+    from medslip_core.text import located
 
+    config = params.config_of(params.model)
     with _initial_weights(params):
-        return ContrastiveModel(params.config_of(params.model))
+        return ContrastiveModel(replace(config, text_encoder=located(config.text_encoder)))
 
 
 @contextlib.contextmanager

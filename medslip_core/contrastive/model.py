@@ -18,7 +18,7 @@ from medslip_core.contrastive.prompts import PLACES, PROMPTS
 from medslip_core.contrastive.text_encoder import LearningEncoder, Words, frozen_encoder, read_words
 from medslip_core.contrastive.towers import PROMPT_TEMPERATURE, Read, Seen
 from medslip_core.model import MedslipOutput
-from medslip_core.model_card import HUB_METADATA, USE_AND_LIMITS
+from medslip_core.model_card import HUB_METADATA, USE_AND_LIMITS, encoder_name
 from medslip_core.trunk_model import TrunkModel
 
 TOWERS = {"convirt": ConVIRT, "gloria": GLoRIA, "biovil": BioViL, "lovt": LoVT, "mgca": MGCA}
@@ -92,7 +92,8 @@ class ContrastiveModel(TrunkModel):
         self.trunk.compile(*options, **more)
 
     def card(self, training: str) -> str:
-        return HUB_METADATA + _CARD.format(**self.config.to_dict(), training=training) + USE_AND_LIMITS
+        told = dict(text_encoder=encoder_name(self.config.text_encoder), training=training)
+        return HUB_METADATA + _CARD.format(**{**self.config.to_dict(), **told}) + USE_AND_LIMITS
 
     def _words(self, texts: list[list[str]]) -> Words:
         return read_words(self.text_encoder, texts, self.device)
