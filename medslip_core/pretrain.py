@@ -162,7 +162,11 @@ def _require_vocabulary(config: MedslipConfig) -> None:
     """Labels, flips and descriptions go by the vocabulary's order: a model of other queries cannot be trained here."""
     for name, known in (("anatomies", ANATOMIES), ("pathologies", PATHOLOGIES)):
         if list(getattr(config, name)) != list(known):
-            raise ParameterError(f"model: {name}: not the vocabulary's, in its order; edit medslip_core/vocabulary.py")
+            raise ParameterError(
+                f"model: {name}: not the vocabulary's, in its order. Leave it out; a new word belongs into "
+                "medslip_core/vocabulary.py (its place in the order), medslip_core/descriptions.py (its text) and "
+                "data_prep/reports/lexicon.toml (how reports say it). Then prepare the corpus again"
+            )
 
 
 def _finish(run: TrainingRun) -> PretrainResult:

@@ -28,12 +28,13 @@ from medslip_core.inference import without_trunk
 from medslip_core.labels import label_counts
 from medslip_core.losses.objective import TERMS
 from medslip_core.model import MedslipModel
+from medslip_core.parameters import ParameterError
 from medslip_core.pretrain import NonFiniteLossError, ParametersChangedError, pretrain, training_views
 from medslip_core.pretrain_params import PretrainParams
 from medslip_core.training_log import TrainingLog, columns, read_history
 from medslip_core.training_run import TrainingRun
 from medslip_core.validation import macro_auroc
-from medslip_core.vocabulary import PATHOLOGY_INDEX
+from medslip_core.vocabulary import PATHOLOGIES, PATHOLOGY_INDEX
 
 PARAMS = PretrainParams(
     seed=3, epochs=2, batch_size=4, learning_rate=1e-3, warmup_epochs=0.5, negatives=3, validation_min_count=1,
@@ -452,6 +453,15 @@ def test_a_gpu_that_was_not_found_is_told(device, told, monkeypatch, tmp_path, c
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     started(monkeypatch, tmp_path, lambda *_, **__: None, device=device)
     assert ("no GPU was found" in caplog.text) == told
+
+
+def test_another_vocabulary_is_refused_with_all_places_to_change():
+    params = PretrainParams(text_encoder="packaged-minilm", model={"pathologies": [*PATHOLOGIES, "bronchiectasis"]})
+    places = "medslip_core/vocabulary.py .* medslip_core/descriptions.py .* data_prep/reports/lexicon.toml"
+    with pytest.raises(ParameterError, match=f"model: pathologies: not the vocabulary's.*{places}"):
+        pretrain_module.starting_model(params)
+    root = Path(pretrain_module.__file__).parents[1]
+    assert all((root / place).is_file() for place in places.split(" .* "))
 
 
 def raising(error):

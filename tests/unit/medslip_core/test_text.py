@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
-from medslip_core import text
+from medslip_core import descriptions, text
 from medslip_core.descriptions import ANATOMY_SENTENCES, PATHOLOGY_EXPLANATIONS, anatomy_texts, pathology_texts
 from medslip_core.model_config import MedslipConfig
 from medslip_core.pretrain import starting_model
@@ -39,6 +39,12 @@ def test_every_word_has_its_text() -> None:
             continue
         for side in ("left", "right"):
             assert (side in name.split("_")) == (f" {side} " in sentence), name
+
+
+def test_a_word_without_a_text_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(descriptions, "PATHOLOGIES", (*PATHOLOGIES, "bronchiectasis"))
+    with pytest.raises(ValueError, match="^bronchiectasis: .* PATHOLOGY_EXPLANATIONS in medslip_core/descriptions.py"):
+        pathology_texts()
 
 
 def test_pooling_and_padding(encoder: str, tmp_path: Path) -> None:
