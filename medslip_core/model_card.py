@@ -1,5 +1,7 @@
 """The model card that lies beside every saved model: what it is, what it is for, what it is not for."""
 
+from pathlib import Path
+
 from medslip_core.model_config import MedslipConfig
 
 HUB_METADATA = """\
@@ -28,13 +30,23 @@ image it looked. Method: arXiv 2403.10635.
 | trained on | {training} |
 
 ```python
-from medslip_core import MedslipModel
-
-model = MedslipModel.from_pretrained("this folder or its name on the hub")
-pixels = model.pixel_values(images)  # [B, H, H], square, uint8 or 0..1, air black
-present = model(pixels).pathology_logits.softmax(dim=-1)[..., 1]  # [B, {pathologies}]
+{usage}
 ```
 """
+
+_USAGE = """\
+from pathlib import Path
+
+from data_prep.geometry import Geometry
+from data_prep.image import read_grey
+{imports}
+
+model = {kind}.from_pretrained("this folder or its name on the hub")
+grey = read_grey(Path("radiograph.png")).pixels  # or a DICOM file; [height, width] uint8, air black
+square = Geometry(grey.shape[1], grey.shape[0], model.config.image_size).image(grey)  # between black bars
+pixels = model.pixel_values(square[None])  # of images [B, H, H], here one
+present = model(pixels).pathology_logits.softmax(dim=-1)[..., 1]  # [B, P], in the order of the names
+print(sorted(zip(present[0].tolist(), {pathologies}), reverse=True)[:5])"""
 
 USE_AND_LIMITS = """
 ## Intended use
@@ -53,6 +65,24 @@ like those it was trained on (above): frontal chest radiographs of adults, or sy
 """
 
 
+def encoder_name(encoder: str | None) -> str:
+    """A text encoder as a card names it: of a folder, which lies on the machine that trained, the last part."""
+    if encoder is None:
+        return "none yet"
+    return f"{Path(encoder).name} (a folder)" if Path(encoder).is_absolute() else encoder
+
+
+def usage(imports: str, kind: str, pathologies: str) -> str:
+    """Code from an image file to the likeliest pathologies, the image prepared as `python -m data_prep prepare` does.
+
+    Args:
+        imports: what it imports of the model.
+        kind: the model's class.
+        pathologies: where the names of the answers are.
+    """
+    return _USAGE.format(imports=imports, kind=kind, pathologies=pathologies)
+
+
 def model_card(config: MedslipConfig, training: str) -> str:
     """The card, Markdown with the hub's metadata.
 
@@ -60,5 +90,11 @@ def model_card(config: MedslipConfig, training: str) -> str:
         config: of the model.
         training: what it was trained on, a sentence.
     """
-    counts = dict(anatomies=len(config.anatomies), pathologies=len(config.pathologies))
-    return HUB_METADATA + _CARD.format(**{**config.to_dict(), **counts}, training=training) + USE_AND_LIMITS
+    told = dict(
+        anatomies=len(config.anatomies),
+        pathologies=len(config.pathologies),
+        text_encoder=encoder_name(config.text_encoder),
+        training=training,
+        usage=usage("from medslip_core import MedslipModel", "MedslipModel", "model.config.pathologies"),
+    )
+    return HUB_METADATA + _CARD.format(**{**config.to_dict(), **told}) + USE_AND_LIMITS

@@ -15,14 +15,18 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import os
 import shutil
+import signal
+import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 import safetensors
 import torch
+import yaml
 from accelerate import PartialState
 
 from medslip_core.allocator import keep_freed_memory
@@ -139,9 +143,11 @@ def _medslip_model(params: PretrainParams) -> MedslipModel:
 
 def _contrastive_model(params: PretrainParams) -> TrunkModel:
     from medslip_core.contrastive.model import ContrastiveModel
+    from medslip_core.text import located
 
+    config = params.config_of(params.model)
     with _initial_weights(params):
-        return ContrastiveModel(params.config_of(params.model))
+        return ContrastiveModel(replace(config, text_encoder=located(config.text_encoder)))
 
 
 @contextlib.contextmanager
@@ -156,7 +162,11 @@ def _require_vocabulary(config: MedslipConfig) -> None:
     """Labels, flips and descriptions go by the vocabulary's order: a model of other queries cannot be trained here."""
     for name, known in (("anatomies", ANATOMIES), ("pathologies", PATHOLOGIES)):
         if list(getattr(config, name)) != list(known):
-            raise ParameterError(f"model: {name}: not the vocabulary's, in its order; edit medslip_core/vocabulary.py")
+            raise ParameterError(
+                f"model: {name}: not the vocabulary's, in its order. Leave it out; a new word belongs into "
+                "medslip_core/vocabulary.py (its place in the order), medslip_core/descriptions.py (its text) and "
+                "data_prep/reports/lexicon.toml (how reports say it). Then prepare the corpus again"
+            )
 
 
 def _finish(run: TrainingRun) -> PretrainResult:
@@ -182,6 +192,7 @@ def _finish(run: TrainingRun) -> PretrainResult:
             raise CheckpointError(
                 f"{model_folder}: could not be written ({error}). The checkpoints are intact: make room, call again"
             ) from error
+        logger.info("model saved in %s", model_folder)
     run.accelerator.wait_for_everyone()
     return PretrainResult(
         model=model,
@@ -201,6 +212,27 @@ def _training(run: TrainingRun) -> str:
     return f"{images:,} {kind} in the layout of {layout!r}, {run.step:,} steps of {run.params.batch_size}"
 
 
+@contextlib.contextmanager
+def _told_in_a_line(program: str) -> Iterator[None]:
+    """End with a line, not a traceback, where a user can help it (status 1) or pressed Ctrl-C (130).
+
+    Several processes say it each, as only one of them may have met it. Stopped by SIGTERM, they end as they would have.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as stopped:
+        if not stopped.args:  # before the first step, or pressed twice: else the run has said where it stands
+            logger.warning("interrupted; the same command goes on from the last checkpoint, if there is one")
+        sys.exit(128 + signal.SIGINT)
+    except (ValueError, OSError, CheckpointError, NonFiniteLossError) as error:
+        process = f"process {os.environ['RANK']}: " if os.environ.get("WORLD_SIZE", "1") != "1" else ""
+        sys.exit(f"{program}: error: {process}{_one_line(error).replace('resume=False', '--anew')}")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
 def main(arguments: list[str] | None = None) -> PretrainResult:
     """Run from a file of parameters (YAML or JSON) that also names `corpus` and `run_folder`."""
     parser = argparse.ArgumentParser(prog="python -m medslip_core.pretrain", description=main.__doc__)
@@ -212,8 +244,8 @@ def main(arguments: list[str] | None = None) -> PretrainResult:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     try:
         values = read_values(given.params)
-    except ParameterError as error:
-        parser.error(f"{given.params}: {error}")
+    except (ParameterError, OSError, yaml.YAMLError) as error:
+        parser.error(f"{given.params}: {_one_line(error)}")
     places = {name: values.pop(name, None) for name in ("corpus", "run_folder")}
     corpus, run_folder = given.corpus or places["corpus"], given.run_folder or places["run_folder"]
     if not corpus or not run_folder:
@@ -223,7 +255,11 @@ def main(arguments: list[str] | None = None) -> PretrainResult:
     except ParameterError as error:
         parser.error(f"{given.params}: {error}")
     keep_freed_memory()
-    result = pretrain(params, PreparedCorpus.open(corpus), run_folder, resume=not given.anew)
+    state = PartialState(cpu=params.device == "cpu")
+    if state.is_main_process and params.device == "auto" and not torch.cuda.is_available():
+        logger.warning("no GPU was found, the CPU trains (`device: cpu` says that this is meant)")
+    with _told_in_a_line(parser.prog):
+        result = pretrain(params, PreparedCorpus.open(corpus), run_folder, resume=not given.anew)
     PartialState().destroy_process_group()
     return result
 

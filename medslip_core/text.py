@@ -66,6 +66,7 @@ def embed_books(
     Raises:
         ValueError: the encoder gives two descriptions the same embedding.
     """
+    encoder = located(encoder)
     pooling = pooling or _usual_pooling(encoder)
     books = {}
     for name, texts in (("anatomy", anatomy_texts()), ("pathology", pathology_texts())):
@@ -76,6 +77,12 @@ def embed_books(
                 "first token may not see the rest (a decoder): choose pooling 'mean', or another encoder"
             )
     return Books(**books, encoder=encoder, pooling=pooling, separator=separator)
+
+
+def located(encoder: str) -> str:
+    """The encoder's name, a folder's as absolute path: a model that keeps it finds it from any working directory."""
+    folder = Path(encoder).expanduser()
+    return str(folder.resolve()) if encoder != PACKAGED_MINILM and folder.is_dir() else encoder
 
 
 def encoder_of(config: MedslipConfig) -> Callable[[list[str]], Tensor]:
@@ -108,10 +115,11 @@ def embed_texts(
     Raises:
         ValueError: no texts, an empty one, or an unknown pooling; or the encoder's files are damaged, or ask for code
             of their own to be run.
-        FileNotFoundError: the encoder is not on this machine and cannot be fetched.
+        FileNotFoundError: the encoder is not on this machine and cannot be fetched, or is a path where nothing lies.
     """
     if not texts or not all(text.strip() for text in texts):
         raise ValueError("texts: at least one is needed, and none may be empty")
+    encoder = located(encoder)
     pooling = pooling or _usual_pooling(encoder)
     if pooling not in ("cls", "mean"):
         raise ValueError(f"pooling={pooling!r} is unknown; choose 'cls' or 'mean'")
@@ -194,7 +202,12 @@ def load_encoder(encoder: str):  # noqa: ANN201 - whatever classes the encoder's
     Raises:
         ValueError, FileNotFoundError: see `embed_texts`.
     """
-    source = _packaged_minilm_folder() if encoder == PACKAGED_MINILM else encoder
+    source = _packaged_minilm_folder() if encoder == PACKAGED_MINILM else located(encoder)
+    if (source.startswith(("/", ".", "~")) or source.count("/") > 1) and not Path(source).is_dir():
+        raise FileNotFoundError(
+            f"text encoder {encoder!r}: no such folder, seen from {Path.cwd()}; give the path of one with a Hugging "
+            "Face model. A saved model names its encoder in its config.json: put it there, or change text_encoder"
+        )
     try:
         return _from_pretrained(source, local_files_only=True)
     except OSError as error:

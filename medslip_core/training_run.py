@@ -166,6 +166,8 @@ class TrainingRun:
         log = None
         if self.accelerator.is_main_process:
             log = TrainingLog(self.folder, self.step, params.tensorboard, self.task.terms)
+            if self.step < self.total_steps:
+                logger.info(self.setting())
         images, seconds = 0, 0.0
         training_mode(self.model, self.frozen, params.frozen_batch_norm)
         try:
@@ -203,6 +205,16 @@ class TrainingRun:
             progress.close()
             if log:
                 log.close()
+
+    def setting(self) -> str:
+        """A line: how much there is to do, on what. A launcher that started fewer processes than meant shows here."""
+        images, processes = len(self.task.source.order.rows), self.accelerator.num_processes
+        shares = f"{processes} process{'es' * (processes > 1)} x {self.params.batch_size / processes:g} images"
+        device = f"{self.device.type} (threads: {torch.get_num_threads()})"
+        if self.device.type == "cuda":
+            device = torch.cuda.get_device_name(self.device)
+        precision = self.accelerator.mixed_precision.replace("no", "float32")
+        return f"{images:,} training images, {self.total_steps:,} steps, each {shares}; {device}, {precision}"
 
     def record(self, log: TrainingLog | None, split: str, **figures: float) -> None:
         if log:
@@ -245,7 +257,7 @@ class TrainingRun:
     def leave(self, signal_number: int) -> None:
         """Stop after a signal; the state is saved."""
         self.accelerator.wait_for_everyone()
-        told = f"stopped after step {self.step} of {self.total_steps}; saved; resume=True goes on from here"
+        told = f"stopped after step {self.step} of {self.total_steps}, saved; started again, the run goes on from here"
         logger.warning(told)
         if signal_number == signal.SIGINT:
             raise KeyboardInterrupt(told)

@@ -18,7 +18,7 @@ from medslip_core.contrastive.prompts import PLACES, PROMPTS
 from medslip_core.contrastive.text_encoder import LearningEncoder, Words, frozen_encoder, read_words
 from medslip_core.contrastive.towers import PROMPT_TEMPERATURE, Read, Seen
 from medslip_core.model import MedslipOutput
-from medslip_core.model_card import HUB_METADATA, USE_AND_LIMITS
+from medslip_core.model_card import HUB_METADATA, USE_AND_LIMITS, encoder_name, usage
 from medslip_core.trunk_model import TrunkModel
 
 TOWERS = {"convirt": ConVIRT, "gloria": GLoRIA, "biovil": BioViL, "lovt": LoVT, "mgca": MGCA}
@@ -92,7 +92,12 @@ class ContrastiveModel(TrunkModel):
         self.trunk.compile(*options, **more)
 
     def card(self, training: str) -> str:
-        return HUB_METADATA + _CARD.format(**self.config.to_dict(), training=training) + USE_AND_LIMITS
+        told = dict(
+            text_encoder=encoder_name(self.config.text_encoder),
+            training=training,
+            usage=usage(_IMPORTS, "ContrastiveModel", "PATHOLOGIES"),
+        )
+        return HUB_METADATA + _CARD.format(**{**self.config.to_dict(), **told}) + USE_AND_LIMITS
 
     def _words(self, texts: list[list[str]]) -> Words:
         return read_words(self.text_encoder, texts, self.device)
@@ -110,11 +115,13 @@ trunk, text encoder and training that all compared models share. It is none of i
 | text encoder | {text_encoder}, {text_layers} layer(s) of it learned |
 | trained on | {training} |
 
-```python
-from medslip_core.contrastive.model import ContrastiveModel
+What prompts say:
 
-model = ContrastiveModel.from_pretrained("this folder or its name on the hub")
-pixels = model.pixel_values(images)  # [B, H, H], square, uint8 or 0..1, air black
-present = model(pixels).pathology_logits.softmax(dim=-1)[..., 1]  # [B, 75], by prompts
+```python
+{usage}
 ```
 """
+
+_IMPORTS = """\
+from medslip_core.contrastive.model import ContrastiveModel
+from medslip_core.vocabulary import PATHOLOGIES"""

@@ -74,8 +74,8 @@ def test_vision_transformer_takes_the_image_size() -> None:
 
 
 def test_unknown_names_and_stages() -> None:
-    with pytest.raises(ValueError, match="resnet5000"):
-        Trunk("resnet5000")
+    with pytest.raises(ValueError, match="backbone='resnet_50' is not a timm model; the nearest is resnet50 "):
+        Trunk("resnet_50")
     with pytest.raises(ValueError, match="backbone_stage=9 .* strides"):
         Trunk("resnet18", 9)
 
@@ -119,6 +119,29 @@ def test_timm_weights_load_into_the_pruned_network(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(timm, "create_model", lambda name, pretrained: downloaded)  # no network in tests
     trunk.load_imagenet("timm")
     assert torch.equal(trunk.network.layer3[0].conv1.weight, downloaded.layer3[0].conv1.weight)
+
+
+@pytest.mark.parametrize("name, remedy", [
+    ("resnet18", "run `hf download timm/resnet18.a1_in1k model.safetensors`, .*/models--timm--resnet18.a1_in1k"),
+    ("gcvit_xxtiny", "save https://.*gcvit_xxtiny.*pth in ~/.cache/torch/hub/checkpoints"),
+])  # fmt: skip
+def test_timm_weights_that_cannot_be_fetched(name: str, remedy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    trunk = Trunk("resnet18")
+    trunk.name = name
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("Name or service not known")
+
+    monkeypatch.setattr(timm, "create_model", refuse)
+    with pytest.raises(FileNotFoundError, match=f"trunk_weights='timm': .* of backbone='{name}' .*{remedy}"):
+        trunk.load_imagenet("timm")
+
+
+def test_timm_has_no_weights_of_every_network() -> None:
+    trunk = Trunk("resnet18")
+    trunk.name = "coatnet_0_224"
+    with pytest.raises(ValueError, match="trunk_weights='timm': timm has no weights of backbone='coatnet_0_224'"):
+        trunk.load_imagenet("timm")
 
 
 def test_timm_weights_of_a_vision_transformer_come_in_the_size_of_the_images(monkeypatch: pytest.MonkeyPatch) -> None:

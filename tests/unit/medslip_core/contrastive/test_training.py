@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tiny_reports import REPORTS, TinyReports
 
+from data_prep.geometry import Geometry
 from medslip_core.augment import AugmentParams
 from medslip_core.contrastive.config import CONTRASTIVE_METHODS
 from medslip_core.contrastive.model import ContrastiveModel
@@ -78,9 +80,12 @@ def test_killed_and_resumed_ends_bit_equal(method: str, tmp_path: Path) -> None:
     assert f"# {method}: images contrasted with reports" in card and "9 images in the layout of 'tiny'" in card
     assert "Not a medical device" in card
     code = card.split("```python\n")[1].split("```")[0].replace("this folder or its name on the hub", str(folder))
-    told = {"images": torch.from_numpy(TinyReports().take(np.arange(3)))}
-    exec(code, told)  # what the card shows
-    torch.testing.assert_close(told["present"], again.pathology_logits.softmax(dim=-1)[..., 1])
+    (image,) = TinyReports().take(np.arange(1))
+    Image.fromarray(image).save(tmp_path / "radiograph.png")
+    told = {}
+    exec(code.replace("radiograph.png", str(tmp_path / "radiograph.png")), told)  # what the card shows
+    pixel_values = loaded.pixel_values(Geometry(*image.shape, 32).image(image)[None])
+    torch.testing.assert_close(told["present"], loaded(pixel_values).pathology_logits.softmax(dim=-1)[..., 1])
 
 
 def test_answers_are_those_of_prompts(tmp_path: Path) -> None:
