@@ -32,6 +32,8 @@ from data_prep.record import Prepared, Recipe, SetAside, prepare_study, set_asid
 from data_prep.splits import DEFAULT_SHARES
 from data_prep.study import Study
 from data_prep.writer import CorpusWriter, put_in_place
+from medslip_core import corpus as read_side
+from medslip_core import vocabulary
 from medslip_core.corpus import HEADER, CorpusError, read_header
 
 logger = logging.getLogger(__name__)
@@ -188,9 +190,11 @@ def _plain(value: object) -> object:
 
 
 def _code() -> str:
-    """Digest of this package's source and of the decoders' versions: with others, records may come out otherwise."""
+    """Digest of the decoders' versions and of this package's source, with the vocabulary and the format that it
+    writes: with others, records may come out otherwise."""
     digest = hashlib.sha256(" ".join((cv2.__version__, PIL.__version__, version("pydicom"))).encode())
-    for path in sorted(Path(__file__).parent.rglob("*")):
+    core = [Path(module.__file__) for module in (vocabulary, read_side)]
+    for path in [*sorted(Path(__file__).parent.rglob("*")), *core]:
         if path.suffix in (".py", ".toml"):
             digest.update(path.read_bytes())
     return digest.hexdigest()
