@@ -137,6 +137,13 @@ def test_a_fault_is_found(copy, fault):
     assert bool(report.errors) == (found[0].severity == "error")
 
 
+def test_what_nih_lacks_is_a_warning(nih_layout):
+    for name in ("BBox_List_2017.csv", "train_val_list.txt", "test_list.txt"):
+        (nih_layout / name).unlink()
+    said = [f.problem for f in check("nih", nih_layout, processes=1).findings if f.kind == "reader warns"]
+    assert len(said) == 2 and "there are no boxes" in said[0] and "not the official one" in said[1]
+
+
 def test_images_are_opened_even_if_the_reader_stops(copy):
     root = copy("nih")
     _truncate(root)

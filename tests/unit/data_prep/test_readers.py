@@ -24,7 +24,7 @@ def test_nih(nih_layout, caplog):
     studies = nih.read(nih_layout)
     assert studies.__length_hint__() == 7
     images = by_image(studies)
-    assert len(images) == 7 and "1 of its 8 images are not below" in caplog.text
+    assert len(images) == 7 and "1 of its 8 images are not below" in caplog.text and "no " not in caplog.text
     first = images["00000001_000"]
     assert (first.patient_id, first.view, first.age_years, first.sex) == ("00000001", "PA", 40.0, "M")
     assert {name for name, value in first.labels.items() if value} == {"Effusion", "Infiltration"}
@@ -40,13 +40,15 @@ def test_nih(nih_layout, caplog):
     assert first.image_path.is_file() and images["00000001_001"].image_path.parts[-3] == "images_002"
 
 
-def test_nih_tables_elsewhere_without_lists_or_boxes(nih_layout, tmp_path):
+def test_nih_tables_elsewhere_without_lists_or_boxes(nih_layout, tmp_path, caplog):
     (tmp_path / "tables").mkdir()
     text = (nih_layout / "Data_Entry_2017_v2020.csv").read_text().replace("Gender", "Sex").replace(",40,", ",040Y,")
     (tmp_path / "tables" / "Data_Entry_2017.csv").write_text(text)
     studies = list(nih.read(nih_layout, tables=tmp_path / "tables"))
     assert len(studies) == 7 and {study.split for study in studies} == {None}
     assert (studies[0].age_years, studies[0].sex, studies[0].boxes) == (40.0, "M", ())
+    assert "no train_val_list.txt and test_list.txt beside the label table; the split is drawn" in caplog.text
+    assert "no BBox_List_2017.csv beside the label table; there are no boxes" in caplog.text
 
 
 def test_rsna(rsna_layout):
