@@ -124,9 +124,9 @@ STOPS = {
     "rsna: index twice": ("rsna", duplicate_line("nih_image_index.csv", "b,"), "patientId 'b' stands in rows"),
     # images that are not there
     "nih: no image": ("nih", no_images, "nih: no image .* below it. Unpack"),
-    "nih: other images": ("nih", other_images, f"{NIH}: none of its 8 images lies below .*nih. Point root"),
-    "mimic: no image": ("mimic", no_images, f"{META}: none of its 4 images lies below .*files. Point root"),
-    "covid: no image": ("covid", no_images, "metadata.csv: none of its 3 images lies below .*images. Point root"),
+    "nih: other images": ("nih", other_images, f"{NIH}: none of its 8 images lies below .*nih, the first .*Point root"),
+    "mimic: no image": ("mimic", no_images, f"{META}: none of its 4 images lies below .*files, the first .*Point root"),
+    "covid: no image": ("covid", no_images, "metadata.csv: none of its 3 images lies below .*images, the .*Point root"),
     # splits
     "nih: one list only": ("nih", drop("test_list.txt"), "train_val_list.txt: the other of the two official lists"),
     "nih: image in both lists": (

@@ -346,6 +346,11 @@ def test_images_that_are_not_there_are_named(dataset, layout, request):
         (",M,1,", ",Male,1,", "row 2: sex is 'Male'. Use M, F"),
         (",M,1,", ",M,yes,", "row 2: label:Edema is 'yes'. Use 1, 1.0, 0"),
         ("a/2.png", "a/1.png", "path 'a/1.png' stands in rows"),
+        ("a/2.png", "a\\1.png", "path 'a/1.png' stands in rows"),
+        ("a/1.png", "\\\\server\\1.png", "which is not below root"),
+        ("path,", "Path,", "column 'path' missing; it has 'Path', "),
+        ("path,", "Path,", "Is 'Path' meant? Then name it 'path'."),
+        (".png", "", "none of its 4 images lies below {root}, the first looked for is a/1. Point root"),
     ],
 )
 def test_manifest_names_the_row_of_a_wrong_cell(own_layout, old, new, said):
@@ -353,7 +358,13 @@ def test_manifest_names_the_row_of_a_wrong_cell(own_layout, old, new, said):
     table.write_text(table.read_text().replace(old, new))
     with pytest.raises(DataError) as caught:
         manifest.read(own_layout)
-    assert said in str(caught.value)
+    assert said.format(root=own_layout) in str(caught.value)
+
+
+def test_manifest_from_windows(own_layout):
+    table = own_layout / "manifest.csv"
+    table.write_text(table.read_text().replace("a/", "a\\"))
+    assert list(by_image(manifest.read(own_layout))) == ["a/1.png", "a/2.png", "3.png"]
 
 
 def test_siim_tables_of_both_releases(siim_layout):
