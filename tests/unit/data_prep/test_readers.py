@@ -1,5 +1,6 @@
 """Each reader on a tiny layout written by hand."""
 
+import gzip
 import math
 import shutil
 import tarfile
@@ -186,6 +187,18 @@ def test_mimic_reports_within_their_zip(mimic_layout, prefix):
     assert images["a-1"].report.startswith("FINDINGS: There is no pleural effusion.") and images["a-1"].fault is None
     assert images["b-1"].report is None and "p10000764/s57375967.txt: no such report" in images["b-1"].fault
     assert sorted(mimic_layout.parent.rglob("*")) == before
+
+
+def test_mimic_takes_the_plain_table_where_it_was_unpacked_beside_its_gz(mimic_layout):
+    for name in ("metadata", "split", "chexpert"):
+        (mimic_layout / f"mimic-cxr-2.0.0-{name}.csv.gz").write_bytes(gzip.compress(b"of another time\n"))
+    assert len(list(mimic.read(mimic_layout))) == 4
+    shutil.copy(mimic_layout / "mimic-cxr-2.0.0-split.csv", mimic_layout / "mimic-cxr-2.1.0-split.csv")
+    said = (
+        r"2 tables match mimic-cxr-2.\*-split.csv.*Keep one of mimic-cxr-2.0.0-split.csv, .*, mimic-cxr-2.1.0-split.csv"
+    )
+    with pytest.raises(DataError, match=said):
+        mimic.read(mimic_layout)
 
 
 def test_mimic_names_reports_that_are_of_other_studies_and_a_study_labelled_twice(mimic_layout):
