@@ -31,9 +31,12 @@ PAGES    := $(wildcard book/*.md book/*.bib book/images/* book/_static/* benchma
 # What a chapter's results depend on besides its own source and parameters.
 code = $(shell find $(1)/ -name '*.py' -o -name '*.toml' 2>/dev/null)
 PIPELINE        := pipeline/chapter.py pipeline/parameters.py pipeline/run_chapter.py
-CODE_phantom    := $(call code,data_prep/phantom) $(wildcard benchmarks/results/phantom_difficulty.json)
-CODE_corpus     := $(call code,data_prep)
-CODE_reports    := $(call code,data_prep/reports) $(wildcard benchmarks/results/coded_reports.json)
+CORPUS          := medslip_core/vocabulary.py medslip_core/corpus.py
+CODE_phantom    := $(call code,data_prep/phantom) $(call code,data_prep/image) $(wildcard data_prep/*.py) $(CORPUS) \
+                      $(wildcard benchmarks/results/phantom_difficulty.json)
+CODE_corpus     := $(call code,data_prep) $(CORPUS)
+CODE_reports    := $(call code,data_prep/reports) $(call code,data_prep/phantom) $(CORPUS) \
+                      $(wildcard benchmarks/results/coded_reports.json)
 CODE_OTHERS     := $(call code,medslip_core)
 CODE_pretraining := $(CODE_OTHERS) $(wildcard benchmarks/results/train_step_cpu.json \
                       benchmarks/results/full_run_estimate.json)

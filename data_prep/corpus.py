@@ -4,13 +4,14 @@ What is in the folder stands in `medslip_core.corpus`, which reads it. Records a
 this process in the reader's order, so the bytes depend neither on the number of workers nor on how often it was killed.
 """
 
+import difflib
 import hashlib
 import inspect
 import logging
 import math
 import shutil
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from importlib.metadata import version
@@ -29,9 +30,11 @@ from data_prep.files import require_folder
 from data_prep.geometry import Geometry
 from data_prep.parallel import cores, in_order
 from data_prep.record import Prepared, Recipe, SetAside, prepare_study, set_aside
-from data_prep.splits import DEFAULT_SHARES
+from data_prep.splits import DEFAULT_SHARES, check_shares
 from data_prep.study import Study
 from data_prep.writer import CorpusWriter, put_in_place
+from medslip_core import corpus as read_side
+from medslip_core import vocabulary
 from medslip_core.corpus import HEADER, CorpusError, read_header
 
 logger = logging.getLogger(__name__)
@@ -82,7 +85,7 @@ def prepare(
         DataError: the dataset cannot be used, too many of its records cannot, or `out` holds something else.
     """
     root, out, truth = Path(root), Path(out), Path(truth) if truth is not None else None
-    reader = find_reader(dataset, reader_options)
+    reader = find_reader(dataset, reader_options, _own_options())
     require_folder(root)
     if out.exists() and not (out / HEADER).is_file() and not (out.is_dir() and not any(out.iterdir())):
         raise DataError(out, "is there already and is no prepared corpus", "Name another folder, or remove this one.")
@@ -159,19 +162,63 @@ def _lost(study: Study, recipe: Recipe) -> SetAside:
     return set_aside(study, recipe, f"{study.image_path}: {WORKER_DIED}. {remedy}")
 
 
-def find_reader(dataset: str, options: dict[str, object]):
+def check_datasets(datasets: dict[str, dict], common: Sequence[str] = ()) -> None:
+    """Checks what is asked of several corpora, before the first of them takes hours.
+
+    Args:
+        datasets: corpus -> dataset, root, and options of `prepare` and of the dataset's reader.
+        common: parameters of `prepare` that all have in common, so that none has its own.
+
+    Raises:
+        DataError: names the corpus, what is wrong with its entry, and the names that are known.
+    """
+    own = ["dataset", "root", *(name for name in _own_options() if name not in common)]
+    for corpus, options in datasets.items():
+        where = f"datasets, {corpus}"
+        if not isinstance(options, dict) or "dataset" not in options:
+            remedy = f"For example {{dataset: {next(iter(READERS))}, root: folder}}."
+            raise DataError(where, f"says no dataset: {options!r}", remedy)
+        try:
+            find_reader(options["dataset"], options, own)
+            check_shares(options.get("shares", DEFAULT_SHARES))
+            _in_order(options.get("percentiles"))
+        except DataError as error:
+            raise DataError(f"{where}: {error.where}", error.problem, error.remedy) from error
+        if "root" not in options:
+            raise DataError(where, "says no root", "Name the dataset's folder, root: folder.")
+
+
+def find_reader(dataset: str, options: Iterable[str], own: Sequence[str] = ()):
     """The dataset's reader.
+
+    Args:
+        dataset: a name in `READERS`.
+        options: names of the options that are given.
+        own: names of those that the caller takes for itself; all others must be the reader's.
 
     Raises:
         DataError: no such dataset, or an option that its reader does not know.
     """
     if dataset not in READERS:
-        raise DataError(f"dataset {dataset!r}", "no reader of this name", f"Use one of {', '.join(READERS)}.")
-    known = list(inspect.signature(READERS[dataset]).parameters)[1:]
-    unknown = [name for name in options if name not in known]
-    if unknown:
-        raise DataError(f"dataset {dataset!r}", f"no option {unknown}", f"Its options: {', '.join(known)}.")
+        remedy = f"{_nearest(dataset, READERS)}Use one of {', '.join(READERS)}."
+        raise DataError(f"dataset {dataset!r}", "no reader of this name", remedy)
+    known = [*list(inspect.signature(READERS[dataset]).parameters)[1:], *own]
+    for name in options:
+        if name not in known:
+            remedy = f"{_nearest(name, known)}Its options: {', '.join(known)}."
+            raise DataError(f"dataset {dataset!r}", f"no option {name!r}", remedy)
     return READERS[dataset]
+
+
+def _own_options() -> list[str]:
+    """Names of the options of `prepare` itself."""
+    first_ones = ("dataset", "root", "out", "reader_options")
+    return [name for name in inspect.signature(prepare).parameters if name not in first_ones]
+
+
+def _nearest(name: object, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0)
+    return f"Did you mean {near[0]!r}? " if near else ""
 
 
 def _in_order(percentiles: tuple[float, float] | None) -> tuple[float, float] | None:
@@ -188,9 +235,11 @@ def _plain(value: object) -> object:
 
 
 def _code() -> str:
-    """Digest of this package's source and of the decoders' versions: with others, records may come out otherwise."""
+    """Digest of the decoders' versions and of this package's source, with the vocabulary and the format that it
+    writes: with others, records may come out otherwise."""
     digest = hashlib.sha256(" ".join((cv2.__version__, PIL.__version__, version("pydicom"))).encode())
-    for path in sorted(Path(__file__).parent.rglob("*")):
+    core = [Path(module.__file__) for module in (vocabulary, read_side)]
+    for path in [*sorted(Path(__file__).parent.rglob("*")), *core]:
         if path.suffix in (".py", ".toml"):
             digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -55,7 +55,7 @@ def report_absent(absent: Sequence[str], total: int, table: Path, root: Path) ->
         DataError: none of them is there.
     """
     if absent and len(absent) == total:
-        problem = f"none of its {total} images lies below {root}"
+        problem = f"none of its {total} images lies below {root}, the first looked for is {absent[0]}"
         raise DataError(table, problem, "Point root at the folder that holds the images.")
     if absent:
         message = "%s: %d of its %d images are not below %s and are left out, the first is %s"

@@ -3,7 +3,7 @@
     <root>/manifest.csv      path, and whichever of the columns below there are; UTF-8, header in the first row
     <root>/<path>            DICOM, PNG, JPEG …; only below root
 
-    path          of the image, relative to root
+    path          of the image, relative to root, with its suffix; a backslash counts as a slash
     study         groups images of one examination; default: each image is one
     patient       keeps a patient's images in one split; default: the DICOM patient (as a number), or else the study
     split         train, validate or test; train_val is divided by patient, an empty cell is drawn
@@ -68,6 +68,7 @@ def read(
     root = Path(root)
     path = find_table(tables_folder(root, tables), table)
     rows = read_table(path, ["path"], filled=["path"])
+    rows["path"] = rows["path"].str.replace("\\", "/")
     require_unique(rows, "path", path)
     _check_paths(rows, path)
     names = _label_columns(rows, names_of_option(labels), path)
@@ -110,8 +111,8 @@ def read(
 
 def _check_paths(rows: pd.DataFrame, path: Path) -> None:
     for name, row in zip(rows["path"], rows["row"], strict=True):
-        parts = PurePosixPath(name.replace("\\", "/")).parts
-        if ".." in parts or PurePosixPath(name).is_absolute() or "\0" in name or ":" in parts[0]:
+        below = PurePosixPath(name)
+        if ".." in below.parts or below.is_absolute() or "\0" in name or ":" in name.partition("/")[0]:
             problem = f"path is {name!r}, which is not below root"
             raise DataError(f"{path} row {row}", problem, "Write it relative to root, or name another root.")
         if len(name.encode()) > LONGEST_NAME:

@@ -34,6 +34,9 @@ CLASSES = (
     "Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Enlarged Cardiomediastinum", "Fracture", "Lung Lesion",
     "Lung Opacity", "No Finding", "Pleural Effusion", "Pleural Other", "Pneumonia", "Pneumothorax", "Support Devices",
 )  # fmt: skip
+REPORTS = "mimic-cxr-reports.zip"
+"""Read as it is."""
+
 IDS = {
     "subject_id": re.compile(r"\d{3,16}"), "study_id": re.compile(r"\d{1,16}"),
     "dicom_id": re.compile(r"(?=.*\w)[\w.-]{1,64}"),
@@ -141,13 +144,16 @@ def _suffix(row, files: Path) -> str | None:
 
 
 def _table(folder: Path, name: str, required: bool = True) -> Path | None:
-    found = sorted(folder.glob(f"mimic-cxr-2.*-{name}.csv*"))
-    if not found and not required:
+    """The one table of this name, of whatever release; as for the other tables, the plain file before its .gz."""
+    found = sorted(path.name for path in folder.glob(f"mimic-cxr-2.*-{name}.csv*"))
+    releases = sorted({file.partition(".csv")[0] for file in found})
+    if not releases and not required:
         return None
-    if len(found) != 1:
-        problem = f"{len(found) or 'no'} tables match mimic-cxr-2.*-{name}.csv[.gz]"
-        raise DataError(folder, problem, "Keep exactly one, or name the tables' folder by tables=….")
-    return found[0]
+    if len(releases) != 1:
+        problem = f"{len(releases) or 'no'} tables match mimic-cxr-2.*-{name}.csv[.gz]"
+        keep = f"Keep one of {', '.join(found)}" if found else "Download it into this folder"
+        raise DataError(folder, problem, f"{keep}, or name the tables' folder by tables=….")
+    return find_table(folder, f"{releases[0]}.csv")
 
 
 def _check_ids(images: pd.DataFrame, path: Path) -> None:
@@ -187,9 +193,9 @@ def _open_reports(
     root: Path, tables: Path, reports: str | Path | None, images: pd.DataFrame
 ) -> tuple[TextFiles | None, str]:
     """Where the reports are, and what stands before "p10/…" there."""
-    name = "mimic-cxr-reports"
+    name = REPORTS.removesuffix(".zip")
     folders = dict.fromkeys((root.absolute(), root.absolute().parent, tables.absolute()))
-    places = [place / part for place in folders for part in ("files", f"{name}/files", f"{name}.zip")]
+    places = [place / part for place in folders for part in ("files", f"{name}/files", REPORTS)]
     candidates = [Path(reports)] if reports is not None else [place for place in places if place.exists()]
     for candidate in candidates:
         texts = TextFiles(candidate)

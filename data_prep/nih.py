@@ -1,12 +1,15 @@
 """NIH ChestX-ray14 as downloaded, at full size or resized.
 
     <root>/images/00000001_000.png      or images_001/images/… to images_012/images/…, or any folders below root
-    <tables>/Data_Entry_2017_v2020.csv, BBox_List_2017.csv, train_val_list.txt, test_list.txt
+    <tables>/Data_Entry_2017_v2020.csv
+    <tables>/BBox_List_2017.csv      optional: without it there are no boxes
+    <tables>/train_val_list.txt, test_list.txt      optional: without them the split is drawn by patient
 
 Source: Wang et al., ChestX-ray8, CVPR 2017. Boxes are measured in the released 1024 x 1024 images, also for resized
 copies; the box table's header is broken ("Bbox [x") and it calls Infiltration "Infiltrate".
 """
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,8 +22,11 @@ from data_prep.study import Box, Studies, Study
 from data_prep.tables import find_table, read_table, require_unique, tables_folder
 from medslip_core.vocabulary import DATASET_CLASSES
 
+logger = logging.getLogger(__name__)
+
 CLASSES = tuple(DATASET_CLASSES["nih"])
 NO_FINDING = "No Finding"
+BOX_TABLE = "BBox_List_2017.csv"
 BOX_FRAME_PX = (1024, 1024)
 BOX_NAMES = {"Infiltrate": "Infiltration"}
 BOX_COLUMNS = ["Image Index", "Finding Label", "Bbox [x", "y", "w", "h]"]
@@ -47,7 +53,7 @@ def read(root: Path, tables: str | Path | None = None) -> Studies:
     require_unique(table, "Image Index", path)
     findings = _findings(table, path)
     patients = _patients(table, path)
-    boxes = _boxes(find_table(folder, "BBox_List_2017.csv", required=False), set(table["Image Index"]))
+    boxes = _boxes(find_table(folder, BOX_TABLE, required=False), set(table["Image Index"]))
     splits = _official_split(folder)
 
     files = index_images(root)
@@ -115,6 +121,7 @@ def _patients(table: pd.DataFrame, path: Path) -> pd.Series:
 
 def _boxes(path: Path | None, images: set[str]) -> dict[str, tuple[Box, ...]]:
     if path is None:
+        logger.warning("nih: no %s beside the label table; there are no boxes", BOX_TABLE)
         return {}
     table = read_table(path, BOX_COLUMNS)
     boxes: dict[str, tuple[Box, ...]] = {}
@@ -150,8 +157,12 @@ def _official_split(folder: Path) -> dict[str, str]:
     there = [path for path in lists.values() if path.is_file()]
     if len(there) == 1:
         raise DataError(there[0], "the other of the two official lists is missing", "Download both, or use neither.")
+    if not there:
+        said = "nih: no %s beside the label table; the split is drawn by patient, its test set is not the official one"
+        logger.warning(said, " and ".join(path.name for path in lists.values()))
+        return {}
     splits: dict[str, str] = {}
-    for split, path in lists.items() if there else ():
+    for split, path in lists.items():
         for number, image in enumerate(_lines(path), start=1):
             if splits.setdefault(image, split) != split:
                 raise DataError(f"{path} line {number}", f"{image} is in both lists", "Use the lists as downloaded.")

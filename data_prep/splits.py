@@ -33,14 +33,19 @@ def assign_split(
         return official
     if official not in (None, "train_val"):
         raise DataError(f"split {official!r}", "not one that is known", "Use train, validate, test or train_val.")
+    check_shares(shares)
     train, validate, test = shares
-    if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
-        raise DataError(f"shares {shares}", "not three shares that sum to 1", "For example (0.7, 0.1, 0.2).")
     digest = hashlib.sha256(f"{seed}:{patient_id}".encode()).digest()
     draw = int.from_bytes(digest[:8], "big") / 2**64
     if official == "train_val":
         draw *= train + validate
     return "train" if draw < train else "validate" if draw < train + validate or official else "test"
+
+
+def check_shares(shares: tuple[float, float, float]) -> None:
+    """Raises DataError unless these are three shares that sum to 1."""
+    if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+        raise DataError(f"shares {shares}", "not three shares that sum to 1", "For example (0.7, 0.1, 0.2).")
 
 
 def check_no_leak(manifest: pd.DataFrame) -> None:

@@ -1,5 +1,6 @@
 """CSV tables as downloaded: every cell a string, and a clear error where a table is not what it should be."""
 
+import difflib
 import gzip
 import importlib.util
 import io
@@ -40,8 +41,8 @@ def read_table(path: Path, columns: Sequence[str], filled: Sequence[str] = ()) -
         All columns as strings, with an int column `row`: the row's number in the file, the header being row 1.
 
     Raises:
-        DataError: not there, too large, not a table, not UTF-8, a column missing or there twice, or an id empty; names
-            file and row.
+        DataError: not there, too large, not a table, not UTF-8, not separated by commas, a column missing or there
+            twice, or an id empty; names file and row.
     """
     again = "Use the table as downloaded, with its header row."
     try:
@@ -58,6 +59,9 @@ def read_table(path: Path, columns: Sequence[str], filled: Sequence[str] = ()) -
         raise DataError(path, "no such file", "Download it, or name its folder with tables=….") from error
     except UnicodeDecodeError as error:
         raise DataError(path, f"not UTF-8 at byte {error.start}", "Save it as UTF-8 or download it again.") from error
+    except pd.errors.ParserError as error:
+        remedy = "Put cells that hold a comma in quotes, and close them; or download it again."
+        raise DataError(path, f"not a readable CSV table ({error})", remedy) from error
     except (ValueError, OSError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
         raise DataError(path, f"not a readable CSV table ({error})", "Download it again.") from error
     if not isinstance(table.index, pd.RangeIndex):  # pandas would take the first column for names of rows
@@ -66,7 +70,7 @@ def read_table(path: Path, columns: Sequence[str], filled: Sequence[str] = ()) -
     missing = [name for name in columns if name not in table.columns]
     if missing:
         problem = f"column {', '.join(map(repr, missing))} missing; it has {', '.join(map(repr, table.columns))}"
-        raise DataError(path, problem, again)
+        raise DataError(path, problem, _near_column(missing, table.columns) + again)
     twice = [name for name in columns if list(table.columns).count(name) > 1 or f"{name}.1" in table.columns]
     if twice:
         raise DataError(path, f"column {', '.join(map(repr, twice))} is there twice", again)
@@ -94,9 +98,22 @@ def _unpacked(path: Path) -> bytes:
             content = stream.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise DataError(path, f"more than {MAX_BYTES} bytes of text", "Divide it, or leave out columns.")
-    if content[: content.find(b"\n")].count(b",") >= MAX_COLUMNS:
+    header = content[: content.find(b"\n")]
+    if header.count(b",") >= MAX_COLUMNS:
         raise DataError(path, f"more than {MAX_COLUMNS} columns", "Check that it is the right table.")
+    for separator, name in ((b";", "semicolons"), (b"\t", "tabs")):
+        if header.count(separator) > header.count(b","):
+            raise DataError(path, f"{name} between its columns", "Save it with commas between them (CSV, UTF-8).")
     return content
+
+
+def _near_column(missing: Sequence[str], columns: Sequence[str]) -> str:
+    """A question about the column that may be a missing one by another name; empty if none is near."""
+    written = {name.lower(): name for name in columns}
+    for name in missing:
+        if near := difflib.get_close_matches(name.lower(), written, n=1):
+            return f"Is {written[near[0]]!r} meant? Then name it {name!r}. "
+    return ""
 
 
 def require_unique(table: pd.DataFrame, column: str, path: Path) -> None:

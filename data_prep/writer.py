@@ -25,7 +25,7 @@ from data_prep.errors import DataError
 from data_prep.journal import Journal
 from data_prep.record import Prepared, SetAside
 from data_prep.splits import assign_split
-from medslip_core.corpus import FORMAT, HEADER, LABEL_PREFIX, VERSION, block_digests, header_digest
+from medslip_core.corpus import FORMAT, HEADER, LABEL_PREFIX, VERSION, VOCABULARY, block_digests, header_digest
 
 
 class CorpusWriter:
@@ -125,7 +125,7 @@ class CorpusWriter:
         with (self.corpus / "absent.csv").open("w", newline="", encoding="utf-8") as table:
             csv.writer(table, lineterminator="\n").writerows([["image"], *([image] for image in absent)])
         counts = {"count": self.count, "set_aside": self.set_aside, "absent": len(absent)}
-        header = {"format": FORMAT, "version": VERSION, **counts} | facts
+        header = {"format": FORMAT, "version": VERSION, "vocabulary": VOCABULARY, **counts} | facts
         names = sorted(path.name for path in self.corpus.iterdir() if path.name != HEADER)
         header["files"] = {
             name: {"bytes": (self.corpus / name).stat().st_size, "sha256": block_digests(self.corpus / name)}

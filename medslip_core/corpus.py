@@ -2,8 +2,9 @@
 
 `data_prep.corpus` writes it. A folder holds
 
-    corpus.json       format version, count, image size, parameters, whether the images are synthetic; of every other
-                      file its size, and the SHA-256 of each block of BLOCK_BYTES; last its own SHA-256
+    corpus.json       format version, the vocabulary's names, count, image size, parameters, whether the images are
+                      synthetic; of every other file its size, and the SHA-256 of each block of BLOCK_BYTES; last its
+                      own SHA-256
     images.u8         raw uint8 [N, S, S]
     manifest.parquet  row i says what image i is; columns "label:<class>" are 1, 0 or NaN (unknown); patient_id is the
                       dataset's, or "dicom-000001" and so on, in this corpus only, where just the DICOM headers know
@@ -22,6 +23,7 @@ import mmap
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -39,9 +41,12 @@ from medslip_core.vocabulary import (
 )
 
 FORMAT = "medslip-corpus"
-VERSION = 2
+VERSION = 3
 HEADER = "corpus.json"
 LABEL_PREFIX = "label:"
+
+VOCABULARY = {"anatomies": list(ANATOMIES), "pathologies": list(PATHOLOGIES)}
+"""As the header keeps it: triplets are indices, and mean other names after any change of the lists."""
 
 BLOCK_BYTES = 16 * 1024 * 1024
 """Bytes that one checksum stands for."""
@@ -257,7 +262,7 @@ def read_header(folder: Path) -> dict:
     """What corpus.json says, its own checksum compared.
 
     Raises:
-        CorpusError: no corpus there, damaged, or of another version.
+        CorpusError: no corpus there, damaged, of another version, or prepared with another vocabulary.
     """
     path = folder / HEADER
     try:
@@ -276,6 +281,11 @@ def read_header(folder: Path) -> dict:
         raise CorpusError(f"{path}: damaged ({error}). Prepare the corpus again.") from error
     if not intact:
         raise CorpusError(f"{path}: damaged (its SHA-256 differs). Prepare the corpus again.")
+    for kind, names in VOCABULARY.items():
+        for number, (was, now) in enumerate(zip_longest(header["vocabulary"][kind], names, fillvalue="none"), start=1):
+            if was != now:
+                problem = f"prepared with another vocabulary ({kind}, number {number}: {was}, now {now})"
+                raise CorpusError(f"{path}: {problem}. Prepare the corpus again.")
     return header
 
 
@@ -284,6 +294,7 @@ def _is_complete(header: dict) -> bool:
     numbers = [header["count"], header["image_size_px"], *(entry["bytes"] for entry in header["files"].values())]
     return (
         all(type(number) is int and 0 <= number < 2**50 for number in numbers)
+        and all(isinstance(header["vocabulary"][kind], list) for kind in VOCABULARY)
         and all(Path(name).name == name for name in header["files"])
         and {"images.u8", "masks.bits", "manifest.parquet"} <= set(header["files"])
         and all(

@@ -69,7 +69,7 @@ def declared_parameters(notebook_path: Path) -> dict[str, Parameter]:
 
 
 def check_profile(params: Path, profile: str, book: Path, data: str | None = None) -> None:
-    """Check that a profile is there and each of its files belongs to a chapter, before anything long runs.
+    """Check that a profile is there and each of its files fits its chapter, before anything long runs.
 
     Args:
         params: folder of the profiles.
@@ -78,7 +78,7 @@ def check_profile(params: Path, profile: str, book: Path, data: str | None = Non
         data: folder that stands for ${DATA}, which must be there too.
 
     Raises:
-        ParametersError: no such profile or folder of data, or a file that no chapter would read.
+        ParametersError: no such profile or folder of data; or what is wrong with its files, one line each.
     """
     if data and not Path(data).is_dir():
         raise ParametersError(f"DATA={data}: no such folder; it should hold the data sets that {profile} reads")
@@ -91,10 +91,18 @@ def check_profile(params: Path, profile: str, book: Path, data: str | None = Non
             f"{folder}: no such profile; there are {', '.join(known)} (a folder there makes one more)"
         )
     chapters = sorted(path.stem for path in book.glob("*.ipynb"))
+    problems = []
     for path in sorted(folder.glob("[!.]*")):
         if path.name not in {f"{chapter}.yaml" for chapter in chapters}:
             near = difflib.get_close_matches(path.stem, chapters, n=1, cutoff=0)
-            raise ParametersError(f"{path}: belongs to no chapter; did you mean {near[0]}.yaml?")
+            problems.append(f"{path}: belongs to no chapter; did you mean {near[0]}.yaml?")
+            continue
+        try:
+            read_parameters(path, declared_parameters(book / f"{path.stem}.ipynb"), data)
+        except ParametersError as error:
+            problems.append(str(error))
+    if problems:
+        raise ParametersError("\n".join(problems))
 
 
 def read_parameters(params_path: Path, declared: dict[str, Parameter], data: str | None = None) -> dict[str, object]:

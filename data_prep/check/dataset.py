@@ -55,7 +55,7 @@ def check(
     reader = find_reader(dataset, reader_options)
     require_folder(root)
     tables = tables_folder(root, reader_options.get("tables"))
-    folder = scan(root)
+    folder = scan(root, reader_options.get("reports"))
     tally = _Tally(root)
     tally.findings += folder.findings + unexpected_columns(dataset, tables)
     look = partial(

@@ -10,6 +10,7 @@ from pathlib import Path
 from data_prep.check.columns import lines_of, tables_of
 from data_prep.check.finding import NOTE, WARNING, Finding
 from data_prep.files import IMAGE_SUFFIXES
+from data_prep.mimic import REPORTS as MIMIC_REPORTS
 
 ARCHIVES = (".tar", ".tgz", ".tar.gz", ".zip", ".7z")
 UNFINISHED = (".part", ".partial", ".crdownload", ".download", ".tmp", ".aria2")
@@ -31,9 +32,15 @@ class Folder:
     lists: list[Path] = field(default_factory=list)  # tables that may name images
 
 
-def scan(root: Path) -> Folder:
-    """Walks through a folder; no file is opened, links to folders are not followed."""
+def scan(root: Path, reports: str | Path | None = None) -> Folder:
+    """Walks through a folder; no file is opened, links to folders are not followed.
+
+    Args:
+        root: the folder.
+        reports: archive or folder that the reader is told to take reports from.
+    """
     found = Folder(root)
+    read_as_they_are = {MIMIC_REPORTS, Path(reports or "").name}
     for place, folders, names in os.walk(root):
         folders.sort()
         for name in sorted(names):
@@ -50,7 +57,7 @@ def scan(root: Path) -> Folder:
                 found.lists.append(path)
             elif name.endswith(REPORTS):
                 found.lists.append(path)
-            elif name.lower().endswith(ARCHIVES):
+            elif name.lower().endswith(ARCHIVES) and name not in read_as_they_are:
                 problem = "an archive, which is not looked into"
                 found.findings.append(Finding(NOTE, "archive", below, problem, "Unpack it, if that is not done yet."))
     return found

@@ -48,21 +48,26 @@ class Report:
         return sum(finding.severity == ERROR for finding in self.findings)
 
     def table(self) -> pd.DataFrame:
-        """Findings by kind, worst first: severity, finding, count, and where the first was, with what is wrong."""
+        """Findings by kind, worst first: severity, finding, count; where the first was, what is wrong, what to do."""
         rows: dict[tuple[str, str], list[Finding]] = {}
         for finding in self.findings:
             rows.setdefault((finding.severity, finding.kind), []).append(finding)
         ordered = sorted(rows.items(), key=lambda row: SEVERITIES.index(row[0][0]))
-        lines = [(*key, len(of_kind), of_kind[0].where, of_kind[0].problem) for key, of_kind in ordered]
-        return pd.DataFrame(lines, columns=["severity", "finding", "count", "first", "problem"])
+        lines = [
+            (*key, len(of_kind), of_kind[0].where, of_kind[0].problem, of_kind[0].remedy) for key, of_kind in ordered
+        ]
+        return pd.DataFrame(lines, columns=["severity", "finding", "count", "first", "problem", "remedy"])
 
     def __str__(self) -> str:
         parts = [f"{self.dataset}: {self.studies} images, {self.looked_at} of them opened", _lines(self.counts)]
         table = self.table()
         if len(table):
-            parts.append(_lines(table.drop(columns=["first", "problem"])))
-            told = [f"{row.finding}: {row.first}: {row.problem}" for row in table.itertuples()]
-            parts.append("First of each:\n" + "\n".join(f"  {line}" for line in told))
+            parts.append(_lines(table[["severity", "finding", "count"]]))
+            told = [
+                f"  {one.finding}: {one.first}: {one.problem.removesuffix('.')}. {one.remedy}".rstrip()
+                for one in table.itertuples()
+            ]
+            parts.append("First of each:\n" + "\n".join(told))
         parts.append(f"{self.errors} errors, {len(self.findings) - self.errors} warnings and notes")
         return "\n\n".join(parts)
 

@@ -29,7 +29,7 @@ class DicomHeader:
     view: str | None
 
 
-def read_header(path: Path) -> DicomHeader:
+def read_header(path: str | Path) -> DicomHeader:
     """Reads size and view of a DICOM file; its pixels are not touched.
 
     Raises:
@@ -37,6 +37,7 @@ def read_header(path: Path) -> DicomHeader:
     """
     import pydicom
 
+    path = Path(path)
     tags = ["Rows", "Columns", "ViewPosition"]
     try:
         with warnings.catch_warnings(), path.open("rb") as stream:

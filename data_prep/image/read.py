@@ -13,7 +13,7 @@ from data_prep.image.picture import decode_picture
 LFS_POINTER = b"version https://git-lfs"
 
 
-def read_grey(path: Path, percentiles: tuple[float, float] | None = None) -> GreyImage:
+def read_grey(path: str | Path, percentiles: tuple[float, float] | None = None) -> GreyImage:
     """Reads an image file as grey levels.
 
     Args:
@@ -23,6 +23,7 @@ def read_grey(path: Path, percentiles: tuple[float, float] | None = None) -> Gre
     Raises:
         UnreadableImage: with path, reason and remedy, whatever is wrong with the file.
     """
+    path = Path(path)
     try:
         if not path.is_file() and path.exists():
             raise UnreadableImage(path, "is a folder or a device, not a file", "Put the image itself there.")

@@ -23,10 +23,12 @@ echo done > runs/$5/$3/$3.ipynb
 def study(tmp_path: Path) -> Path:
     """This repository's Makefile and table of contents, empty chapters and code files, all a minute old."""
     shutil.copy(REPOSITORY / "Makefile", tmp_path)
-    code = ("data_prep/phantom/render.py", "data_prep/words.toml", "medslip_core/model.py")
+    code = ("data_prep/phantom/render.py", "data_prep/nih.py", "data_prep/image/read.py", "data_prep/words.toml")
+    core = (f"medslip_core/{name}.py" for name in ("vocabulary", "corpus", "model"))
     pipeline = (f"pipeline/{name}.py" for name in ("chapter", "parameters", "run_chapter", "build_book"))
     chapters = (f"book/{name}.ipynb" for name in CHAPTERS)
-    for name in ("requirements.lock", "pyproject.toml", *code, *pipeline, *chapters, "book/references.md", "installed"):
+    others = ("requirements.lock", "pyproject.toml", "book/references.md", "installed")
+    for name in (*code, *core, *pipeline, *chapters, *others):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
@@ -68,7 +70,11 @@ def test_changed_parameters_run_that_chapter_and_those_after(study: Path) -> Non
     [
         ("book/zero_shot.ipynb", ["zero_shot"]),
         ("medslip_core/model.py", ["pretraining", "zero_shot"]),
+        ("medslip_core/vocabulary.py", list(CHAPTERS)),
+        ("medslip_core/corpus.py", list(CHAPTERS)),
         ("data_prep/phantom/render.py", list(CHAPTERS)),
+        ("data_prep/nih.py", list(CHAPTERS)),
+        ("data_prep/image/read.py", list(CHAPTERS)),
         ("data_prep/words.toml", ["corpus", "pretraining", "zero_shot"]),
         ("book/references.md", []),
     ],

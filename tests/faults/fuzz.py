@@ -148,7 +148,8 @@ def _write_corpus(folder: Path) -> dict:
     files = {
         path.name: {"sha256": corpus.block_digests(path), "bytes": path.stat().st_size} for path in folder.iterdir()
     }
-    head = {"format": corpus.FORMAT, "version": corpus.VERSION, "count": 1, "set_aside": 0, "image_size_px": 1}
+    head = {"format": corpus.FORMAT, "version": corpus.VERSION, "vocabulary": corpus.VOCABULARY}
+    head |= {"count": 1, "set_aside": 0, "image_size_px": 1}
     return head | {"dataset": "nih", "fit": "pad", "parameters": {"seed": 0}, "files": files}
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data_prep.corpus import prepare
+from data_prep.corpus import check_datasets, prepare
 from data_prep.errors import DataError
 from medslip_core.corpus import PreparedCorpus
 
@@ -124,9 +124,9 @@ STOPS = {
     "rsna: index twice": ("rsna", duplicate_line("nih_image_index.csv", "b,"), "patientId 'b' stands in rows"),
     # images that are not there
     "nih: no image": ("nih", no_images, "nih: no image .* below it. Unpack"),
-    "nih: other images": ("nih", other_images, f"{NIH}: none of its 8 images lies below .*nih. Point root"),
-    "mimic: no image": ("mimic", no_images, f"{META}: none of its 4 images lies below .*files. Point root"),
-    "covid: no image": ("covid", no_images, "metadata.csv: none of its 3 images lies below .*images. Point root"),
+    "nih: other images": ("nih", other_images, f"{NIH}: none of its 8 images lies below .*nih, the first .*Point root"),
+    "mimic: no image": ("mimic", no_images, f"{META}: none of its 4 images lies below .*files, the first .*Point root"),
+    "covid: no image": ("covid", no_images, "metadata.csv: none of its 3 images lies below .*images, the .*Point root"),
     # splits
     "nih: one list only": ("nih", drop("test_list.txt"), "train_val_list.txt: the other of the two official lists"),
     "nih: image in both lists": (
@@ -236,8 +236,11 @@ def test_too_many_unusable_records_stop_the_run(nih_layout, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"dataset": "nhi"}, "dataset 'nhi': no reader of this name. Use one of mimic, nih, rsna, siim, covid"),
-        ({"view": "PA"}, r"dataset 'nih': no option \['view'\]. Its options: tables"),
+        (
+            {"dataset": "nhi"},
+            r"dataset 'nhi': no reader of this name. Did you mean 'nih'\? Use one of mimic, nih, rsna",
+        ),
+        ({"tabels": "/x"}, r"dataset 'nih': no option 'tabels'. Did you mean 'tables'\? Its options: tables, .*shares"),
         ({"root": "/no/such/root"}, "/no/such/root: no such folder. Point root at the dataset"),
         ({"limit": 0}, "no study to prepare"),
         ({"image_size_px": 0}, "image_size_px 0: an image has at least one pixel a side. For example 224"),
@@ -252,6 +255,31 @@ def test_wrong_arguments_are_named(nih_layout, tmp_path, arguments, said):
     (nih_layout / "test_list.txt").unlink()
     with pytest.raises(DataError, match=said):
         prepare(**given)
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        (
+            {"root": "x", "sares": [0, 0.5, 0.5]},
+            "no option 'sares'. Did you mean 'shares'\\? Its options: tables, .*limit",
+        ),
+        ({"rooot": "x"}, "no option 'rooot'. Did you mean 'root'\\?"),
+        ({}, "says no root"),
+        ({"root": "x", "fit": "squash"}, "no option 'fit'"),
+        ({"root": "x", "shares": [0.5, 0.5]}, r"shares \[0.5, 0.5\]: not three shares that sum to 1"),
+        ({"root": "x", "percentiles": [99, 1]}, r"percentiles \[99, 1\]: not two rising numbers"),
+        ({"root": "x", "dataset": "sim"}, "dataset 'sim': no reader of this name. Did you mean 'siim'\\? Use one of"),
+        (None, "says no dataset: None. For example"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_what_is_asked_of_the_last_of_several_corpora_is_checked_before_the_first(entry, said):
+    good = {"dataset": "nih", "root": "nih", "tables": "torchxrayvision", "shares": [0, 0.25, 0.75]}
+    check_datasets({"nih": good, "siim": {"dataset": "siim", "root": "x"}}, common=["fit"])
+    entry = entry if entry is None else {"dataset": "siim"} | entry
+    with pytest.raises(DataError, match=f"^datasets, last.*{said}"):
+        check_datasets({"nih": good, "last": entry}, common=["fit"])
 
 
 def test_a_folder_that_is_no_corpus_is_not_replaced(nih_layout, tmp_path):

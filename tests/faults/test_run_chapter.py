@@ -62,6 +62,20 @@ def test_a_profile_that_would_not_be_read_stops_before_the_first_chapter(run, ca
     assert re.search(said, caplog.text) and not run.runs.exists()
 
 
+def test_mistakes_in_the_files_of_later_chapters_stop_before_the_first_chapter_all_at_once(run, caplog) -> None:
+    for name in ("one", "two", "three"):
+        write_chapter(run.book, name, "pass")
+    (run.params / "mine").mkdir(parents=True)
+    for name, text in {"one": "steps: 4", "two": "sclae: 2.0", "three": "steps: many", "four": "a: 1"}.items():
+        (run.params / "mine" / f"{name}.yaml").write_text(text)
+    folders = [f"--{name}={getattr(run, name)}" for name in ("book", "params", "runs")]
+    assert main(["one", "--profile", "mine", *folders]) == 1
+    assert "two.yaml: the chapter has no parameter 'sclae'; did you mean 'scale'?" in caplog.text
+    assert "three.yaml: parameter 'steps' must be int, found 'many'" in caplog.text
+    assert "four.yaml: belongs to no chapter" in caplog.text and "one.yaml" not in caplog.text
+    assert not run.runs.exists()
+
+
 def test_data_that_are_not_there_stop_before_the_first_chapter(run, caplog) -> None:
     write_chapter(run.book, "one", "pass")
     folders = [f"--{name}={getattr(run, name)}" for name in ("book", "params", "runs")]

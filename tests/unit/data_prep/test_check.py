@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zipfile
 from functools import partial
 from pathlib import Path
 
@@ -135,6 +136,35 @@ def test_a_fault_is_found(copy, fault):
     assert not {finding.kind for finding in report.findings} - {found[0].kind} - HARMLESS
     assert str(root) not in str(report), "paths are told below the root"
     assert bool(report.errors) == (found[0].severity == "error")
+
+
+def test_the_remedy_is_told_beside_the_problem(mimic_layout):
+    (mimic_layout / "mimic-cxr-2.0.0-chexpert.csv").unlink()
+    report = check("mimic", mimic_layout, processes=1)
+    said = (
+        "no tables match mimic-cxr-2.*-chexpert.csv[.gz]. Download it into this folder, or name the tables' folder by"
+    )
+    assert said in str(report) and "tables=" in report.table().set_index("finding").loc["reader stops", "remedy"]
+
+
+@pytest.mark.parametrize("name, option", [("mimic-cxr-reports.zip", {}), ("mine.zip", {"reports": "mine.zip"})])
+def test_an_archive_that_the_reader_reads_is_not_said_to_be_left_alone(mimic_layout, monkeypatch, name, option):
+    with zipfile.ZipFile(mimic_layout / name, "w") as archive:
+        for text in list((mimic_layout / "files").rglob("*.txt")):
+            archive.write(text, text.relative_to(mimic_layout))
+            text.unlink()
+    monkeypatch.chdir(mimic_layout)
+    (mimic_layout / "images.zip").touch()
+    report = check("mimic", mimic_layout, processes=1, **option)
+    assert report.counts.set_index("value")["count"]["report"] == 4
+    assert [finding.where for finding in report.findings if finding.kind == "archive"] == ["images.zip"]
+
+
+def test_what_nih_lacks_is_a_warning(nih_layout):
+    for name in ("BBox_List_2017.csv", "train_val_list.txt", "test_list.txt"):
+        (nih_layout / name).unlink()
+    said = [f.problem for f in check("nih", nih_layout, processes=1).findings if f.kind == "reader warns"]
+    assert len(said) == 2 and "there are no boxes" in said[0] and "not the official one" in said[1]
 
 
 def test_images_are_opened_even_if_the_reader_stops(copy):

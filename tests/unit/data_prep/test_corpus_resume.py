@@ -2,11 +2,14 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from file_digests import file_digests
 
+import medslip_core.corpus
+import medslip_core.vocabulary
 from data_prep import chunks, corpus, corpus_tables, record, writer
 from data_prep.corpus import prepare
 from data_prep.errors import DataError
@@ -155,6 +158,15 @@ def test_another_question_starts_afresh(nih_layout, tmp_path, stopped, seen, opt
 def test_other_code_starts_afresh(nih_layout, tmp_path, stopped, seen, monkeypatch):
     monkeypatch.setattr(corpus, "_code", lambda: "another")
     assert finished(nih_layout, tmp_path) == stopped[1] and len(seen) == 7
+
+
+@pytest.mark.parametrize("module", [medslip_core.vocabulary, medslip_core.corpus])
+def test_the_vocabulary_and_the_format_are_code_that_counts(tmp_path, monkeypatch, module):
+    before = corpus._code()
+    edited = tmp_path / Path(module.__file__).name
+    edited.write_text(Path(module.__file__).read_text() + "# edited\n")
+    monkeypatch.setattr(module, "__file__", str(edited))
+    assert corpus._code() != before
 
 
 def test_records_set_aside_before_the_stop_still_count(nih_layout, tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from PIL import Image
 from pydicom.encaps import encapsulate
 
 from data_prep.errors import UnreadableImage
-from data_prep.image import read_grey
+from data_prep.image import read_grey, read_header
 
 RAMP = np.add.outer(np.arange(48) * 3, np.arange(64) * 1.8).astype(np.uint8)  # no symmetry: rotations would show
 FULL = np.linspace(0, 255, 48 * 64).reshape(48, 64)  # 0 … 255, for depths that are spread over the whole range
@@ -29,6 +29,14 @@ def assert_close(path, expected, levels=1):
 def test_grey_png_is_read_as_it_is(tmp_path):
     Image.fromarray(RAMP).save(tmp_path / "a.png")
     assert_close(tmp_path / "a.png", RAMP, levels=0)
+
+
+def test_a_path_may_be_a_text(tmp_path, write_dicom):
+    write_dicom(tmp_path / "a.dcm", RAMP)
+    assert (read_grey(str(tmp_path / "a.dcm")).pixels == read_grey(tmp_path / "a.dcm").pixels).all()
+    assert read_header(str(tmp_path / "a.dcm")).width_px == 64
+    with pytest.raises(UnreadableImage, match="b.png: cannot be opened"):
+        read_grey(str(tmp_path / "b.png"))
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])

@@ -1,5 +1,6 @@
 """Each reader on a tiny layout written by hand."""
 
+import gzip
 import math
 import shutil
 import tarfile
@@ -24,7 +25,7 @@ def test_nih(nih_layout, caplog):
     studies = nih.read(nih_layout)
     assert studies.__length_hint__() == 7
     images = by_image(studies)
-    assert len(images) == 7 and "1 of its 8 images are not below" in caplog.text
+    assert len(images) == 7 and "1 of its 8 images are not below" in caplog.text and "no " not in caplog.text
     first = images["00000001_000"]
     assert (first.patient_id, first.view, first.age_years, first.sex) == ("00000001", "PA", 40.0, "M")
     assert {name for name, value in first.labels.items() if value} == {"Effusion", "Infiltration"}
@@ -40,13 +41,15 @@ def test_nih(nih_layout, caplog):
     assert first.image_path.is_file() and images["00000001_001"].image_path.parts[-3] == "images_002"
 
 
-def test_nih_tables_elsewhere_without_lists_or_boxes(nih_layout, tmp_path):
+def test_nih_tables_elsewhere_without_lists_or_boxes(nih_layout, tmp_path, caplog):
     (tmp_path / "tables").mkdir()
     text = (nih_layout / "Data_Entry_2017_v2020.csv").read_text().replace("Gender", "Sex").replace(",40,", ",040Y,")
     (tmp_path / "tables" / "Data_Entry_2017.csv").write_text(text)
     studies = list(nih.read(nih_layout, tables=tmp_path / "tables"))
     assert len(studies) == 7 and {study.split for study in studies} == {None}
     assert (studies[0].age_years, studies[0].sex, studies[0].boxes) == (40.0, "M", ())
+    assert "no train_val_list.txt and test_list.txt beside the label table; the split is drawn" in caplog.text
+    assert "no BBox_List_2017.csv beside the label table; there are no boxes" in caplog.text
 
 
 def test_rsna(rsna_layout):
@@ -184,6 +187,18 @@ def test_mimic_reports_within_their_zip(mimic_layout, prefix):
     assert images["a-1"].report.startswith("FINDINGS: There is no pleural effusion.") and images["a-1"].fault is None
     assert images["b-1"].report is None and "p10000764/s57375967.txt: no such report" in images["b-1"].fault
     assert sorted(mimic_layout.parent.rglob("*")) == before
+
+
+def test_mimic_takes_the_plain_table_where_it_was_unpacked_beside_its_gz(mimic_layout):
+    for name in ("metadata", "split", "chexpert"):
+        (mimic_layout / f"mimic-cxr-2.0.0-{name}.csv.gz").write_bytes(gzip.compress(b"of another time\n"))
+    assert len(list(mimic.read(mimic_layout))) == 4
+    shutil.copy(mimic_layout / "mimic-cxr-2.0.0-split.csv", mimic_layout / "mimic-cxr-2.1.0-split.csv")
+    said = (
+        r"2 tables match mimic-cxr-2.\*-split.csv.*Keep one of mimic-cxr-2.0.0-split.csv, .*, mimic-cxr-2.1.0-split.csv"
+    )
+    with pytest.raises(DataError, match=said):
+        mimic.read(mimic_layout)
 
 
 def test_mimic_names_reports_that_are_of_other_studies_and_a_study_labelled_twice(mimic_layout):
@@ -344,6 +359,11 @@ def test_images_that_are_not_there_are_named(dataset, layout, request):
         (",M,1,", ",Male,1,", "row 2: sex is 'Male'. Use M, F"),
         (",M,1,", ",M,yes,", "row 2: label:Edema is 'yes'. Use 1, 1.0, 0"),
         ("a/2.png", "a/1.png", "path 'a/1.png' stands in rows"),
+        ("a/2.png", "a\\1.png", "path 'a/1.png' stands in rows"),
+        ("a/1.png", "\\\\server\\1.png", "which is not below root"),
+        ("path,", "Path,", "column 'path' missing; it has 'Path', "),
+        ("path,", "Path,", "Is 'Path' meant? Then name it 'path'."),
+        (".png", "", "none of its 4 images lies below {root}, the first looked for is a/1. Point root"),
     ],
 )
 def test_manifest_names_the_row_of_a_wrong_cell(own_layout, old, new, said):
@@ -351,7 +371,13 @@ def test_manifest_names_the_row_of_a_wrong_cell(own_layout, old, new, said):
     table.write_text(table.read_text().replace(old, new))
     with pytest.raises(DataError) as caught:
         manifest.read(own_layout)
-    assert said in str(caught.value)
+    assert said.format(root=own_layout) in str(caught.value)
+
+
+def test_manifest_from_windows(own_layout):
+    table = own_layout / "manifest.csv"
+    table.write_text(table.read_text().replace("a/", "a\\"))
+    assert list(by_image(manifest.read(own_layout))) == ["a/1.png", "a/2.png", "3.png"]
 
 
 def test_siim_tables_of_both_releases(siim_layout):

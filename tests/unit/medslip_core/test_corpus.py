@@ -93,12 +93,34 @@ def test_taken_images_are_those_rows_in_memory_of_their_own(corpus):
     assert corpus.images[0].any()
 
 
+CHANGES = {
+    "one more at the front": (lambda names: ["embolism", *names], "number 1: embolism, now normal"),
+    "one more at the end": (lambda names: [*names, "embolism"], f"number {len(PATHOLOGIES) + 1}: embolism, now none"),
+    "one less": (lambda names: names[:-1], f"number {len(PATHOLOGIES)}: none, now excluded_obs"),
+    "another order": (lambda names: [names[1], names[0], *names[2:]], "number 1: clear, now normal"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_another_vocabulary(corpus, change):
+    other, said = CHANGES[change]
+    path = corpus.folder / "corpus.json"
+    header = json.loads(path.read_text())
+    assert header["vocabulary"] == {"anatomies": list(ANATOMIES), "pathologies": list(PATHOLOGIES)}
+    header["vocabulary"]["pathologies"] = other(header["vocabulary"]["pathologies"])
+    path.write_text(json.dumps(header | {"sha256": header_digest(header)}))
+    with pytest.raises(
+        CorpusError, match=rf"prepared with another vocabulary \(pathologies, {said}\). Prepare the corpus again"
+    ):
+        PreparedCorpus.open(corpus.folder)
+
+
 def test_another_version_and_a_folder_without_corpus(corpus, tmp_path):
     path = corpus.folder / "corpus.json"
     header = json.loads(path.read_text()) | {"version": 99}
     path.write_text(json.dumps(header | {"sha256": header_digest(header)}))
     with pytest.raises(
-        CorpusError, match="medslip-corpus version 99, this code reads medslip-corpus version 2. Prepare"
+        CorpusError, match="medslip-corpus version 99, this code reads medslip-corpus version 3. Prepare"
     ):
         PreparedCorpus.open(corpus.folder)
     with pytest.raises(CorpusError, match="no such file, so no prepared corpus. Run"):
