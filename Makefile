@@ -42,7 +42,8 @@ CODE_pretraining := $(CODE_OTHERS) $(wildcard benchmarks/results/train_step_cpu.
                       benchmarks/results/full_run_estimate.json)
 CODE_finetuning := $(CODE_OTHERS) $(wildcard benchmarks/results/demo_finetuning.json)
 CODE_comparison := $(CODE_OTHERS) $(wildcard benchmarks/results/demo_comparison.json \
-                      benchmarks/results/demo_ablations.json benchmarks/results/demo_budget.json)
+                      benchmarks/results/demo_ablations.json benchmarks/results/demo_options.json \
+                      benchmarks/results/demo_budget.json)
 
 .PHONY: demo run finetune compare book lab test lint lock clean clean-all help FORCE
 .DELETE_ON_ERROR:

@@ -40,7 +40,7 @@ from medslip_core.sharing import share_of
 
 logger = logging.getLogger(__name__)
 
-VERSION = 2
+VERSION = 3
 """Of what a cell does: a change of it runs all cells again."""
 
 TRAINED, HISTORY, RESULT, ANSWERS = "training.json", "history.csv", "result.json", "answers.parquet"

@@ -84,3 +84,17 @@ def test_a_finished_run_is_gathered_into_one_file(runs: Path, tmp_path: Path) ->
 def test_reference_notebook_gives_the_same_outputs() -> None:
     done = nbval("--nbval", "--nbval-cell-timeout=120", Path(__file__).with_name("reference.ipynb"))
     assert done.returncode == 0, done.stdout[-6000:]
+
+
+def test_grounding_finishes_where_there_is_nothing_to_point_at(runs: Path) -> None:
+    """Data sets without boxes or masks are no reason for the chapters after it to wait."""
+    bare, book = runs.parent / "bare", runs.parents[1] / "book"
+    bare.mkdir()
+    for name in ("corpus", "pretraining"):
+        (bare / name).symlink_to(runs / name)
+    nothing = {"run_dir": "../runs/bare", "boxes": {}, "masks": {}, "anatomy_corpus": ""}
+    source = load_notebook_node(str(REPOSITORY / "book" / "grounding.ipynb"))
+    nbformat.write(parameterize_notebook(source, nothing, kernel_name="python3"), book / "grounding.ipynb")
+    done = nbval("--nbval-lax", "--nbval-cell-timeout=300", f"--rootdir={book.parent}", book / "grounding.ipynb")
+    assert done.returncode == 0, done.stdout[-6000:]
+    assert json.loads((bare / "grounding" / "results.json").read_text())["numbers"]["first_asked"]["value"] == "nothing"
