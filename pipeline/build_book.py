@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import yaml
 
 logger = logging.getLogger(__name__)
@@ -81,13 +82,14 @@ def build_book(profile: str, repository: Path = Path()) -> Path:
 
 def glance_table(chapters: list[FinishedChapter], profile: str, repository: Path) -> str:
     """Markdown table of the numbers to which chapters gave a headline."""
-    seeds = _of_seeds(repository)
+    values = {name: number["value"] for chapter in chapters for name, number in chapter.results["numbers"].items()}
+    seeds = _of_seeds(repository, values)
     rows = [
         (
             f"[{number['headline']}]({chapter.name})",
             f"**{number['text']}**",
             number.get("interval_text", ""),
-            _range_over_seeds(number["value"], seeds.get(name, [])),
+            f"{min(seeds[name]):.3f} to {max(seeds[name]):.3f}" if name in seeds else "",
             number.get("beside", ""),
         )
         for chapter in chapters
@@ -105,19 +107,16 @@ def glance_table(chapters: list[FinishedChapter], profile: str, repository: Path
     return note + _table(("Result", "Value", "Interval", "Over training seeds", "Beside it"), rows)
 
 
-def _of_seeds(repository: Path) -> dict[str, list[float]]:
-    """Number -> its value for each training seed of the study that was repeated."""
+def _of_seeds(repository: Path, values: dict[str, object]) -> dict[str, list[float]]:
+    """Number -> its value for each training seed, if this build is one of them: else they are of another study."""
     file = repository / "benchmarks" / "results" / "demo_seeds.json"
     if not file.is_file():
         return {}
-    return {figure["name"]: figure["values"] for figure in json.loads(file.read_text())["figures"]}
-
-
-def _range_over_seeds(value: object, of_seeds: list[float]) -> str:
-    """Least and greatest over the seeds, if this build's value is one of theirs: else it is of another study."""
-    if not any(isinstance(value, float) and abs(value - one) < 5e-4 for one in of_seeds):
-        return ""
-    return f"{min(of_seeds):.3f} to {max(of_seeds):.3f}"
+    told = {figure["name"]: figure["values"] for figure in json.loads(file.read_text())["figures"]}
+    told = {name: of_seeds for name, of_seeds in told.items() if isinstance(values.get(name), float)}
+    of_each = zip(*told.values(), strict=True)
+    ours = [values[name] for name in told]
+    return told if any(np.allclose(one, ours, rtol=0, atol=5e-4) for one in of_each) else {}
 
 
 def chapter_list(chapters: list[FinishedChapter]) -> str:
