@@ -46,7 +46,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         copies.append(book / f"{name}.ipynb")
         nbformat.write(copy, copies[-1])
     assert copies, "no chapter in _toc.yml"
-    done = nbval("--nbval-lax", "--nbval-cell-timeout=300", f"--rootdir={folder}", *copies)
+    done = nbval("--nbval-lax", "--nbval-cell-timeout=1800", f"--rootdir={folder}", *copies)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     return folder / "runs" / "test"
 
@@ -95,6 +95,6 @@ def test_grounding_finishes_where_there_is_nothing_to_point_at(runs: Path) -> No
     nothing = {"run_dir": "../runs/bare", "boxes": {}, "masks": {}, "anatomy_corpus": ""}
     source = load_notebook_node(str(REPOSITORY / "book" / "grounding.ipynb"))
     nbformat.write(parameterize_notebook(source, nothing, kernel_name="python3"), book / "grounding.ipynb")
-    done = nbval("--nbval-lax", "--nbval-cell-timeout=300", f"--rootdir={book.parent}", book / "grounding.ipynb")
+    done = nbval("--nbval-lax", "--nbval-cell-timeout=1800", f"--rootdir={book.parent}", book / "grounding.ipynb")
     assert done.returncode == 0, done.stdout[-6000:]
     assert json.loads((bare / "grounding" / "results.json").read_text())["numbers"]["first_asked"]["value"] == "nothing"

@@ -15,7 +15,7 @@ from tiny_corpus import TinyCorpus
 from tiny_model import tiny_model
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from medslip_core import training_batch, training_run, validation
+from medslip_core import labels, training_batch, training_run
 from medslip_core.optimisation import training_mode
 from medslip_core.training_run import TrainingRun
 from medslip_core.transfer import to_device
@@ -67,7 +67,7 @@ def test_a_step_waits_for_nothing(run: TrainingRun) -> None:
 
 
 def test_waiting_is_noticed(run: TrainingRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (training_batch, validation):
+    for module in (training_batch, labels):
         monkeypatch.setattr(module, "to_device", lambda values, device: torch.as_tensor(values).to(device))
     with Copies() as copies:
         run.train_step()
