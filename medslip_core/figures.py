@@ -38,8 +38,10 @@ class Described(NamedTuple):
     def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
         from IPython.core.pylabtools import print_figure
 
-        shown = {"image/png": print_figure(self.figure, base64=True), "text/plain": self.alt}
-        return shown, {"image/png": {"alt": self.alt}}
+        return {"image/png": print_figure(self.figure, base64=True)}, {"image/png": {"alt": self.alt}}
+
+    def __repr__(self) -> str:
+        return self.alt
 
 
 @contextmanager

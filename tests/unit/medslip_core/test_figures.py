@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from IPython.core.formatters import DisplayFormatter
 
 from medslip_core import figures, image_figures
 from medslip_core.grounding.scores import SCORES, score
@@ -115,6 +116,12 @@ def test_figure_is_legible_whole_and_described(name):
     assert (edge == 255).all()  # and nothing of it is cut off by the edge
     titles = [axis.title.get_window_extent() for axis in figure.axes if axis.title.get_text() and axis.get_visible()]
     assert not any(one.overlaps(other) for one, other in itertools.combinations(titles, 2))
+
+
+def test_a_notebook_shows_the_figure_and_keeps_its_words():
+    shown, metadata = DisplayFormatter().format(figures.roc_curves(predictions(("Mass",)), "NIH", resamples=5))
+    assert shown["image/png"].startswith("iVBOR") and shown["text/plain"].startswith("ROC curves on NIH")
+    assert metadata["image/png"]["alt"] == shown["text/plain"]
 
 
 def test_roc_marks_a_class_with_one_label():
