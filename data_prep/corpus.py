@@ -162,16 +162,21 @@ def _lost(study: Study, recipe: Recipe) -> SetAside:
     return set_aside(study, recipe, f"{study.image_path}: {WORKER_DIED}. {remedy}")
 
 
-def check_datasets(datasets: dict[str, dict], common: Sequence[str] = ()) -> None:
+def check_datasets(datasets: dict[str, dict], common: Sequence[str] = (), needed: Sequence[str] = ()) -> None:
     """Checks what is asked of several corpora, before the first of them takes hours.
 
     Args:
         datasets: corpus -> dataset, root, and options of `prepare` and of the dataset's reader.
         common: parameters of `prepare` that all have in common, so that none has its own.
+        needed: corpora that must be among them.
 
     Raises:
         DataError: names the corpus, what is wrong with its entry, and the names that are known.
     """
+    for name in needed:
+        if name not in datasets:
+            remedy = f"{_nearest(name, datasets, 'Is it')}Call one of them {name}."
+            raise DataError("datasets", f"no corpus {name!r} among {', '.join(map(repr, datasets))}", remedy)
     own = ["dataset", "root", *(name for name in _own_options() if name not in common)]
     for corpus, options in datasets.items():
         where = f"datasets, {corpus}"
@@ -216,9 +221,9 @@ def _own_options() -> list[str]:
     return [name for name in inspect.signature(prepare).parameters if name not in first_ones]
 
 
-def _nearest(name: object, known: Iterable[str]) -> str:
+def _nearest(name: object, known: Iterable[str], asked: str = "Did you mean") -> str:
     near = difflib.get_close_matches(str(name), known, n=1, cutoff=0)
-    return f"Did you mean {near[0]!r}? " if near else ""
+    return f"{asked} {near[0]!r}? " if near else ""
 
 
 def _in_order(percentiles: tuple[float, float] | None) -> tuple[float, float] | None:

@@ -127,7 +127,10 @@ def _headers(path: Path | None) -> dict[str, dict[str, str | float | None]]:
 
 def _patients(path: Path | None) -> dict[str, str]:
     if path is None:
-        logger.info("rsna: no nih_image_index.csv; each image counts as a patient of its own")
+        logger.warning(
+            "rsna: no nih_image_index.csv beside the tables: each image counts as a patient of its own, and a split "
+            "may part the images of one patient. RSNA publishes which image of NIH ChestX-ray14 each one is"
+        )
         return {}
     table = read_table(path, ["patientId", "image_index"], filled=["patientId", "image_index"])
     require_unique(table, "patientId", path)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from data_prep.errors import DataError
 from medslip_core.vocabulary import ANATOMY_INDEX, PATHOLOGY_INDEX
 
 LEXICON_FILE = Path(__file__).with_name("lexicon.toml")
@@ -83,7 +84,7 @@ def expand(pattern: str) -> list[str]:
     """All the texts that a pattern stands for.
 
     Raises:
-        ValueError: when brackets do not close.
+        DataError: when brackets do not close.
     """
 
     def sequence(position: int) -> tuple[list[str], int]:
@@ -96,9 +97,11 @@ def expand(pattern: str) -> list[str]:
             if letter == "(":
                 piece, position = sequence(position + 1)
                 if position >= len(pattern):
-                    raise ValueError(f"term {pattern!r}: a bracket is not closed")
+                    raise _wrong(f"term {pattern!r}", "a bracket is not closed")
             elif letter == "[":
-                closing = pattern.index("]", position)
+                closing = pattern.find("]", position)
+                if closing < 0:
+                    raise _wrong(f"term {pattern!r}", "a bracket is not closed")
                 piece, position = list(pattern[position + 1 : closing]), closing
             else:
                 piece = [letter]
@@ -110,7 +113,7 @@ def expand(pattern: str) -> list[str]:
 
     texts, end = sequence(0)
     if end != len(pattern):
-        raise ValueError(f"term {pattern!r}: a bracket too many")
+        raise _wrong(f"term {pattern!r}", "a bracket too many")
     return texts
 
 
@@ -119,9 +122,22 @@ def load_lexicon(path: Path = LEXICON_FILE) -> Lexicon:
     """Read and check a lexicon file.
 
     Raises:
-        ValueError: naming the entry, when it refers to an unknown anatomy, pathology or zone, or when a term has two
-            meanings.
+        DataError: naming the entry, when it refers to an unknown anatomy, pathology or zone, when a term has two
+            meanings, or when no term means a word of the vocabulary.
     """
+    try:
+        return _read(path)
+    except tomllib.TOMLDecodeError as error:
+        raise _wrong(path, f"not TOML: {error}") from error
+    except KeyError as error:
+        raise _wrong(path, f"there is no {error.args[0]!r}, or an entry without it") from error
+
+
+def _wrong(where: str | Path, problem: str) -> DataError:
+    return DataError(where, problem, "Correct the lexicon; no report can be read before.")
+
+
+def _read(path: Path) -> Lexicon:
     table = tomllib.loads(path.read_text(encoding="utf-8"))
     sided = set(table["groups"]["sided"])
     zones: dict[str, Zone] = {}
@@ -129,7 +145,7 @@ def load_lexicon(path: Path = LEXICON_FILE) -> Lexicon:
         rows = row.get("anatomy") or {key: list(value) for key, value in zones[row["same_as"]].anatomies.items()}
         unknown = {anatomy for names in rows.values() for anatomy in names} - set(ANATOMY_INDEX)
         if unknown:
-            raise ValueError(f"{path}: places.{name}: no anatomies of the vocabulary: {sorted(unknown)}")
+            raise _wrong(f"{path}, places.{name}", f"no anatomies of the vocabulary: {sorted(unknown)}")
         anatomies = {key: tuple(value) for key, value in rows.items()}
         anatomies.setdefault("none", anatomies.get("left", ()) + anatomies.get("right", ()))
         base = row.get("same_as", name)
@@ -141,11 +157,11 @@ def load_lexicon(path: Path = LEXICON_FILE) -> Lexicon:
     findings: dict[str, Finding] = {}
     for name, row in {**table["findings"], **table["qualities"]}.items():
         pathologies, labels = _listed(row.get("pathology", [])), _listed(row.get("label", []))
-        if set(pathologies) - set(PATHOLOGY_INDEX):
-            raise ValueError(f"{path}: findings.{name}: {pathologies} are not all in the vocabulary")
+        if unknown := set(pathologies) - set(PATHOLOGY_INDEX):
+            raise _wrong(f"{path}, findings.{name}", f"no pathologies of the vocabulary: {sorted(unknown)}")
         zone = row.get("place", "unspecified")
         if zone != "unspecified" and zone not in zones:
-            raise ValueError(f"{path}: findings.{name}: no place {zone!r}")
+            raise _wrong(f"{path}, findings.{name}", f"no place {zone!r}")
         normal = row.get("normal", False)
         within = row.get("within")
         findings[name] = Finding(
@@ -165,8 +181,13 @@ def load_lexicon(path: Path = LEXICON_FILE) -> Lexicon:
             quality=name in table["qualities"],
         )
     for finding in findings.values():
-        if set(finding.becomes.values()) - set(findings):
-            raise ValueError(f"{path}: findings.{finding.name} becomes an unknown finding: {finding.becomes}")
+        if unknown := set(finding.becomes.values()) - set(findings):
+            raise _wrong(f"{path}, findings.{finding.name}", f"becomes no finding: {sorted(unknown)}")
+
+    meant = {anatomy for zone in zones.values() for names in zone.anatomies.values() for anatomy in names}
+    meant |= {pathology for finding in findings.values() for pathology in finding.pathologies}
+    if unmeant := (ANATOMY_INDEX.keys() | PATHOLOGY_INDEX.keys()) - meant - set(table["unread"]):
+        raise _wrong(f"{path}, unread", f"lacks {sorted(unmeant)} of the vocabulary, meant by no place or finding")
 
     tree: dict = {}
 
@@ -176,7 +197,7 @@ def load_lexicon(path: Path = LEXICON_FILE) -> Lexicon:
             for word in text.split():
                 node = node.setdefault(word, {})
             if node.get("", term) != term:
-                raise ValueError(f"{path}: {' '.join(text.split())!r} stands in {where} and means {node['']} already")
+                raise _wrong(f"{path}, {where}", f"{' '.join(text.split())!r} means {node['']} already")
             node[""] = term
 
     for kind, patterns in table["cues"].items():

@@ -282,6 +282,14 @@ def test_what_is_asked_of_the_last_of_several_corpora_is_checked_before_the_firs
         check_datasets({"nih": good, "last": entry}, common=["fit"])
 
 
+def test_a_corpus_that_later_chapters_need_is_missed_before_any_is_prepared():
+    entry = {"dataset": "nih", "root": "nih"}
+    check_datasets({"pretraining": entry}, needed=["pretraining"])
+    said = "datasets: no corpus 'pretraining' among 'nih', 'pre-training'. Is it 'pre-training'. Call one of them"
+    with pytest.raises(DataError, match=said):
+        check_datasets({"nih": entry, "pre-training": entry}, needed=["pretraining"])
+
+
 def test_a_folder_that_is_no_corpus_is_not_replaced(nih_layout, tmp_path):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.txt").write_text("years of work")

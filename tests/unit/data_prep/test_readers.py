@@ -63,10 +63,11 @@ def test_rsna(rsna_layout):
     assert [study.patient_id for study in images.values()] == ["00000007", "00000007", "00000008", "00000009"]
 
 
-def test_rsna_without_the_optional_tables(rsna_layout):
+def test_rsna_without_the_optional_tables(rsna_layout, caplog):
     (rsna_layout / "nih_image_index.csv").unlink()
     (rsna_layout / "stage_2_detailed_class_info.csv").unlink()
     images = by_image(rsna.read(rsna_layout))
+    assert [record.levelname for record in caplog.records] == ["WARNING"] and "of its own" in caplog.text
     assert images["a"].patient_id == "a" and set(images["a"].labels) == {"Pneumonia"}
 
 

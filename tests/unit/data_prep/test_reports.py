@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data_prep.errors import DataError
 from data_prep.reports import read_mentions, read_report
 from data_prep.reports.findings import mention_labels
-from data_prep.reports.lexicon import expand, load_lexicon
+from data_prep.reports.lexicon import LEXICON_FILE, expand, load_lexicon
 from data_prep.reports.page import report_html
 from data_prep.reports.sections import split_sections
 from medslip_core.vocabulary import (
@@ -198,14 +199,25 @@ def test_term_patterns():
         expand("(a")
 
 
-def test_a_term_with_two_meanings_is_refused(tmp_path):
-    source = load_lexicon.__wrapped__.__defaults__[0].read_text(encoding="utf-8")
+LEXICON = LEXICON_FILE.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        (LEXICON + '\n[findings.twin]\npathology = "mass"\nterms = ["cardiomegaly"]\n', "'cardiomegaly' means"),
+        (LEXICON + '\n[findings.twin]\npathology = "nonsense"\nterms = ["zzz"]\n', "findings.twin: no .*nonsense"),
+        (LEXICON + '\n[findings.twin]\npathology = "mass"\n', "no 'terms', or an entry without it"),
+        (LEXICON + '\n[findings.twin]\nterms = ["a [b c"]\n', "'a \\[b c': a bracket is not closed"),
+        (LEXICON + "\n[findings.twin\n", "not TOML: .*line"),
+        (LEXICON.replace('unread = ["pressure", ', "unread = ["), r"unread: lacks \['pressure'\] of the vocabulary"),
+    ],
+    ids=["two meanings", "no pathology", "no terms", "bracket", "no TOML", "a word of the vocabulary not read"],
+)
+def test_a_broken_lexicon_is_refused(text, said, tmp_path):
     broken = tmp_path / "lexicon.toml"
-    broken.write_text(source + '\n[findings.twin]\npathology = "mass"\nterms = ["cardiomegaly"]\n', encoding="utf-8")
-    with pytest.raises(ValueError, match="cardiomegaly"):
-        load_lexicon(broken)
-    broken.write_text(source + '\n[findings.twin]\npathology = "nonsense"\nterms = ["zzz"]\n', encoding="utf-8")
-    with pytest.raises(ValueError, match="nonsense"):
+    broken.write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=f"{said}.*Correct the lexicon"):
         load_lexicon(broken)
 
 
