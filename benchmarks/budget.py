@@ -14,11 +14,11 @@ import logging
 from pathlib import Path
 
 from medslip_core.allocator import keep_freed_memory
+from medslip_core.cells import share_of
 from medslip_core.comparison.params import ComparisonParams
 from medslip_core.comparison.study import Study
 from medslip_core.parameters import ParameterError
 from medslip_core.provenance import write_results
-from medslip_core.sharing import share_of
 
 
 def main() -> None:

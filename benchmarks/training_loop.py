@@ -54,7 +54,7 @@ def input_alone(params: PretrainParams) -> Callable[[], Any]:
     def read() -> None:
         nonlocal step
         drawn = run.task.source.batch(step)
-        run.input(augment(run.task.source.images(drawn.rows), drawn.views, SIZE_PX))
+        run.model.pixel_values(augment(run.task.source.images(drawn.rows), drawn.views, SIZE_PX))
         step += 1
 
     return read

@@ -40,9 +40,10 @@ from medslip_core.parameters import ParameterError, read_values
 from medslip_core.pretrain_params import PretrainParams
 from medslip_core.randomness import torch_seed
 from medslip_core.run_checkpoints import ParametersChangedError
+from medslip_core.torch_state import global_state
 from medslip_core.training_batch import TrainingViews, training_views
 from medslip_core.training_log import read_history
-from medslip_core.training_run import TrainingRun, global_state
+from medslip_core.training_run import TrainingRun
 from medslip_core.trunk_model import TrunkModel
 from medslip_core.vocabulary import ANATOMIES, PATHOLOGIES
 

@@ -13,17 +13,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator, PartialState
-from accelerate.state import AcceleratorState
+from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor
 
@@ -33,7 +30,6 @@ from medslip_core.corpus import PreparedCorpus
 from medslip_core.gpu_use import GpuUse
 from medslip_core.interruption import StopOnSignal
 from medslip_core.labels import VERSION as LABELS_VERSION
-from medslip_core.labels import pathology_labels
 from medslip_core.non_finite import error_of, save_batch
 from medslip_core.optimisation import (
     WeightAverage,
@@ -48,14 +44,13 @@ from medslip_core.pretrain_params import PretrainParams
 from medslip_core.randomness import torch_seed
 from medslip_core.run_checkpoints import Best, RunCheckpoints
 from medslip_core.sampling import part_of_batch
+from medslip_core.torch_state import precision
 from medslip_core.training_log import Progress, TrainingLog
 from medslip_core.training_task import task_of
 from medslip_core.trunk_model import TrunkModel
-from medslip_core.validation import macro_auroc, validation_rows
+from medslip_core.validation import Validation
 
 logger = logging.getLogger(__name__)
-
-VALIDATION_BATCH = 64  # fixed, as the negatives are drawn per batch
 
 
 class TrainingRun:
@@ -73,7 +68,7 @@ class TrainingRun:
 
     def __init__(self, params: PretrainParams, corpus: PreparedCorpus, folder: Path, model: TrunkModel) -> None:
         self.params, self.corpus, self.folder, self.model = params, corpus, folder, model
-        self.accelerator = Accelerator(mixed_precision=_precision(params), cpu=params.device == "cpu")
+        self.accelerator = Accelerator(mixed_precision=precision(params), cpu=params.device == "cpu")
         self.device = self.accelerator.device
         self.task = task_of(params, corpus, model, self.device)
         self.figures = (*self.task.terms, "gradient_norm")
@@ -84,7 +79,7 @@ class TrainingRun:
             )
         self.steps_per_epoch = self.task.source.order.steps_per_epoch
         self.total_steps = params.epochs * self.steps_per_epoch
-        self.validation_rows = validation_rows(params, corpus)
+        self.validation = Validation(params, corpus)
 
         self.frozen = freeze_stages(model.trunk.network, params.frozen_stages)
         model.to(self.device, memory_format=torch.channels_last)
@@ -129,7 +124,7 @@ class TrainingRun:
             last = passage == params.accumulation_steps - 1
             with contextlib.nullcontext() if last else accelerator.no_sync(self.network):
                 torch.manual_seed(torch_seed(params.seed, "dropout", self.step, number))
-                losses = self.losses(task.output(self.network, self.input(grey), part), part, share)
+                losses = self.losses(task.output(self.network, self.model.pixel_values(grey), part), part, share)
                 accelerator.backward(losses[0] * accelerator.num_processes)  # whose gradients are averaged
             figures += losses.detach()
         trained = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
@@ -141,9 +136,6 @@ class TrainingRun:
         self.pending.append(torch.cat([figures, norm.reshape(1)]))
         self.step += 1
         return len(batch.rows)
-
-    def input(self, grey: Tensor) -> Tensor:
-        return self.model.pixel_values(grey).contiguous(memory_format=torch.channels_last)
 
     def losses(self, output: Any, part: Any, share: Tensor) -> Tensor:
         """The task's `terms` [1 + n] of a part of a batch, each times the part's share [n] of what it averages over.
@@ -213,8 +205,8 @@ class TrainingRun:
         device = f"{self.device.type} (threads: {torch.get_num_threads()})"
         if self.device.type == "cuda":
             device = torch.cuda.get_device_name(self.device)
-        precision = self.accelerator.mixed_precision.replace("no", "float32")
-        return f"{images:,} training images, {self.total_steps:,} steps, each {shares}; {device}, {precision}"
+        numbers = self.accelerator.mixed_precision.replace("no", "float32")
+        return f"{images:,} training images, {self.total_steps:,} steps, each {shares}; {device}, {numbers}"
 
     def record(self, log: TrainingLog | None, split: str, **figures: float) -> None:
         if log:
@@ -241,7 +233,8 @@ class TrainingRun:
         if self.accelerator.is_main_process:
             batch = self.task.batch(step)
             grey = augment(self.task.source.images(batch.rows), batch.views, self.model.config.image_size)
-            tensors = dict(pixel_values=self.input(grey), rows=torch.from_numpy(batch.rows), **self.task.tensors(batch))
+            pixels, rows = self.model.pixel_values(grey), torch.from_numpy(batch.rows)
+            tensors = dict(pixel_values=pixels, rows=rows, **self.task.tensors(batch))
             save_batch(folder, tensors, step, figures)
         self.accelerator.wait_for_everyone()  # a launcher ends all processes at the first error
         raise error_of(folder, step, figures)
@@ -265,33 +258,17 @@ class TrainingRun:
 
     # -- validation ---------------------------------------------------------------------------------------------------
 
-    @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Loss terms and macro AUROC on the validation rows: whole images, no augmentation, fixed negatives."""
-        if len(self.validation_rows) == 0:
+        """Loss terms and macro AUROC on the validation rows; nothing if there are none."""
+        if len(self.validation.rows) == 0:
             return {}
         self.fetch()
         self.share_statistics()
-        task, results = self.task, []
         with self.average.in_place_of(self.model) if self.average else contextlib.nullcontext():
             self.model.eval()
-            starts = range(0, len(self.validation_rows), VALIDATION_BATCH)
-            for number, start in enumerate(starts):
-                if number % self.accelerator.num_processes != self.accelerator.process_index:
-                    continue
-                batch = task.validation_batch(self.validation_rows[start : start + VALIDATION_BATCH], number)
-                # Unwrapped, as one process may have a batch more.
-                output = task.output(self.model, self.input(task.source.images(batch.rows)), batch)
-                sums, counts = task.losses(output, batch) * task.counts(batch), task.counts(batch)
-                results.append((number, *(t.float().cpu().numpy() for t in (sums, counts, task.probabilities(output)))))
+            figures = self.validation.figures(self.task, self.model, self.accelerator)
         training_mode(self.model, self.frozen, self.params.frozen_batch_norm)
-        results = sorted(gather_object(results), key=lambda result: result[0])
-        _, sums, counts, prob = zip(*results, strict=True)
-        terms = torch.from_numpy(sum(sums) / np.maximum(sum(counts), 1))
-        total = (task.weights.cpu() * terms).sum().reshape(1)
-        labels = pathology_labels(self.params, self.corpus, self.validation_rows)
-        score = macro_auroc(labels, np.concatenate(prob), self.params.validation_min_count)
-        return {**dict(zip(task.terms, torch.cat([total, terms]).tolist(), strict=True)), "macro_auroc": score}
+        return figures
 
     def share_statistics(self) -> None:
         """Give every process the first one's batch-norm statistics, so that all validate the model that is saved."""
@@ -359,40 +336,6 @@ class TrainingRun:
             )
         if self.accelerator.is_main_process:
             self.checkpoints.tell(self.step)
-
-
-@contextlib.contextmanager
-def global_state(params: PretrainParams) -> Iterator[None]:
-    """Accelerate's and torch's global state as a run needs it; torch's is put back afterwards.
-
-    A run that compiles makes torch forget what else was compiled in this process; it is compiled again when called.
-    """
-    if PartialState(cpu=params.device == "cpu").num_processes == 1:
-        # A notebook may train twice in one process, with another precision or device.
-        AcceleratorState._reset_state(reset_partial_state=True)
-    deterministic, threads = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
-    chooses_fastest = torch.backends.cudnn.benchmark
-    torch.backends.cudnn.benchmark = not params.deterministic  # a run has few shapes: each is tried out once
-    if params.compile:
-        torch.compiler.reset()  # of a function torch keeps eight graphs, and earlier runs of this process had theirs
-    if params.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
-    try:
-        with torch.random.fork_rng():
-            yield
-    finally:
-        torch.backends.cudnn.benchmark = chooses_fastest
-        torch.use_deterministic_algorithms(deterministic)
-        torch.set_num_threads(threads)
-
-
-def _precision(params: PretrainParams) -> str:
-    if params.precision != "auto":
-        return params.precision
-    if params.device == "cpu" or not torch.cuda.is_available():
-        return "no"
-    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
 
 
 def _is_multiple(step: int, every: int) -> bool:

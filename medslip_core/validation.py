@@ -1,15 +1,63 @@
-"""Validation during pre-training: which rows, and the figure that chooses the best checkpoint."""
+"""Validation during pre-training: which rows, and the figures of which one chooses the best checkpoint."""
 
 from __future__ import annotations
 
 import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
 
 from medslip_core.corpus import PreparedCorpus
 from medslip_core.labels import pathology_labels
 from medslip_core.metrics import auroc
 from medslip_core.pretrain_params import PretrainParams
 from medslip_core.randomness import random_bits
+from medslip_core.training_task import Task
+from medslip_core.trunk_model import TrunkModel
 from medslip_core.vocabulary import ABSENT, PRESENT
+
+BATCH = 64  # fixed, as the negatives are drawn per batch
+
+
+class Validation:
+    """The validation images of a run, whole and not augmented, with negatives that are always the same.
+
+    Args:
+        params: of the run.
+        corpus: whose split "validate" is used.
+
+    Raises:
+        ValueError: see `validation_rows`.
+    """
+
+    def __init__(self, params: PretrainParams, corpus: PreparedCorpus) -> None:
+        self.rows = validation_rows(params, corpus)
+        self.labels = pathology_labels(params, corpus, self.rows)
+        self.min_count = params.validation_min_count
+
+    @torch.no_grad()
+    def figures(self, task: Task, model: TrunkModel, accelerator: Accelerator) -> dict[str, float]:
+        """Loss terms and macro AUROC, the same on every process.
+
+        Args:
+            task: of the run.
+            model: in evaluation mode, unwrapped, as one process may have a batch more than another.
+            accelerator: whose processes divide the batches.
+        """
+        results = []
+        for number, start in enumerate(range(0, len(self.rows), BATCH)):
+            if number % accelerator.num_processes != accelerator.process_index:
+                continue
+            batch = task.validation_batch(self.rows[start : start + BATCH], number)
+            output = task.output(model, model.pixel_values(task.source.images(batch.rows)), batch)
+            sums, counts = task.losses(output, batch) * task.counts(batch), task.counts(batch)
+            results.append((number, *(t.float().cpu().numpy() for t in (sums, counts, task.probabilities(output)))))
+        results = sorted(gather_object(results), key=lambda result: result[0])
+        _, sums, counts, prob = zip(*results, strict=True)
+        terms = torch.from_numpy(sum(sums) / np.maximum(sum(counts), 1))
+        total = (task.weights.cpu() * terms).sum().reshape(1)
+        score = macro_auroc(self.labels, np.concatenate(prob), self.min_count)
+        return {**dict(zip(task.terms, torch.cat([total, terms]).tolist(), strict=True)), "macro_auroc": score}
 
 
 def macro_auroc(labels: np.ndarray, prob: np.ndarray, min_count: int) -> float:

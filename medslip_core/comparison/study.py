@@ -1,28 +1,27 @@
 """A comparison: every variant pre-trained under one budget, asked on test images, and compared.
 
-    python -m medslip_core.comparison.study --params FILE [--share 1/2] [--summary FILE]
+    python -m medslip_core.comparison.study --params FILE [--share 1/2]
+    python -m medslip_core.comparison.study --params FILE --summary FILE
 
-A cell is a variant with a seed, in a folder of its own below `<folder>/cells`: its `model`, the training's
-`history.csv`, and `training.json` with all that they depend on; `answers.parquet`, and `result.json` with all that
-these depend on. What is there and depends on the same is not done again; a killed cell goes on from its last
-checkpoint. Machines divide a study by shares.
+A cell (`medslip_core.cells`) is a variant with a seed. Its folder holds its `model`, the training's `history.csv`, and
+`training.json` with all that they depend on; `answers.parquet`, and `result.json` with all that these depend on. What
+is there and depends on the same is not done again; a killed cell goes on from its last checkpoint.
 """
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import logging
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
-from tqdm import tqdm
 
-from medslip_core.allocator import keep_freed_memory
+from medslip_core.cells import Cells, command
 from medslip_core.comparison.answers import answers, check_questions
 from medslip_core.comparison.compare import compare
 from medslip_core.comparison.finetuned import finetuned_answers
@@ -35,8 +34,7 @@ from medslip_core.finetune.initial import RANDOM
 from medslip_core.loading import load_model
 from medslip_core.pretrain import ParametersChangedError, PretrainResult, pretrain
 from medslip_core.pretrain_params import PretrainParams
-from medslip_core.provenance import environment_record, write_results
-from medslip_core.sharing import share_of
+from medslip_core.provenance import environment_record
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +56,7 @@ class Cell:
         return f"{self.variant.replace(' ', '-')}-seed{self.seed}"
 
 
-class Study:
+class Study(Cells):
     """A study and the folder of its results.
 
     Args:
@@ -71,9 +69,11 @@ class Study:
         ParameterError, SplitError, ValueError: of what is fine-tuned, see `finetune.grid.Grid`.
     """
 
+    what = "comparison"
+
     def __init__(self, params: ComparisonParams, folder: str | Path) -> None:
-        self.params, self.folder = params, Path(folder)
-        self.cells = [Cell(variant, seed) for seed in params.seeds for variant in params.variants]
+        super().__init__(folder, [Cell(variant, seed) for seed in params.seeds for variant in params.variants])
+        self.params = params
         self.training = PreparedCorpus.open(params.pretraining_corpus)
         self.corpora = {name: PreparedCorpus.open(place) for name, place in params.corpora.items()}
         check_questions(self.corpora, params)  # what is wrong is said before hours of training
@@ -100,22 +100,16 @@ class Study:
 
     def is_trained(self, cell: Cell) -> bool:
         """Whether its model is there, of these parameters and this corpus."""
-        folder = self._folder(cell)
+        folder = self.folder_of(cell)
         return (folder / "model").is_dir() and _identity_in(folder / TRAINED) == self.training_identity(cell)
 
     def is_finished(self, cell: Cell) -> bool:
         """Whether its answers are there, of these parameters and corpora."""
-        return _identity_in(self._folder(cell) / RESULT) == self.identity(cell)
-
-    def run(self, chosen: list[Cell] | None = None) -> None:
-        """Run those of some cells (all if None) that are not finished."""
-        for cell in tqdm(self.cells if chosen is None else chosen, desc="comparison", unit="run"):
-            if not self.is_finished(cell):
-                self.run_cell(cell)
+        return _identity_in(self.folder_of(cell) / RESULT) == self.identity(cell)
 
     def run_cell(self, cell: Cell) -> None:
         """Pre-train a variant unless it is, ask it, fine-tune it, and keep what it answered."""
-        folder = self._folder(cell)
+        folder = self.folder_of(cell)
         if not self.is_trained(cell):
             self._train(cell, folder)
         shutil.rmtree(folder / "pretraining", ignore_errors=True)
@@ -150,15 +144,16 @@ class Study:
     def comparison(self, resamples: int = 1000, seed: int = 0) -> pd.DataFrame:
         """As `compare` gives it, of the variants of which every seed is finished; empty without the first of them."""
         finished = {
-            variant: [pd.read_parquet(self._folder(cell) / ANSWERS) for cell in self.cells if cell.variant == variant]
+            variant: [pd.read_parquet(self.folder_of(cell) / ANSWERS) for cell in self.cells if cell.variant == variant]
             for variant in self.params.variants
             if all(self.is_finished(cell) for cell in self.cells if cell.variant == variant)
         }
         reference = next(iter(self.params.variants))
         return compare(finished if reference in finished else {}, resamples, seed)
 
-    def _folder(self, cell: Cell) -> Path:
-        return self.folder / "cells" / cell.name
+    def summary(self) -> dict[str, Any]:
+        rows = json.loads(self.comparison().to_json(orient="records"))
+        return {"pretraining": self.params.pretraining, "rows": rows}
 
     @staticmethod
     def _asked_of(grid: Grid, run: GridCell) -> dict[str, object]:
@@ -185,26 +180,8 @@ def _write(file: Path, identity: dict[str, object]) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a comparison, or a share of it, from a YAML or JSON file of ComparisonParams."""
-    parser = argparse.ArgumentParser(prog="python -m medslip_core.comparison.study", description=main.__doc__)
-    parser.add_argument(
-        "--params", required=True, type=Path, help="names of ComparisonParams; paths relative to the file"
-    )
-    parser.add_argument("--share", default="1/1", help="this machine's part of the runs, e.g. 2/4")
-    parser.add_argument("--summary", type=Path, help="then write the comparison here, as JSON")
-    given = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logger.setLevel(logging.INFO)
-    try:
-        study = Study(ComparisonParams.read(given.params), given.params.parent)
-        chosen = share_of(study.cells, given.share)
-    except (ValueError, FileNotFoundError) as error:
-        parser.error(f"{given.params}: {error}")
-    keep_freed_memory()
-    study.run(chosen)
-    if given.summary:
-        rows = json.loads(study.comparison().to_json(orient="records"))
-        write_results(given.summary, {"pretraining": study.params.pretraining, "rows": rows})
+    """Run a comparison from a YAML or JSON file of `ComparisonParams`, in the folder where it lies."""
+    command("medslip_core.comparison.study", lambda file: Study(ComparisonParams.read(file), file.parent), arguments)
 
 
 if __name__ == "__main__":

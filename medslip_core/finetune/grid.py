@@ -3,15 +3,12 @@
     python -m medslip_core.finetune.grid --params FILE [--share 2/4]
     python -m medslip_core.finetune.grid --params FILE --summary FILE
 
-A cell is one training run with its evaluation, in a folder of its own below `<folder>/cells`. A finished cell whose
-identity (parameters, corpus, split, initial weights) is still the same is not run again; a killed one goes on from its
-last checkpoint. Several machines divide a grid by shares, each writing into the same or its own copy of the folder.
-A summary is of the cells that are finished, and trains nothing.
+A cell (`medslip_core.cells`) is one training run with its evaluation. It is finished as long as its identity
+(parameters, corpus, split, initial weights) is the same; a killed one goes on from its last checkpoint.
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
 import hashlib
 import io
@@ -21,13 +18,13 @@ import shutil
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from tqdm import tqdm
 
-from medslip_core.allocator import keep_freed_memory
+from medslip_core.cells import Cells, command
 from medslip_core.corpus import PreparedCorpus
 from medslip_core.files import write_whole
 from medslip_core.finetune import fractions, initial, results
@@ -40,8 +37,6 @@ from medslip_core.finetune.segmenter import Masks
 from medslip_core.finetune.summary import summarise
 from medslip_core.finetune.training import fit
 from medslip_core.inference import batches
-from medslip_core.provenance import write_results
-from medslip_core.sharing import share_of
 from medslip_core.trunk_model import TrunkModel
 from medslip_core.vocabulary import DATASET_CLASSES
 from medslip_core.zero_shot import ClassPredictions, evaluate
@@ -79,7 +74,7 @@ def cells(params: GridParams) -> list[Cell]:
     ]
 
 
-class Grid:
+class Grid(Cells):
     """A grid and the folder of its results.
 
     Args:
@@ -91,9 +86,11 @@ class Grid:
             weights, all found before anything is trained.
     """
 
+    what = "fine-tuning"
+
     def __init__(self, params: GridParams, folder: str | Path) -> None:
-        self.params, self.folder = params, Path(folder)
-        self.cells = cells(params)
+        super().__init__(folder, cells(params))
+        self.params = params
         self.corpora = {name: PreparedCorpus.open(path) for name, path in params.corpora.items()}
         self.tasks = {name: _Task(params.task(name), self.corpora) for name in params.tasks}
         self.config = initial.architecture(params.weights, params.model)
@@ -152,29 +149,32 @@ class Grid:
         }
         return json.loads(json.dumps(identity))
 
+    def is_finished(self, cell: Cell) -> bool:
+        return self._result(cell) is not None
+
     def finished(self) -> list[Run]:
-        """The finished cells, in the grid's order; results of other parameters, data or weights do not count."""
-        found = ((cell, results.read_run(self.folder / "cells" / cell.name)) for cell in self.cells)
-        return [run for cell, run in found if run and run.identity == self.identity(cell)]
+        """The finished cells, in the grid's order."""
+        return [run for run in map(self._result, self.cells) if run]
+
+    def _result(self, cell: Cell) -> Run | None:
+        """Of a finished cell; those of other parameters, data or weights do not count."""
+        run = results.read_run(self.folder_of(cell))
+        return run if run and run.identity == self.identity(cell) else None
 
     def run(self, chosen: list[Cell] | None = None) -> list[Run]:
-        """Run those of some cells (all if None) that are not finished; returns all of the grid that are.
-
-        Interrupted, it goes on where it stood when it is called again.
-        """
-        chosen = self.cells if chosen is None else chosen
-        for cell in tqdm(chosen, desc="fine-tuning", unit="cell"):
-            done = results.read_run(self.folder / "cells" / cell.name)
-            if not (done and done.identity == self.identity(cell)):
-                self.run_cell(cell)
+        """Run those of some cells (all if None) that are not finished; returns all of the grid that are."""
+        super().run(chosen)
         finished = self.finished()
         write_whole(self.folder / "results.csv", results.collect(finished).to_csv(index=False).encode())
         return finished
 
+    def summary(self) -> dict[str, Any]:
+        return summarise(self, empty_cells(self))
+
     def run_cell(self, cell: Cell) -> None:
         """Train and evaluate one cell."""
         task, split, identity = self.tasks[cell.task], self.split(cell), self.identity(cell)
-        folder = self.folder / "cells" / cell.name
+        folder = self.folder_of(cell)
         folder.mkdir(parents=True, exist_ok=True)
         split.write(self.folder / "splits" / f"{cell.task}-{cell.fraction:g}-seed{cell.seed}.csv")
         learner = self.learner(cell, task, split)
@@ -319,34 +319,9 @@ def empty_cells(grid: Grid) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def main(arguments: list[str] | None = None) -> list[Run]:
-    """Run a grid, or a share of it, from a YAML or JSON file of GridParams; or sum up what is finished of it."""
-    parser = argparse.ArgumentParser(prog="python -m medslip_core.finetune.grid", description=main.__doc__)
-    parser.add_argument("--params", required=True, type=Path, help="names of GridParams; paths relative to the file")
-    parser.add_argument("--folder", type=Path, help="of the results (default: the folder of the file)")
-    either = parser.add_mutually_exclusive_group()
-    either.add_argument("--share", default="1/1", help="this machine's part of the cells, e.g. 2/4")
-    either.add_argument("--summary", type=Path, help="train nothing; write what the finished cells say here, as JSON")
-    given = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logger.setLevel(logging.INFO)
-    try:
-        grid = Grid(GridParams.read(given.params), given.folder or given.params.parent)
-        chosen = share_of(grid.cells, given.share)
-    except (ValueError, FileNotFoundError) as error:
-        parser.error(f"{given.params}: {error}")
-    keep_freed_memory()
-    if given.summary:
-        _write_summary(grid, given.summary)
-        return grid.finished()
-    return grid.run(chosen)
-
-
-def _write_summary(grid: Grid, path: Path) -> None:
-    content = summarise(grid, empty_cells(grid))
-    for name in content["missing"]:
-        logger.warning("%s: not finished with these parameters, data and weights; left out", name)
-    write_results(path, content)
+def main(arguments: list[str] | None = None) -> None:
+    """Run a grid from a YAML or JSON file of `GridParams`, in the folder where it lies."""
+    command("medslip_core.finetune.grid", lambda file: Grid(GridParams.read(file), file.parent), arguments)
 
 
 if __name__ == "__main__":

@@ -75,16 +75,13 @@ class Learner:
     def images(self, rows: np.ndarray) -> Tensor:
         return to_device(self.corpus.take(rows), self.device)
 
-    def pixels(self, images: Tensor) -> Tensor:
-        return self.model.pixel_values(images).contiguous(memory_format=torch.channels_last)
-
     def outputs(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, Tensor]]:
         """Rows [b] and logits of whole images, batch by batch."""
         self.network.eval()
         with torch.inference_mode(), self.autocast():
             for start in range(0, len(rows), EVALUATION_BATCH):
                 some = rows[start : start + EVALUATION_BATCH]
-                yield some, self.network(self.pixels(self.images(some))).float()
+                yield some, self.network(self.model.pixel_values(self.images(some))).float()
 
 
 class ImageClassifier(Learner):
@@ -98,7 +95,7 @@ class ImageClassifier(Learner):
         views = draw_views(self.params.augment, self.seed, epoch, rows)
         images = augment(self.images(rows), views, self.model.config.image_size)
         with self.autocast():
-            logits = self.network(self.pixels(images))
+            logits = self.network(self.model.pixel_values(images))
         return known_label_loss(logits, to_device(self.labels[rows], self.device))
 
     def probabilities(self, rows: np.ndarray) -> np.ndarray:
@@ -155,7 +152,7 @@ class ImageSegmenter(Learner):
         images = augment(self.images(rows), views, size)
         masks = augment_masks(to_device(self.masks[rows], self.device), views, size)
         with self.autocast():
-            logits = self.network(self.pixels(images))
+            logits = self.network(self.model.pixel_values(images))
         return mask_loss(logits, masks)
 
     def predictions(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:

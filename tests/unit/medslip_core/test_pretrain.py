@@ -276,7 +276,7 @@ def test_an_image_of_which_nothing_is_stated_teaches_nothing(tmp_path):
     params = replace(PARAMS, epochs=1, unmentioned_as="absent", result="last")
     run = TrainingRun(params, Silent(), tmp_path, tiny_model())
     seen = np.concatenate([run.task.source.batch(step).rows for step in range(run.steps_per_epoch)])
-    assert sorted(seen) == list(range(3, 10)) and run.validation_rows.tolist() == [13, 14, 15]
+    assert sorted(seen) == list(range(3, 10)) and run.validation.rows.tolist() == [13, 14, 15]
 
 
 def train_as_one_of_two(rank: int, port: int, folder: Path) -> None:

@@ -134,6 +134,7 @@ def test_the_command_runs_a_share_and_writes_a_summary(corpus, tmp_path: Path, t
     params(corpus).write(tmp_path / "study.json")
     study.main(["--params", str(tmp_path / "study.json"), "--share", "2/2"])
     assert trained == ["0"]
+    study.main(["--params", str(tmp_path / "study.json")])
     study.main(["--params", str(tmp_path / "study.json"), "--summary", str(tmp_path / "summary.json")])
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert [row["variant"] for row in summary["rows"]] == list(VARIANTS) and summary["rows"][0]["p"] is None

@@ -15,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 from tiny_model import MODEL
 
 from medslip_core import vocabulary
+from medslip_core.cells import share_of
 from medslip_core.contrastive.config import ContrastiveConfig
 from medslip_core.contrastive.model import ContrastiveModel
 from medslip_core.corpus import CorpusError
@@ -27,7 +28,6 @@ from medslip_core.finetune.without_labels import zero_shot_cases
 from medslip_core.model import MedslipModel
 from medslip_core.model_config import MedslipConfig
 from medslip_core.parameters import ParameterError
-from medslip_core.sharing import share_of
 from medslip_core.zero_shot import predict_split
 from pipeline.parameters import declared_parameters, read_parameters
 

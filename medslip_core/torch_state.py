@@ -1,0 +1,48 @@
+"""Torch's and accelerate's state of the whole process, as a run needs it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import torch
+from accelerate import PartialState
+from accelerate.state import AcceleratorState
+
+from medslip_core.pretrain_params import PretrainParams
+
+
+@contextlib.contextmanager
+def global_state(params: PretrainParams) -> Iterator[None]:
+    """Accelerate's and torch's global state as a run needs it; torch's is put back afterwards.
+
+    A run that compiles makes torch forget what else was compiled in this process; it is compiled again when called.
+    """
+    if PartialState(cpu=params.device == "cpu").num_processes == 1:
+        # A notebook may train twice in one process, with another precision or device.
+        AcceleratorState._reset_state(reset_partial_state=True)
+    deterministic, threads = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
+    chooses_fastest = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = not params.deterministic  # a run has few shapes: each is tried out once
+    if params.compile:
+        torch.compiler.reset()  # of a function torch keeps eight graphs, and earlier runs of this process had theirs
+    if params.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        torch.backends.cudnn.benchmark = chooses_fastest
+        torch.use_deterministic_algorithms(deterministic)
+        torch.set_num_threads(threads)
+
+
+def precision(params: PretrainParams) -> str:
+    """Of a run's arithmetic, as accelerate names it: no, bf16 or fp16."""
+    if params.precision != "auto":
+        return params.precision
+    if params.device == "cpu" or not torch.cuda.is_available():
+        return "no"
+    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
