@@ -15,8 +15,10 @@ from pathlib import Path
 import yaml
 
 from medslip_core.provenance import write_results
+from pipeline.parameters import asked_for
 from pipeline.run_chapter import ChapterRun, run_chapter
 
+SHARED = ("phantom", "corpus")
 CHAPTERS = ("pretraining", "zero_shot", "grounding")
 
 logger = logging.getLogger("seeds")
@@ -75,8 +77,11 @@ def main() -> None:
         values = " ".join(f"{value:.3f}" for value in row["values"])
         print(f"{row['headline']:<62} {row['mean']:6.3f} {row['standard_deviation']:6.3f}   {values}")
     if given.json:
-        environment = next(iter(results.values()))[0]["environment"]
-        write_results(given.json, {"figures": rows, "environment": environment})
+        first = next(iter(results.values()))
+        shared = [json.loads((given.runs / given.profile / name / "results.json").read_text()) for name in SHARED]
+        asked = {one["chapter"]: asked_for(one) for one in [*shared, *first]}
+        content = {"seeds": given.seeds, "asked": asked, "figures": rows, "environment": first[0]["environment"]}
+        write_results(given.json, content)
 
 
 if __name__ == "__main__":

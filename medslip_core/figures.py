@@ -223,6 +223,7 @@ def forest(
     group: str | None = None,
     chance: float | None = None,
     columns: int = 1,
+    of_seeds: Sequence[str] = (),
 ) -> Described:
     """Values with their intervals, one row per class or label, sorted; "macro" last.
 
@@ -233,6 +234,7 @@ def forest(
         group: column whose values are told apart by colour and shape, e.g. "method".
         chance: where to draw a line for chance.
         columns: panels side by side that share the rows, for many of them.
+        of_seeds: columns of the table with values of single training seeds, drawn as open rings beside those.
     """
     chosen = table[(table["metric"] == metric) & table["value"].notna()]
     groups = list(dict.fromkeys(chosen[group])) if group else [None]
@@ -254,6 +256,9 @@ def forest(
                 here = slice(panel * length, (panel + 1) * length)
                 y = np.arange(len(value[here])) + (g - (len(groups) - 1) / 2) * 0.8 / len(groups)
                 axis.errorbar(value[here], y, xerr=spread[:, here], **look, markersize=4.5, linewidth=1.3)
+                for column in of_seeds:
+                    axis.plot(members[column].to_numpy(float)[here], y, "o", markerfacecolor="none", markersize=7,
+                              markeredgewidth=0.8, color=look["color"])  # fmt: skip
             told += [f"{readable(n)}{f', {readable(name)}' if name else ''}: {v:.2f}"
                      for n, v in zip(names, value, strict=True) if n == "macro" or not group]  # fmt: skip
         for panel, axis in enumerate(axes[0]):
@@ -266,7 +271,9 @@ def forest(
                 axis.axvline(chance, color="0.6", linewidth=0.8, linestyle="--")
             if here[-1:] == ["macro"]:
                 axis.axhline(len(here) - 1.5, color="0.3", linewidth=0.8)
-        figure.supxlabel(f"{METRIC_NAMES.get(metric, metric)} (95 % interval over patients)", fontsize=9)
+        drawn = "95 % interval over patients"
+        drawn = f"\n{drawn}; rings: least and most of a training seed" if of_seeds else f" ({drawn})"
+        figure.supxlabel(METRIC_NAMES.get(metric, metric) + drawn, fontsize=9)
         if group:
             handles, labels = axes[0, 0].get_legend_handles_labels()
             figure.legend(handles, labels, loc="outside upper center", ncols=min(4, len(groups)))

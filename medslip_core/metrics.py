@@ -23,6 +23,8 @@ NO_THRESHOLD = "no threshold: validation data hold only one label"
 RANKING_METRICS = ("auroc", "average_precision")
 THRESHOLD_METRICS = ("f1", "accuracy", "sensitivity", "specificity")
 CALIBRATION_METRICS = ("brier", "ece")
+WITHOUT_INTERVAL = ("ece",)
+"""A resample repeats patients, which moves small bins off the diagonal: percentiles would lie above the value."""
 METRICS = RANKING_METRICS + THRESHOLD_METRICS + CALIBRATION_METRICS
 
 LEAST_PATIENTS = 10

@@ -18,9 +18,11 @@ ENOUGH_TRAINING_IMAGES = 2000
 
 
 def interval_text(value: float, low: float, high: float, digits: int = 2) -> str:
-    """ "0.85 [0.81, 0.89]", the interval without a line break in it; "–" for a value that is undefined (NaN)."""
+    """ "0.85 [0.81, 0.89]", the interval without a line break in it; what is undefined (NaN) is left out, or "–"."""
     if np.isnan(value):
         return "–"
+    if np.isnan(low):
+        return f"{value:.{digits}f}"
     return f"{value:.{digits}f} [{low:.{digits}f},\u00a0{high:.{digits}f}]"
 
 

@@ -17,6 +17,7 @@ from medslip_core.inference import batches, without_trunk
 from medslip_core.metrics import (
     METRICS,
     THRESHOLD_METRICS,
+    WITHOUT_INTERVAL,
     best_f1_threshold,
     class_metrics,
     mean_over_classes,
@@ -249,8 +250,8 @@ def evaluate(
 ) -> pd.DataFrame:
     """All metrics per class and, of several, their mean ("macro"), with 95 % intervals over the test patients.
 
-    Thresholds are those with the best F1 on `validation`. On a resample that leaves a class with one label only, the
-    macro value is the mean of the other classes.
+    Those in `metrics.WITHOUT_INTERVAL` have none (NaN). Thresholds are those with the best F1 on `validation`. On a
+    resample that leaves a class with one label only, the macro value is the mean of the other classes.
 
     Returns:
         columns dataset, class, metric, value, low, high, n (rows with a known label), positives, threshold, protocol,
@@ -275,8 +276,9 @@ def evaluate(
     table = []
     for c, name in enumerate((*test.classes, "macro") if len(test.classes) > 1 else test.classes):
         for m, metric in enumerate(METRICS):
+            ends = (np.nan, np.nan) if metric in WITHOUT_INTERVAL else (estimate.low[c, m], estimate.high[c, m])
             row = {"dataset": test.dataset, "class": name, "metric": metric, "value": estimate.value[c, m],
-                   "low": estimate.low[c, m], "high": estimate.high[c, m]}  # fmt: skip
+                   "low": ends[0], "high": ends[1]}  # fmt: skip
             if name == "macro":
                 defined = int((~np.isnan(estimate.value[:-1, m])).sum())
                 row |= {"n": len(test.rows), "positives": int(np.nansum(truth)), "threshold": np.nan,

@@ -17,8 +17,9 @@ from datetime import datetime
 from pathlib import Path
 
 import nbformat
-import numpy as np
 import yaml
+
+from pipeline.parameters import asked_for
 
 logger = logging.getLogger(__name__)
 
@@ -82,8 +83,7 @@ def build_book(profile: str, repository: Path = Path()) -> Path:
 
 def glance_table(chapters: list[FinishedChapter], profile: str, repository: Path) -> str:
     """Markdown table of the numbers to which chapters gave a headline."""
-    values = {name: number["value"] for chapter in chapters for name, number in chapter.results["numbers"].items()}
-    seeds = _of_seeds(repository, values)
+    seeds = _of_seeds(repository, chapters)
     rows = [
         (
             f"[{number['headline']}]({chapter.name})",
@@ -100,23 +100,23 @@ def glance_table(chapters: list[FinishedChapter], profile: str, repository: Path
     note = (
         f"{made} Intervals are 95 %, over test patients (of the report reader, over reports), for the one model that "
         "was trained here. How much another training seed would change is a question of its own: where the same study "
-        "was run with several (`benchmarks/seeds.py`), a column gives their least and greatest value. The last column "
-        "says what a result is to be compared with, or to be taken for: *mean truth* knows where findings or anatomies "
-        "usually lie, and looks at no image.\n\n"
+        "was run with several, apart from this run (`benchmarks/seeds.py`), a column gives the least and the greatest "
+        "value. The last column says what to compare a result with, or how to take it: *mean truth* knows where "
+        "findings or anatomies usually lie, and looks at no image.\n\n"
     )
     return note + _table(("Result", "Value", "Interval", "Over training seeds", "Beside it"), rows)
 
 
-def _of_seeds(repository: Path, values: dict[str, object]) -> dict[str, list[float]]:
-    """Number -> its value for each training seed, if this build is one of them: else they are of another study."""
+def _of_seeds(repository: Path, chapters: list[FinishedChapter]) -> dict[str, list[float]]:
+    """Number -> its value for each training seed, if those chapters were run with the same parameters as these."""
     file = repository / "benchmarks" / "results" / "demo_seeds.json"
     if not file.is_file():
         return {}
-    told = {figure["name"]: figure["values"] for figure in json.loads(file.read_text())["figures"]}
-    told = {name: of_seeds for name, of_seeds in told.items() if isinstance(values.get(name), float)}
-    of_each = zip(*told.values(), strict=True)
-    ours = [values[name] for name in told]
-    return told if any(np.allclose(one, ours, rtol=0, atol=5e-4) for one in of_each) else {}
+    told = json.loads(file.read_text())
+    here = {chapter.name: asked_for(chapter.results) for chapter in chapters}
+    if any(here.get(name) != asked for name, asked in told["asked"].items()):
+        return {}
+    return {figure["name"]: figure["values"] for figure in told["figures"]}
 
 
 def chapter_list(chapters: list[FinishedChapter]) -> str:
@@ -149,7 +149,7 @@ def statistics_tables(chapters: list[FinishedChapter], profile: str) -> str:
     facts = [
         ("Profile", f"`{profile}`"),
         ("Seed", ", ".join(sorted({str(chapter.results["seed"]) for chapter in chapters}))),
-        ("Revision", ", ".join(sorted({_revision(chapter.results["environment"]) for chapter in chapters}))),
+        ("Revision", _revisions(chapters)),
         ("Lock file (SHA-256)", f"`{(environment['lock_sha256'] or 'none')[:16]}…`"),
         ("Machine", f"{machine['processor']}, {machine['cores']} cores, {machine['system']}"),
         ("Device", f"{torch['device']} × {torch['devices']}, {torch['threads']} threads" if torch else "no torch used"),
@@ -182,9 +182,17 @@ def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
-def _revision(environment: dict[str, object]) -> str:
-    revision = (environment["git_revision"] or "not a git checkout")[:12]
-    return f"`{revision}`" + (" with local changes" if environment["git_dirty"] else "")
+def _revisions(chapters: list[FinishedChapter]) -> str:
+    """Of the repository; where chapters were run at several, which at which."""
+    ran_at: dict[str, list[str]] = {}
+    for chapter in chapters:
+        environment = chapter.results["environment"]
+        revision = f"`{(environment['git_revision'] or 'not a git checkout')[:12]}`"
+        revision += " with local changes" if environment["git_dirty"] else ""
+        ran_at.setdefault(revision, []).append(chapter.name)
+    if len(ran_at) == 1:
+        return next(iter(ran_at))
+    return "several: " + "; ".join(f"{revision} ({', '.join(names)})" for revision, names in ran_at.items())
 
 
 def _duration(seconds: float | None) -> str:

@@ -9,8 +9,10 @@ import io
 import tokenize
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import yaml
@@ -183,3 +185,8 @@ def _expand(value: object, data: str | None, params_path: Path, name: str) -> ob
             f"{params_path}: parameter {name!r} is {value!r}, and no data folder was given: add DATA=folder to make"
         )
     return value.replace("${DATA}", data)
+
+
+def asked_for(results: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters in a chapter's results.json that decide what is studied: not the seed, nor where it is written."""
+    return {name: value for name, value in results["parameters"].items() if name not in ("seed", "run_dir")}

@@ -73,7 +73,7 @@ def differences(comparison: pd.DataFrame) -> pd.DataFrame:
 
 
 def forest_of_differences(part: pd.DataFrame) -> Described:
-    """The differences of one figure from the first variant, with their intervals.
+    """The differences of one figure from the first variant, with their intervals, and those of single seeds.
 
     Args:
         part: rows of one figure.
@@ -82,19 +82,29 @@ def forest_of_differences(part: pd.DataFrame) -> Described:
     metric = f"{part['figure'].iloc[0]}: difference from {part['variant'].iloc[0]}"
     renamed = {"difference": "value", "difference_low": "low", "difference_high": "high"}
     drawn = others.drop(columns=list(renamed.values())).rename(columns=renamed).assign(metric=metric)
-    return forest(drawn, metric, row="variant", chance=0.0)
+    of_seeds = ("difference_least", "difference_most") if (others["seeds"] > 1).all() else ()
+    return forest(drawn, metric, row="variant", chance=0.0, of_seeds=of_seeds)
 
 
 def in_words(comparison: pd.DataFrame) -> str:
-    """Markdown: of each figure, the variants that are below and above the first beyond chance."""
+    """Markdown: of each figure, the variants below and above the first beyond chance, with the ends of their seeds."""
     lines = []
     for name, part in comparison.groupby("figure", sort=False):
         certain = part[is_certain(part)]
         below, above = certain[certain["difference"] < 0], certain[certain["difference"] > 0]
         told = [
-            f"{where} *{part['variant'].iloc[0]}* beyond chance: {', '.join(chosen['variant'])}"
+            f"{where} *{part['variant'].iloc[0]}* beyond chance: {', '.join(map(_with_seeds, chosen.itertuples()))}"
             for where, chosen in (("below", below), ("above", above))
             if len(chosen)
         ]
         lines.append(f"- **{name}**: {'; '.join(told) or 'no variant differs beyond chance'}.")
     return "\n".join(lines)
+
+
+def _with_seeds(row: Any) -> str:
+    """A variant's name; of several seeds, with the least and the most difference of one."""
+    if row.seeds == 1:
+        return row.variant
+    ends = sorted((row.difference_least, row.difference_most), key=abs)
+    span = " to ".join(f"{end:+.3f}" for end in ends).replace("-", "\u2212")
+    return f"{row.variant} ({span} in single seeds)"

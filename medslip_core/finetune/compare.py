@@ -19,6 +19,7 @@ from medslip_core.finetune.scores import MASK_METRICS, mask_values
 from medslip_core.metrics import (
     LEAST_PATIENTS,
     METRICS,
+    WITHOUT_INTERVAL,
     Estimate,
     best_f1_threshold,
     class_metrics,
@@ -111,9 +112,11 @@ def over_seeds(found: Sequence[Case]) -> pd.DataFrame:
     rows = []
     for case in found:
         for metric in case.metrics:
-            mean, each = case.mean(metric), case.of_seeds(metric)[0]
+            numbers, each = _numbers(case.mean(metric)), case.of_seeds(metric)[0]
+            if metric in WITHOUT_INTERVAL:
+                numbers |= {"low": np.nan, "high": np.nan}
             rows.append(
-                {**case.named, "metric": metric, **_numbers(mean), "seeds": len(case.seeds), "least": each.min(),
+                {**case.named, "metric": metric, **numbers, "seeds": len(case.seeds), "least": each.min(),
                  "most": each.max(), "train_patients": case.train_patients}
             )  # fmt: skip
     columns = [*CASE, "metric", "value", "low", "high", "seeds", "least", "most", "train_patients"]

@@ -9,12 +9,15 @@ import numpy as np
 import pandas as pd
 
 from medslip_core.grounding.scores import SCORES
-from medslip_core.metrics import LEAST_PATIENTS, mean_over_classes, patient_bootstrap, weighted_mean
+from medslip_core.metrics import LEAST_PATIENTS, Estimate, mean_over_classes, patient_bootstrap, weighted_mean
 
 NO_SUMMARY = pd.DataFrame(
     columns="dataset label truth method metric value low high n threshold protocol".split()
 ).astype({"value": float, "low": float, "high": float, "threshold": float, "n": int})
 """What `summarise` returns where there is nothing to score."""
+
+COMPARED = "metric against labels above below even mean mean_other value low high".split()
+"""Columns of what `compare` returns."""
 
 
 def summarise(
@@ -69,7 +72,7 @@ def compare(
     scores: pd.DataFrame, method: str, others: Sequence[str], metrics: Sequence[str], resamples: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:  # fmt: skip
-    """For how many labels a method scores higher than others on the same images.
+    """How much higher a method scores than others on the same images, and for how many labels.
 
     Args:
         scores: what `score` and `score_baselines` returned, concatenated, of one dataset and one kind of truth.
@@ -79,8 +82,9 @@ def compare(
 
     Returns:
         columns metric, against, labels, then counts of them: above and below (the 95 % interval over patients of the
-        paired difference lies on that side of zero, and at least `LEAST_PATIENTS` show the label), and even; and mean
-        and mean_other, the means over labels. No row for a method that is not there.
+        paired difference lies on that side of zero, and at least `LEAST_PATIENTS` show the label), and even; mean and
+        mean_other, the means over labels; and their difference, value, with its interval, low and high. No row for a
+        method that is not there.
     """
     parts = {name: part.set_index(["label", "row"]) for name, part in scores.groupby("method")}
     rows = []
@@ -93,25 +97,23 @@ def compare(
         if not belongs:
             continue
         values = both[[metric, "other"]].to_numpy(float)
-        low, high = _difference_by_label(values, belongs, both["patient"].to_numpy(), resamples, seed)
+        apart = _differences(values, belongs, both["patient"].to_numpy(), resamples, seed)
         enough = np.array([both["patient"][b].nunique() >= LEAST_PATIENTS for b in belongs])
-        above, below = (enough & (low > 0)).sum(), (enough & (high < 0)).sum()
+        above, below = (enough & (apart.low[:-1] > 0)).sum(), (enough & (apart.high[:-1] < 0)).sum()
         mean, mean_other = np.mean([values[b].mean(axis=0) for b in belongs], axis=0)
-        rows.append({
-            "metric": metric, "against": other, "labels": len(belongs), "above": above, "below": below,
-            "even": len(belongs) - above - below, "mean": mean, "mean_other": mean_other,
-        })  # fmt: skip
-    return pd.DataFrame(rows, columns=["metric", "against", "labels", "above", "below", "even", "mean", "mean_other"])
+        rows.append([metric, other, len(belongs), above, below, len(belongs) - above - below, mean, mean_other,
+                     apart.value[-1], apart.low[-1], apart.high[-1]])  # fmt: skip
+    return pd.DataFrame(rows, columns=COMPARED)
 
 
-def _difference_by_label(
+def _differences(
     values: np.ndarray, belongs: Sequence[np.ndarray], patients: np.ndarray, resamples: int, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The interval of the mean of values[:, 0] - values[:, 1] for each label, low [labels] and high [labels]."""
+) -> Estimate:
+    """The mean of values[:, 0] - values[:, 1] for each label, and last the mean of these, [labels + 1]."""
     difference = values[:, 0] - values[:, 1]
 
-    def means(weight: np.ndarray) -> np.ndarray:  # [R, n] -> [R, labels]
-        return np.stack([weighted_mean(difference[b], weight[:, b]) for b in belongs], axis=1)
+    def means(weight: np.ndarray) -> np.ndarray:  # [R, n] -> [R, labels + 1]
+        of_label = np.stack([weighted_mean(difference[b], weight[:, b]) for b in belongs], axis=1)
+        return np.column_stack([of_label, mean_over_classes(of_label)])
 
-    estimate = patient_bootstrap(means, patients, resamples, seed)
-    return estimate.low, estimate.high
+    return patient_bootstrap(means, patients, resamples, seed)

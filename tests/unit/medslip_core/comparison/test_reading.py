@@ -1,5 +1,6 @@
 """How a comparison reads: in tables, in words and as a figure."""
 
+import numpy as np
 import pandas as pd
 
 from medslip_core.comparison import reading
@@ -38,3 +39,17 @@ def test_how_it_reads(asked) -> None:
     assert reading.in_words(result) == "- **AUROC, a**: below *full* beyond chance: guess."
     assert reading.options({"icl_weight": 0.0, "model": {"gated": False}}) == "icl_weight 0.0, model.gated False"
     assert "guess" in reading.forest_of_differences(result).alt
+
+
+def test_single_seeds_stand_beside_their_mean(asked) -> None:
+    (full,), (guess,) = asked["full"], asked["guess"]
+    worse = guess.assign(score=np.where(guess["truth"] == 1, -9.0, guess["score"]))
+    result = compare({"full": [full, full], "guess-ed": [guess, worse]}, resamples=500)
+    told = result.set_index("variant").loc["guess-ed"]
+    least, most = (f"\u2212{abs(told[name]):.3f}" for name in ("difference_most", "difference_least"))
+    assert least != most
+    words = reading.in_words(result)
+    assert words == f"- **AUROC, a**: below *full* beyond chance: guess-ed ({least} to {most} in single seeds)."
+    figure = reading.forest_of_differences(result).figure
+    rings = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_markerfacecolor() == "none"]
+    assert rings == [told["difference_least"], told["difference_most"]]

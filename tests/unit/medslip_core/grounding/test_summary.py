@@ -34,8 +34,12 @@ def test_compared_label_by_label():
     scores = pd.concat(tables, ignore_index=True)
     scores.loc[0, "iou"] = np.nan  # one image of "a" without a score counts for neither
     table = compare(scores.sample(frac=1, random_state=0), "m", ["o", "not there"], ["iou"], resamples=200)
-    assert table.drop(columns=["mean", "mean_other"]).to_numpy().tolist() == [["iou", "o", 3, 1, 1, 1]]
+    assert table.iloc[:, :6].to_numpy().tolist() == [["iou", "o", 3, 1, 1, 1]]
     assert table["mean_other"].item() == pytest.approx((hard[1:].mean() + 2 * hard.mean()) / 3)
     known = scores[scores["iou"].notna() & (scores["method"] == "m")]
     assert table["mean"].item() == pytest.approx(known.groupby("label")["iou"].mean().mean())
+    assert table["value"].item() == pytest.approx(table["mean"].item() - table["mean_other"].item())
+    paired = table["high"].item() - table["low"].item()
+    apart = [known[known["label"] == label]["iou"].std() / 40**0.5 for label in shift]
+    assert table["low"].item() < table["value"].item() < table["high"].item() and paired < np.mean(apart)
     assert compare(scores.iloc[:0], "m", ["o"], ["iou"]).empty
