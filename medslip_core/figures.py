@@ -113,7 +113,7 @@ def loss_curves(history: pd.DataFrame, smoothing_rows: int = 10) -> Described:
         for axis, (term, title) in zip(axes.flat, terms.items(), strict=True):
             smooth = train[term].rolling(smoothing_rows, min_periods=1).median()
             axis.plot(train["step"], train[term], color=BLUE, alpha=0.25, linewidth=0.8)
-            axis.plot(train["step"], smooth, color=BLUE, label=f"training, median of {smoothing_rows} rows up to it")
+            axis.plot(train["step"], smooth, color=BLUE, label=f"training, median of the last {smoothing_rows} rows")
             axis.plot(validate["step"], validate[term], color=ORANGE, marker="o", markersize=3, label="validation")
             axis.set_title(title)
             axis.margins(x=0.02)

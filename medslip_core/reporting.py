@@ -18,12 +18,12 @@ ENOUGH_TRAINING_IMAGES = 2000
 
 
 def interval_text(value: float, low: float, high: float, digits: int = 2) -> str:
-    """ "0.85 [0.81, 0.89]", the interval without a line break in it; what is undefined (NaN) is left out, or "–"."""
+    """ "0.85 [0.81, 0.89]", the interval without a line break in it; what is undefined (NaN) is left out, or "–"; a true minus sign."""
     if np.isnan(value):
         return "–"
     if np.isnan(low):
         return f"{value:.{digits}f}"
-    return f"{value:.{digits}f} [{low:.{digits}f},\u00a0{high:.{digits}f}]"
+    return f"{value:.{digits}f} [{low:.{digits}f},\u00a0{high:.{digits}f}]".replace("-", "\u2212")
 
 
 def with_intervals(results: pd.DataFrame, rows: Sequence[str], metrics: Sequence[str], digits: int = 2) -> pd.DataFrame:

@@ -35,7 +35,7 @@ def differences(comparison: pd.DataFrame) -> pd.DataFrame:
     def text(row: pd.Series) -> str:
         if row["apart"] == "undefined":
             return "–"
-        told = interval_text(row["difference"], row["difference_low"], row["difference_high"], 3).replace("-", "−")
+        told = interval_text(row["difference"], row["difference_low"], row["difference_high"], 3)
         return f"{row['apart']}: {told}" + (f" ({row['agreeing']}/{row['seeds']})" if row["seeds"] > 1 else "")
 
     if comparison.empty:
@@ -145,7 +145,7 @@ def without_labels_in_words(beside: pd.DataFrame) -> str:
             f"{interval_text(first['value'], first['low'], first['high'], 3)} on the same test images.\n"
         )
         for one in part[part["fraction"] == part["fraction"].max()].itertuples():
-            told = interval_text(one.difference, one.difference_low, one.difference_high, 3).replace("-", "−")
+            told = interval_text(one.difference, one.difference_low, one.difference_high, 3)
             where = {"above": "It lies above", "below": "It lies below"}.get(one.apart, "It cannot be told apart from")
             lines.append(
                 f"- {where} *{one.protocol}* with {share(one.fraction)} of the labels "
