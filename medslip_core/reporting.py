@@ -18,7 +18,7 @@ ENOUGH_TRAINING_IMAGES = 2000
 
 
 def interval_text(value: float, low: float, high: float, digits: int = 2) -> str:
-    """ "0.85 [0.81, 0.89]", the interval without a line break in it; what is undefined (NaN) is left out, or "–"; a true minus sign."""
+    """ "0.85 [0.81, 0.89]", the interval without a line break in it; what is undefined (NaN) is left out, or "–"."""
     if np.isnan(value):
         return "–"
     if np.isnan(low):
