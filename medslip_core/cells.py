@@ -79,17 +79,25 @@ def share_of(cells: list[Cell], share: str) -> list[Cell]:
     return cells[int(part) - 1 :: int(parts)]
 
 
-def command(module: str, opened: Callable[[Path], Cells], arguments: list[str] | None = None) -> None:
-    """Run all cells or a share of them, from a file of parameters; or write what is finished of them as JSON."""
-    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=command.__doc__)
+def command(
+    module: str, told: logging.Logger, opened: Callable[[Path], Cells], arguments: list[str] | None = None
+) -> None:
+    """Run all cells or a share of them, from a file of parameters; or write what is finished of them as JSON.
+
+    Args:
+        module: name that it is called by.
+        told: what the module tells its progress through.
+        opened: the cells of a file of parameters.
+        arguments: of the command line.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=command.__doc__.partition("\n")[0])
     parser.add_argument("--params", required=True, type=Path, help="YAML or JSON; paths relative to the file")
     either = parser.add_mutually_exclusive_group()
     either.add_argument("--share", default="1/1", help="this machine's part of the cells, e.g. 2/4")
     either.add_argument("--summary", type=Path, help="train nothing; write what the finished cells say here, as JSON")
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    for name in (module, __name__):
-        logging.getLogger(name).setLevel(logging.INFO)
+    told.setLevel(logging.INFO)
     try:
         work = opened(given.params)
         chosen = share_of(work.cells, given.share)

@@ -181,7 +181,10 @@ def _write(file: Path, identity: dict[str, object]) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a comparison from a YAML or JSON file of `ComparisonParams`, in the folder where it lies."""
-    command("medslip_core.comparison.study", lambda file: Study(ComparisonParams.read(file), file.parent), arguments)
+    def opened(file: Path) -> Study:
+        return Study(ComparisonParams.read(file), file.parent)
+
+    command("medslip_core.comparison.study", logger, opened, arguments)
 
 
 if __name__ == "__main__":

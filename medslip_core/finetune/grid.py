@@ -321,7 +321,7 @@ def empty_cells(grid: Grid) -> pd.DataFrame:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a grid from a YAML or JSON file of `GridParams`, in the folder where it lies."""
-    command("medslip_core.finetune.grid", lambda file: Grid(GridParams.read(file), file.parent), arguments)
+    command("medslip_core.finetune.grid", logger, lambda file: Grid(GridParams.read(file), file.parent), arguments)
 
 
 if __name__ == "__main__":
