@@ -116,7 +116,10 @@ def pretrain(
 
 
 def starting_model(params: PretrainParams) -> TrunkModel:
-    """The model before training: drawn from the seed, trunk weights as asked for, text books (if it has some) set."""
+    """The model before training: drawn from the seed, trunk weights as asked for, text books (if it has some) set.
+
+    It is in evaluation mode: in training mode, asking it anything would move its batch-norm statistics.
+    """
     model = _medslip_model(params) if params.method == "medslip" else _contrastive_model(params)
     if params.trunk_weights != "none":
         model.trunk.load_imagenet(params.trunk_weights)
@@ -127,7 +130,7 @@ def starting_model(params: PretrainParams) -> TrunkModel:
                 "set image_mean and image_std of the model", model.config.backbone, mean, std,
                 model.config.image_mean, model.config.image_std,
             )  # fmt: skip
-    return model
+    return model.eval()
 
 
 def _medslip_model(params: PretrainParams) -> MedslipModel:

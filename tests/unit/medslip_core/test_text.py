@@ -99,6 +99,7 @@ def test_an_encoder_in_a_folder_is_found_from_any_working_directory(tmp_path: Pa
     monkeypatch.chdir(folder.parent)
     params = PretrainParams(text_encoder=folder.name, text_pooling="mean", model=dict(backbone="test_resnet"))
     trained = [starting_model(replace(params, method=method)) for method in ("medslip", "convirt")]
+    assert not any(module.training for model in trained for module in model.modules()), "asking must change nothing"
     monkeypatch.chdir(tmp_path)
     assert text.encoder_of(trained[0].config)(["A text of no book."]).shape == (1, 384)
     for model in trained:
