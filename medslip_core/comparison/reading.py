@@ -107,4 +107,4 @@ def _with_seeds(row: Any) -> str:
         return row.variant
     ends = sorted((row.difference_least, row.difference_most), key=abs)
     span = " to ".join(f"{end:+.3f}" for end in ends).replace("-", "\u2212")
-    return f"{row.variant} ({span} in single seeds)"
+    return f"{row.variant} ({span})"

@@ -49,7 +49,7 @@ def test_single_seeds_stand_beside_their_mean(asked) -> None:
     least, most = (f"\u2212{abs(told[name]):.3f}" for name in ("difference_most", "difference_least"))
     assert least != most
     words = reading.in_words(result)
-    assert words == f"- **AUROC, a**: below *full* beyond chance: guess-ed ({least} to {most} in single seeds)."
+    assert words == f"- **AUROC, a**: below *full* beyond chance: guess-ed ({least} to {most})."
     figure = reading.forest_of_differences(result).figure
     rings = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_markerfacecolor() == "none"]
     assert rings == [told["difference_least"], told["difference_most"]]
