@@ -143,7 +143,7 @@ def test_first_losses_do_not_hold_the_curve_up():
     falls = pd.DataFrame({"step": range(30), "split": "train", **dict.fromkeys(TERMS, [100.0, 10.0] + [1.0] * 28)})
     figure, _ = figures.loss_curves(falls)
     thin, bold, _ = figure.axes[0].lines
-    assert bold.get_ydata()[5] == 1 and "median of 10" in bold.get_label()
+    assert bold.get_ydata()[5] == 1 and "median of the last 10" in bold.get_label()
 
 
 def test_forest_sorts_by_value_with_macro_below():
