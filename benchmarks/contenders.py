@@ -119,13 +119,17 @@ def _timed(work: Callable[[], Any], times: int) -> Timing:
 
     on_gpu = torch.cuda.is_available() and torch.cuda.is_initialized()
     if on_gpu:
+        work()  # takes back from the card what the last turn gave up, untimed
         torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
     wall, processor = time.perf_counter(), time.process_time()
     for _ in range(times):
         work()
     if on_gpu:
         torch.cuda.synchronize()
-        peak = torch.cuda.max_memory_allocated() / 2**20
-    else:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-    return Timing((time.perf_counter() - wall) / times, (time.process_time() - processor) / times, peak)
+    took = (time.perf_counter() - wall) / times, (time.process_time() - processor) / times
+    if not on_gpu:
+        return Timing(*took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10)
+    peak = torch.cuda.max_memory_allocated() / 2**20
+    torch.cuda.empty_cache()  # the others are in processes of their own, on the same card
+    return Timing(*took, peak)

@@ -35,7 +35,8 @@ WAITS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize
 def training_run(params: PretrainParams) -> TrainingRun:
     """A run at its first step, on a corpus of random labels."""
     folder = tempfile.TemporaryDirectory()
-    corpus = random_corpus(Path(folder.name), CORPUS_IMAGES, CORPUS_PX)
+    images = -(-CORPUS_IMAGES // params.batch_size) * params.batch_size  # no short batch, which is another graph
+    corpus = random_corpus(Path(folder.name), images, CORPUS_PX)
     run = TrainingRun(params, corpus, Path(folder.name), our_model("cpu", SIZE_PX))
     run.temporary = folder  # kept as long as the run
     training_mode(run.model, run.frozen, params.frozen_batch_norm)

@@ -36,13 +36,14 @@ def environment_record() -> dict[str, object]:
     """Describe code, packages, machine and determinism settings of this process.
 
     Returns:
-        A JSON-ready dict. `git_revision` and `git_dirty` are None outside a git checkout, `lock_sha256` is None where
-        there is no requirements.lock, `torch` is None as long as this process has not imported torch.
+        A JSON-ready dict. Outside a git checkout `git_revision` is what MEDSLIP_REVISION says, or None, and `git_dirty`
+        None; `lock_sha256` is None where there is no requirements.lock, `torch` is None as long as this
+        process has not imported torch.
     """
     lock = REPOSITORY / "requirements.lock"
     changes = _git("status", "--porcelain")
     return {
-        "git_revision": _git("rev-parse", "HEAD"),
+        "git_revision": _git("rev-parse", "HEAD") or os.environ.get("MEDSLIP_REVISION"),
         "git_dirty": None if changes is None else bool(changes),
         "lock_sha256": hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else None,
         "python": platform.python_version(),

@@ -181,6 +181,7 @@ def _write(file: Path, identity: dict[str, object]) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a comparison from a YAML or JSON file of `ComparisonParams`, in the folder where it lies."""
+
     def opened(file: Path) -> Study:
         return Study(ComparisonParams.read(file), file.parent)
 

@@ -46,6 +46,9 @@ def kill_training(
         began = time.monotonic()
         _join(start(clean, params, processes=processes), clean)
         duration_s = time.monotonic() - began
+        if not (clean / "model").exists():
+            said = (clean / "output.txt").read_text() if (clean / "output.txt").exists() else "nothing"
+            raise RuntimeError(f"the run that nobody killed did not end; it said: {said[-2000:]}")
         expected = digests(clean)
         run, kills, lost, growth = 0, 0, 0, -1.0
         while outcome.total < count:

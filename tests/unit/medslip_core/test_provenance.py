@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from medslip_core import provenance
 from medslip_core.provenance import environment_record, write_results
 
 
@@ -52,3 +53,9 @@ def test_what_cannot_be_written_leaves_the_old_file(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         write_results(tmp_path / "one.json", {("no", "name"): 1})
     assert json.loads((tmp_path / "one.json").read_text()) == old and len(list(tmp_path.iterdir())) == 1
+
+
+def test_outside_a_checkout_the_revision_can_be_told(monkeypatch) -> None:
+    monkeypatch.setattr(provenance, "_git", lambda *arguments: None)
+    monkeypatch.setenv("MEDSLIP_REVISION", "abc")
+    assert provenance.environment_record()["git_revision"] == "abc"
