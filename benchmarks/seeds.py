@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 from medslip_core.provenance import write_results
-from pipeline.parameters import asked_for
+from pipeline.parameters import study_parameters
 from pipeline.run_chapter import ChapterRun, run_chapter
 
 SHARED = ("phantom", "corpus")
@@ -79,7 +79,7 @@ def main() -> None:
     if given.json:
         first = next(iter(results.values()))
         shared = [json.loads((given.runs / given.profile / name / "results.json").read_text()) for name in SHARED]
-        asked = {one["chapter"]: asked_for(one) for one in [*shared, *first]}
+        asked = {one["chapter"]: study_parameters(one) for one in [*shared, *first]}
         content = {"seeds": given.seeds, "asked": asked, "figures": rows, "environment": first[0]["environment"]}
         write_results(given.json, content)
 

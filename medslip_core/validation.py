@@ -24,16 +24,33 @@ class Validation:
 
     Args:
         params: of the run.
-        corpus: whose split "validate" is used.
+        corpus: of whose split "validate" those images are used that state something, as of those that are trained on.
+
+    Attributes:
+        rows: [n] int64, sorted; labels: [n, P] int8.
 
     Raises:
-        ValueError: see `validation_rows`.
+        ValueError: the run's result depends on validation, and there is nothing to judge it by.
     """
 
     def __init__(self, params: PretrainParams, corpus: PreparedCorpus) -> None:
-        self.rows = validation_rows(params, corpus)
-        self.labels = pathology_labels(params, corpus, self.rows)
-        self.min_count = params.validation_min_count
+        rows = corpus.stated("validate", params.label_source)
+        if params.validation_images:
+            order = np.argsort(random_bits(params.seed, "validation rows", rows), kind="stable")
+            rows = np.sort(rows[order[: params.validation_images]])
+        needed = params.result == "best" or params.early_stopping_epochs
+        if needed and len(rows) == 0:
+            raise ValueError(
+                "no image in the split 'validate' states anything: set result: last, early_stopping_epochs: 0"
+            )
+        labels = pathology_labels(params, corpus, rows)
+        judged = _judged_pathologies(labels, params.validation_min_count)
+        if needed and params.best_by == "macro_auroc" and len(judged) == 0:
+            raise ValueError(
+                f"no pathology has {params.validation_min_count} positives and negatives in {len(rows)} validation "
+                "images: lower validation_min_count, or set best_by: total"
+            )
+        self.rows, self.labels, self.min_count = rows, labels, params.validation_min_count
 
     @torch.no_grad()
     def figures(self, task: Task, model: TrunkModel, accelerator: Accelerator) -> dict[str, float]:
@@ -79,26 +96,3 @@ def macro_auroc(labels: np.ndarray, prob: np.ndarray, min_count: int) -> float:
 def _judged_pathologies(labels: np.ndarray, min_count: int) -> np.ndarray:
     positives, negatives = (labels == PRESENT).sum(axis=0), (labels == ABSENT).sum(axis=0)
     return np.flatnonzero(np.minimum(positives, negatives) >= min_count)
-
-
-def validation_rows(params: PretrainParams, corpus: PreparedCorpus) -> np.ndarray:
-    """Rows of the split "validate" to use, sorted: of those that state something, as of those that are trained on.
-
-    Raises:
-        ValueError: the run's result depends on validation, and there is nothing to judge it by.
-    """
-    rows = corpus.stated("validate", params.label_source)
-    if params.validation_images:
-        order = np.argsort(random_bits(params.seed, "validation rows", rows), kind="stable")
-        rows = np.sort(rows[order[: params.validation_images]])
-    needed = params.result == "best" or params.early_stopping_epochs
-    if needed and len(rows) == 0:
-        raise ValueError("no image in the split 'validate' states anything: set result: last, early_stopping_epochs: 0")
-    if needed and params.best_by == "macro_auroc":
-        labels = pathology_labels(params, corpus, rows)
-        if len(_judged_pathologies(labels, params.validation_min_count)) == 0:
-            raise ValueError(
-                f"no pathology has {params.validation_min_count} positives and negatives in {len(rows)} validation "
-                "images: lower validation_min_count, or set best_by: total"
-            )
-    return rows

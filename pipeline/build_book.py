@@ -19,7 +19,7 @@ from pathlib import Path
 import nbformat
 import yaml
 
-from pipeline.parameters import asked_for
+from pipeline.parameters import study_parameters
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ def _of_seeds(repository: Path, chapters: list[FinishedChapter]) -> dict[str, li
     if not file.is_file():
         return {}
     told = json.loads(file.read_text())
-    here = {chapter.name: asked_for(chapter.results) for chapter in chapters}
+    here = {chapter.name: study_parameters(chapter.results) for chapter in chapters}
     if any(here.get(name) != asked for name, asked in told["asked"].items()):
         return {}
     return {figure["name"]: figure["values"] for figure in told["figures"]}

@@ -187,6 +187,6 @@ def _expand(value: object, data: str | None, params_path: Path, name: str) -> ob
     return value.replace("${DATA}", data)
 
 
-def asked_for(results: Mapping[str, Any]) -> dict[str, Any]:
+def study_parameters(results: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters in a chapter's results.json that decide what is studied: not the seed, nor where it is written."""
     return {name: value for name, value in results["parameters"].items() if name not in ("seed", "run_dir")}
