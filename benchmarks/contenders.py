@@ -5,6 +5,7 @@ Taking turns, all of them meet the same load of the machine; in processes of the
 
 import multiprocessing
 import os
+import pickle
 import resource
 import statistics
 import time
@@ -47,7 +48,8 @@ class Contender:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["medslip_core.pretrain"])  # imported once, and shared by all processes
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, prepare, arguments, threads, times), daemon=True)
+        task = pickle.dumps((prepare, arguments))  # multiprocessing would share tensors, in what may be small: /dev/shm
+        self._process = context.Process(target=_serve, args=(theirs, task, threads, times), daemon=True)
         self._process.start()
         theirs.close()
         self._receive()
@@ -97,13 +99,13 @@ def in_turn(contenders: Sequence[Contender], rounds: int, warm_up: int = 1) -> l
     ]
 
 
-def _serve(
-    pipe: Connection, prepare: Callable[..., Callable[[], Any]], arguments: dict, threads: int, times: int
-) -> None:
+def _serve(pipe: Connection, task: bytes, threads: int, times: int) -> None:
     import torch
 
     torch.set_num_threads(threads)
+    torch.backends.cudnn.benchmark = True  # as our training has it, and the published script
     try:
+        prepare, arguments = pickle.loads(task)
         work = prepare(**arguments)
         pipe.send(None)
         while pipe.recv():

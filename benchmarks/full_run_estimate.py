@@ -70,13 +70,14 @@ def speeds(measured: Path) -> dict[str, float]:
     return {row["name"]: row["images_per_s"] for row in json.loads(measured.read_text())["contenders"]}
 
 
-def estimate(cpu: dict[str, float], gpu: dict[str, float], operations: float, price: float) -> list[dict]:
+def estimate(cpu: dict[str, float], gpu: dict[str, float], operations: float, price: float, card: str) -> list[dict]:
     """One row per machine.
 
     Args:
         cpu, gpu: contender -> images/s; without a GPU's figures its speed is estimated.
         operations: per image.
         price: per GPU and hour.
+        card: name of the GPU.
     """
     rows = [(f"CPU, {name}", speed, "measured", 1) for name, speed in cpu.items()]
     if gpu:
@@ -84,7 +85,7 @@ def estimate(cpu: dict[str, float], gpu: dict[str, float], operations: float, pr
     else:
         cards = [(f"{share:.0%} of its peak", share * H100_PEAK / operations, "estimated") for share in UTILISATION]
     rows += [
-        (f"{count} H100, {name}", speed, basis if count == 1 or not gpu else "extrapolated", count)
+        (f"{count} {card}, {name}", speed, basis if count == 1 or not gpu else "extrapolated", count)
         for count in GPUS
         for name, speed, basis in cards
     ]
@@ -94,7 +95,7 @@ def estimate(cpu: dict[str, float], gpu: dict[str, float], operations: float, pr
             "speed": basis,
             "images_per_s_each": speed,
             "hours": FullRun(speed).hours(count),
-            "cost": count * FullRun(speed).hours(count) * price if "H100" in machine else None,
+            "cost": count * FullRun(speed).hours(count) * price if card in machine else None,
         }
         for machine, speed, basis, count in rows
     ]
@@ -108,19 +109,21 @@ def main() -> None:
     given = parser.parse_args()
     of_cpu = speeds(CPU_RESULTS)
     cpu = {name: of_cpu[name] for name in ("published code", "ours", "ours, bf16")}
-    gpu = {}
+    gpu, card, environment = {}, "H100", None
     if given.gpu:
+        environment = json.loads(given.gpu.read_text())["environment"]
+        card = environment["torch"]["device"]
         gpu = {name: speed for name, speed in speeds(given.gpu).items() if name.startswith(("ours", "published"))}
         gpu.pop("ours: losses alone", None)
     operations = operations_per_image()
-    rows = estimate(cpu, gpu, operations, given.price)
+    rows = estimate(cpu, gpu, operations, given.price, card)
     print(f"{FullRun.images:,} images x {FullRun.epochs} epochs, {operations / 1e9:.1f} GFLOP per image and step")
     print(f"{'':<32}{'images/s each':>15}{'':>11}{'hours':>12}{'cost':>8}")
     for row in rows:
         cost = "" if row["cost"] is None else f"{row['cost']:,.0f}"
         print(f"{row['machine']:<32}{row['images_per_s_each']:15,.1f}{row['speed']:>11}{row['hours']:12,.1f}{cost:>8}")
     if given.json:
-        settings = dict(images=FullRun.images, epochs=FullRun.epochs, price=given.price)
+        settings = dict(images=FullRun.images, epochs=FullRun.epochs, price=given.price, gpu_environment=environment)
         write_results(given.json, {**settings, "gflop_per_image": operations / 1e9, "rows": rows})
 
 

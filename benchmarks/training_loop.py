@@ -30,6 +30,7 @@ from medslip_core.training_run import TrainingRun
 CORPUS_IMAGES, CORPUS_PX, SIZE_PX = 10_000, 256, 224
 PROFILED_STEPS = 10
 WAITS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize", "cudaMemcpy")
+LAUNCHES = ("cudaLaunchKernel", "cudaLaunchKernelExC", "cuLaunchKernel", "cuLaunchKernelEx", "cudaGraphLaunch")
 
 
 def training_run(params: PretrainParams) -> TrainingRun:
@@ -70,7 +71,10 @@ def waits(params: PretrainParams) -> dict[str, int]:
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler, record_function("steps"):
         for _ in range(PROFILED_STEPS):
             run.train_step()
-    return named_within(profiler.events(), "steps", WAITS)
+    events = profiler.events()
+    if not named_within(events, "steps", LAUNCHES):
+        raise RuntimeError("the profiler saw nothing start on the GPU, so it cannot tell what waited for it")
+    return named_within(events, "steps", WAITS)
 
 
 def named_within(events: Iterable[Any], outer: str, names: Sequence[str]) -> dict[str, int]:

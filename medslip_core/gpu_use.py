@@ -19,6 +19,8 @@ class GpuUse:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._utilisation = device.type == "cuda"
+        if self._utilisation:
+            torch.cuda.reset_peak_memory_stats(device)  # the process may have done other work before
 
     def figures(self) -> dict[str, float]:
         """`gpu_memory_gib` (most held by tensors so far) and `gpu_utilisation_percent` (at this moment).

@@ -86,7 +86,7 @@ class TrainingRun:
         if params.gradient_checkpointing:
             model.trunk.checkpoint_gradients()
         if params.compile:
-            model.compile(dynamic=False)  # else a short last batch moves all later ones onto a graph for any size
+            model.compile(dynamic=False)  # one graph, of whole batches; what comes in another size runs without it
         self.optimizer = make_optimizer(model, params)
         self.network, self.prepared_optimizer = self.accelerator.prepare(model, self.optimizer)
         self.average = WeightAverage(model, params.average_decay) if params.average_decay else None
@@ -113,6 +113,7 @@ class TrainingRun:
         batch = task.batch(self.step)
         set_learning_rate(self.optimizer, self.rate(self.step))
         counts, figures = task.counts(batch), torch.zeros(len(task.terms), device=self.device)
+        whole = len(batch.rows) == params.batch_size
         for passage in range(params.accumulation_steps):
             number = passage * accelerator.num_processes + accelerator.process_index
             place = part_of_batch(len(batch.rows), number, self.parts)
@@ -124,7 +125,9 @@ class TrainingRun:
             last = passage == params.accumulation_steps - 1
             with contextlib.nullcontext() if last else accelerator.no_sync(self.network):
                 torch.manual_seed(torch_seed(params.seed, "dropout", self.step, number))
-                losses = self.losses(task.output(self.network, self.model.pixel_values(grey), part), part, share)
+                with contextlib.nullcontext() if whole else torch.compiler.set_stance("force_eager"):
+                    output = task.output(self.network, self.model.pixel_values(grey), part)
+                losses = self.losses(output, part, share)
                 accelerator.backward(losses[0] * accelerator.num_processes)  # whose gradients are averaged
             figures += losses.detach()
         trained = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]

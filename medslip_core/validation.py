@@ -53,6 +53,7 @@ class Validation:
         self.rows, self.labels, self.min_count = rows, labels, params.validation_min_count
 
     @torch.no_grad()
+    @torch.compiler.set_stance("force_eager")  # else one more graph to wait for, and no faster a run
     def figures(self, task: Task, model: TrunkModel, accelerator: Accelerator) -> dict[str, float]:
         """Loss terms and macro AUROC, the same on every process.
 

@@ -1,9 +1,10 @@
 import argparse
-import json
 import sys
 from pathlib import Path
 
 import pandas as pd
+
+from medslip_core.provenance import write_results
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))  # tiny_book and others; pytest knows it from pyproject.toml
 
@@ -49,7 +50,7 @@ def main() -> int:
         table = pd.concat(outcome.table() for outcome in outcomes)
         notes = {outcome.campaign: outcome.notes for outcome in outcomes}
         content = {"seed": given.seed, "table": table.to_dict("records"), "notes": notes}
-        given.json.write_text(json.dumps(content, indent=1) + "\n")
+        write_results(given.json, content)
     return 1 if any(outcome.broken for outcome in outcomes) else 0
 
 

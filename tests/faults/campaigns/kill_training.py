@@ -92,7 +92,8 @@ def kill_training_on_gpu(count: int, seed: int = 0) -> Outcome:
     """`kill_training` on the GPU, in deterministic mode."""
     if not torch.cuda.is_available():
         raise RuntimeError("kill-training-on-gpu: torch sees no GPU here")
-    return kill_training(count, seed, params=replace(PARAMS, device="auto", deterministic=True))
+    params = replace(PARAMS, device="auto", deterministic=True, epochs=40)  # else most kills meet a start, not a step
+    return kill_training(count, seed, params=params)
 
 
 def soak(count: int, seed: int = 0) -> Outcome:

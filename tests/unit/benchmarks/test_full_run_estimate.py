@@ -24,11 +24,11 @@ def test_a_step_is_counted(estimate) -> None:
 
 
 def test_what_was_measured_replaces_what_is_estimated(estimate) -> None:
-    rows = estimate.estimate({"ours": 5.0}, {}, 28e9, price=2.0)
+    rows = estimate.estimate({"ours": 5.0}, {}, 28e9, price=2.0, card="H100")
     assert [row["speed"] for row in rows] == ["measured"] + 4 * ["estimated"]
     assert rows[0]["cost"] is None and rows[1]["images_per_s_each"] == pytest.approx(0.05 * 989.4e12 / 28e9)
-    rows = estimate.estimate({"ours": 5.0}, {"ours, bf16": 1000.0}, 28e9, price=2.0)
-    assert [row["machine"] for row in rows[1:]] == ["1 H100, ours, bf16", "8 H100, ours, bf16"]
+    rows = estimate.estimate({"ours": 5.0}, {"ours, bf16": 1000.0}, 28e9, price=2.0, card="H200")
+    assert [row["machine"] for row in rows[1:]] == ["1 H200, ours, bf16", "8 H200, ours, bf16"]
     assert [row["speed"] for row in rows] == ["measured", "measured", "extrapolated"]
     assert rows[1]["cost"] == pytest.approx(2.0 * rows[1]["hours"])
     assert rows[2]["cost"] == pytest.approx(rows[1]["cost"] / 0.9)  # a tenth of the speed is lost

@@ -330,8 +330,9 @@ def test_two_processes_validate_one_model(tmp_path):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_each_compiled_graph_serves_one_batch_size(tmp_path, monkeypatch):
-    """Left to itself, torch takes one graph for all sizes as soon as it has seen two, which no benchmark measures."""
+def test_a_run_compiles_one_graph(tmp_path, monkeypatch):
+    """Left to itself, torch takes one graph for all sizes as soon as it has seen two, which no benchmark measures, and
+    one more for validation; every graph takes a minute and more to compile."""
     served = []
 
     def backend(graph, _):
@@ -349,7 +350,7 @@ def test_each_compiled_graph_serves_one_batch_size(tmp_path, monkeypatch):
     for run in range(3):
         result = train(tmp_path / str(run), replace(PARAMS, compile=True))
         result.model(torch.randn(3, 3, 32, 32))  # the finished model is no longer compiled
-    assert sorted(served, key=str) == sorted(3 * [{4}, {2}, {6}], key=str)  # two of training, one of validation
+    assert served == 3 * [{4}]  # neither the short last batch nor validation compiles another
 
 
 def test_early_stopping_and_frozen_stages(tmp_path):
