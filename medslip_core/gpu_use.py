@@ -23,7 +23,7 @@ class GpuUse:
             torch.cuda.reset_peak_memory_stats(device)  # the process may have done other work before
 
     def figures(self) -> dict[str, float]:
-        """`gpu_memory_gib` (most held by tensors so far) and `gpu_utilisation_percent` (at this moment).
+        """`gpu_memory_gib` (most held by tensors since this was made) and `gpu_utilisation_percent` (at this moment).
 
         Neither waits for the device. Utilisation needs the package nvidia-ml-py, and is left out without it.
         """

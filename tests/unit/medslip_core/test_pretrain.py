@@ -405,7 +405,9 @@ def test_a_full_disk_at_the_last_moment_leaves_the_checkpoints(uninterrupted, tm
 def test_figures_of_a_gpu_stand_in_the_history(tmp_path, monkeypatch, caplog):
     cuda = torch.device("cuda", 0)
     assert GpuUse(torch.device("cpu")).figures() == {}
-    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 3 * 2**30)
+    peak = {cuda: 5 * 2**30}  # of earlier work of the process
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: peak.update({device: 3 * 2**30}))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", peak.__getitem__)
     monkeypatch.setattr(torch.cuda, "utilization", lambda device: 97)
     gpu = GpuUse(cuda)
     assert gpu.figures() == {"gpu_memory_gib": 3.0, "gpu_utilisation_percent": 97.0}
