@@ -2,8 +2,8 @@
 
     python benchmarks/seeds.py --profile demo --seeds 0 1 2 --json benchmarks/results/demo_seeds.json
 
-The corpora are those of `make run PROFILE=demo`, which comes first. A seed's chapters that are done already are not
-run again.
+`make run PROFILE=demo` comes first: its corpora serve every seed, and its own seed's chapters are taken as they are. A
+seed's chapters that are done already are not run again.
 """
 
 import argparse
@@ -26,6 +26,9 @@ logger = logging.getLogger("seeds")
 
 def run_seed(profile: str, seed: int, runs: Path, params: Path) -> list[dict]:
     """The results of `CHAPTERS` for one seed, run where they are missing."""
+    own = [recorded(runs, profile, chapter) for chapter in CHAPTERS]
+    if all(results["seed"] == seed for results in own):
+        return own
     name = f"{profile}-seed{seed}"
     for done in (runs / profile).iterdir():
         link = runs / name / done.name
@@ -43,8 +46,13 @@ def run_seed(profile: str, seed: int, runs: Path, params: Path) -> list[dict]:
         if not run.copy().is_file():
             logger.info("seed %d: %s", seed, chapter)
             run_chapter(run)
-        results.append(json.loads((run.folder / "results.json").read_text()))
+        results.append(recorded(runs, name, chapter))
     return results
+
+
+def recorded(runs: Path, profile: str, chapter: str) -> dict:
+    """What a finished chapter recorded."""
+    return json.loads((runs / profile / chapter / "results.json").read_text())
 
 
 def spread(results: dict[int, list[dict]]) -> list[dict]:
@@ -78,7 +86,7 @@ def main() -> None:
         print(f"{row['headline']:<62} {row['mean']:6.3f} {row['standard_deviation']:6.3f}   {values}")
     if given.json:
         first = next(iter(results.values()))
-        shared = [json.loads((given.runs / given.profile / name / "results.json").read_text()) for name in SHARED]
+        shared = [recorded(given.runs, given.profile, chapter) for chapter in SHARED]
         asked = {one["chapter"]: study_parameters(one) for one in [*shared, *first]}
         content = {"seeds": given.seeds, "asked": asked, "figures": rows, "environment": first[0]["environment"]}
         write_results(given.json, content)
