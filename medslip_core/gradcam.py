@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from medslip_core.grounding.views import views
 from medslip_core.inference import batches, without_trunk
 from medslip_core.vocabulary import PATHOLOGY_INDEX
 
@@ -53,13 +54,14 @@ def gradcam_maps(model, corpus, rows: np.ndarray, pathology: str, batch_size: in
     if len(rows) == 0:
         return dict.fromkeys(CAM_METHODS, np.zeros((0, 1, 1), np.float32))
     model.eval()
-    after = _AfterTrunk(model)
+    after, offset_px = _AfterTrunk(model), model.trunk.cell_offset(model.config.image_size)
     cams = [kind(model=after, target_layers=[after.rest.trunk]) for kind in (GradCAM, HiResCAM)]
     maps: dict[str, list[np.ndarray]] = {method: [] for method in CAM_METHODS}
     try:
         for pixels in batches(model, corpus, rows, batch_size, f"Grad-CAM {pathology}"):
+            (moved,) = views(pixels, model.trunk.stride, offset_px)
             with torch.no_grad():
-                features = model.trunk(pixels)  # [B, C, h, w]
+                features = model.trunk(moved)  # [B, C, h, w]
             for method, cam in zip(CAM_METHODS, cams, strict=True):
                 found = cam(input_tensor=features.detach().requires_grad_(), targets=[target] * len(pixels))
                 expected = (len(pixels), *features.shape[-2:])

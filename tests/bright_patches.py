@@ -17,8 +17,9 @@ class LooksAtBrightest(torch.nn.Module):
     def __init__(self):
         super().__init__()
         self.scale = torch.nn.Parameter(torch.ones(()))
+        self.config = SimpleNamespace(image_size=SIZE)
         self.device = torch.device("cpu")
-        self.trunk = SimpleNamespace(stride=8)
+        self.trunk = SimpleNamespace(stride=8, cell_offset=lambda image_size_px: (0, 0))
 
     def pixel_values(self, images):
         return images[:, None].float() / 128 - 1

@@ -40,6 +40,8 @@ logger = logging.getLogger(__name__)
 
 VERSION = 3
 """Of what a cell does: a change of it runs all cells again."""
+ASKED_VERSION = 2
+"""Of how a trained model is asked: a change of it asks all cells again."""
 
 TRAINED, HISTORY, RESULT, ANSWERS = "training.json", "history.csv", "result.json", "answers.parquet"
 
@@ -92,7 +94,7 @@ class Study(Cells):
         asked = ("classification", "boxes", "anatomy_corpus", "anatomy_images", "looks")
         identity = {
             "training": self.training_identity(cell),
-            "asked": {name: getattr(self.params, name) for name in asked},
+            "asked": {"version": ASKED_VERSION, **{name: getattr(self.params, name) for name in asked}},
             "corpora_sha256": {name: corpus.header["sha256"] for name, corpus in self.corpora.items()},
             "finetuned": [run for run in self.finetuned if run["seed"] == cell.seed],
         }

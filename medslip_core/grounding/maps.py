@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from medslip_core.gradcam import gradcam_maps
+from medslip_core.grounding.views import interleaved, views
 from medslip_core.inference import batches
 from medslip_core.vocabulary import ANATOMIES, ANATOMY_INDEX, PATHOLOGY_INDEX, PLACED_ANATOMIES, PRESENT
 
@@ -60,40 +60,27 @@ def attention_maps(
         rows: [n] rows of the corpus.
         layers: decoder layers to average over, e.g. `[-1]`; all of them if None, as published.
         looks: along each side. Each image is seen looks x looks times, moved by a fraction of a patch, and the maps
-            interleave into one of a grid so many times finer. 1 is published.
+            interleave into one of a grid so many times finer. Published is one look, without the move by the trunk's
+            `cell_offset` that keeps maps from lying half a cell beside what they show.
 
     Returns:
         `AttentionMaps` on the patch grid, or the finer one.
     """
     model.eval()
     pathologies, anatomies = [], []
+    stride_px, offset_px = model.trunk.stride, model.trunk.cell_offset(model.config.image_size)
     with torch.inference_mode():
         for pixels in batches(model, corpus, rows, batch_size, "attention"):
-            outputs = [model(view, output_attentions=True) for view in _views(pixels, model.trunk.stride, looks)]
+            moved = views(pixels, stride_px, offset_px, looks)
+            outputs = [model(view, output_attentions=True) for view in moved]
             for attentions, collected in (
                 ([output.pathology_attention for output in outputs], pathologies),
                 ([output.anatomy_attention for output in outputs], anatomies),
             ):
                 chosen = torch.stack(attentions) if layers is None else torch.stack(attentions)[:, list(layers)]
                 means = chosen.float().mean(dim=1).unflatten(-1, outputs[0].grid)  # [looks^2, B, Q, h, w]
-                collected.append(_interleaved(means, looks).cpu().numpy())
+                collected.append(interleaved(means, looks).cpu().numpy())
     return AttentionMaps(np.asarray(rows), np.concatenate(pathologies), np.concatenate(anatomies))
-
-
-def _views(pixels: torch.Tensor, stride_px: int, looks: int) -> Iterator[torch.Tensor]:
-    """The images [B, 3, S, S] moved so that patches are centred where the cells of the finer grid are, row by row."""
-    moves = [round(((look + 0.5) / looks - 0.5) * stride_px) for look in range(looks)]
-    padded, side = F.pad(pixels, (stride_px,) * 4, mode="replicate"), pixels.shape[-1]
-    for down, right in product(moves, repeat=2):
-        top, left = stride_px + down, stride_px + right
-        view = padded[..., top : top + side, left : left + side]
-        yield view.contiguous(memory_format=torch.channels_last)
-
-
-def _interleaved(maps: torch.Tensor, looks: int) -> torch.Tensor:
-    """Maps [looks^2, B, Q, h, w] of `_views` as [B, Q, h * looks, w * looks], which sum to the mean of theirs."""
-    apart = maps.unflatten(0, (looks, looks)).permute(2, 3, 4, 0, 5, 1)  # [B, Q, h, looks, w, looks]
-    return apart.flatten(4, 5).flatten(2, 3) / looks**2
 
 
 def reported_anatomies(corpus, pathology: str, least_share: float = 0.05) -> list[str]:

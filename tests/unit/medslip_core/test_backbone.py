@@ -154,3 +154,13 @@ def test_timm_weights_of_a_vision_transformer_come_in_the_size_of_the_images(mon
     monkeypatch.setattr(timm, "create_model", downloaded)
     trunk.load_imagenet("timm")
     assert asked == {"img_size": 96, "pretrained": True}
+
+
+def test_where_a_cell_looks_is_measured():
+    """ResNets pad evenly, so that each layer of stride 2 moves what a cell sees; patches are not padded at all."""
+    torch.manual_seed(0)
+    resnet = Trunk("resnet18")
+    assert resnet.cell_offset(128) == pytest.approx((-7.5, -7.5), abs=1)
+    assert resnet.cell_offset(128) == resnet.cell_offset(128) and resnet.training
+    with torch.no_grad():
+        assert Trunk("vit_tiny_patch16_224").cell_offset(224) == pytest.approx((0, 0), abs=1)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from medslip_core.gradcam import CAM_METHODS, gradcam_maps
+from medslip_core.grounding.views import views
 from medslip_core.model import MedslipModel
 from medslip_core.model_config import MedslipConfig
 from medslip_core.vocabulary import PATHOLOGY_INDEX
@@ -32,7 +33,9 @@ def test_maps_follow_the_formulas(model, corpus):
     features, speaking = {}, set()
     model.eval()
     hook = model.trunk.register_forward_hook(lambda module, args, output: features.update(x=output))
-    logits = model(model.pixel_values(torch.from_numpy(corpus.images[2:3]))).pathology_logits
+    pixels = model.pixel_values(torch.from_numpy(corpus.images[2:3]))
+    (moved,) = views(pixels, model.trunk.stride, model.trunk.cell_offset(64))
+    logits = model(moved).pathology_logits
     hook.remove()
     seen = features["x"]
     for pathology in ("effusion", "mass", "edema", "nodule", "hernia"):

@@ -8,17 +8,17 @@ import pytest
 import torch
 from bright_patches import LooksAtBrightest, bright_corpus
 
+from medslip_core.backbone import Trunk
 from medslip_core.grounding import maps
 from medslip_core.grounding.maps import (
     AttentionMaps,
-    _interleaved,
-    _views,
     attention_maps,
     maps_by_method,
     normalise,
     reported_anatomies,
     upsample,
 )
+from medslip_core.grounding.views import interleaved, views
 from medslip_core.vocabulary import ANATOMY_INDEX, PATHOLOGY_INDEX
 
 
@@ -37,9 +37,29 @@ def test_more_looks_find_what_lies_between_patches():
 def test_finer_maps_keep_each_cell_at_its_place():
     """A ramp that falls to the right and downwards, but for the replicated edges, stays one on the finer grid."""
     ramp = torch.arange(32.0)[None, None, None, :].expand(1, 3, 32, 32)
-    means = [torch.nn.functional.avg_pool2d(view, 8)[:, :1] for view in _views(ramp, 8, 2)]
-    finer = _interleaved(torch.stack(means), 2)[0, 0] * 4
+    means = [torch.nn.functional.avg_pool2d(view, 8)[:, :1] for view in views(ramp, 8, (0, 0), 2)]
+    finer = interleaved(torch.stack(means), 2)[0, 0] * 4
     np.testing.assert_allclose(finer[:, 1:-1], np.tile(np.arange(8) * 4 + 1.5, (8, 1))[:, 1:-1])
+
+
+def test_a_map_lies_on_what_it_shows():
+    """What changes in the features of a ResNet, which pads evenly, where an object appears: centred on the object."""
+    torch.manual_seed(0)
+    trunk, noise = Trunk("resnet18").eval(), torch.Generator().manual_seed(0)
+    before = 0.3 * torch.randn(8, 3, 160, 160, generator=noise)
+    after = before.clone()
+    after[..., 70:94, 50:74] += 2
+
+    def centre(offset_px):
+        pairs = zip(views(before, 16, offset_px, 2), views(after, 16, offset_px, 2), strict=True)
+        with torch.no_grad():
+            changed = [(trunk(two) - trunk(one)).square().sum(dim=1, keepdim=True) for one, two in pairs]
+        heat = upsample(interleaved(torch.stack(changed), 2)[:, 0], 160).sum(axis=0)
+        down, right = (heat.sum(axis=axis) @ np.arange(160) / heat.sum() for axis in (1, 0))
+        return np.array([down - 81.5, right - 61.5])
+
+    assert np.abs(centre(trunk.cell_offset(160))).max() < 2
+    assert centre((0, 0)).min() > 5  # half a cell right and below
 
 
 def test_attention_maps_average_layers_and_keep_order():
