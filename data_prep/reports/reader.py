@@ -1,6 +1,6 @@
 """The reader: report -> mentions -> triplets."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from data_prep.reports.lexicon import Finding, Lexicon, load_lexicon
 from data_prep.reports.places import SIDES, Place, link_places
@@ -192,8 +192,10 @@ def fit_places(finding: Finding, places: list[Place], lexicon: Lexicon, plural: 
             sides = SIDES.get(finding.side, sides)
         zone = lexicon.zones.get(finding.zone)
         return (Place(zone, sides if zone is None or zone.sided else frozenset(), said=finding.names_place),)
-    if sides and not any(place.sides for place in fitted):
-        return tuple(Place(place.zone, sides) for place in fitted)
+    said = {place.sides for place in fitted if place.sides} or {sides}
+    if len(said) == 1:  # "in the upper lobe of the right lung"
+        (only,) = said
+        fitted = {replace(place, sides=place.sides or only) if place.zone.sided else place: None for place in fitted}
     return tuple(fitted)
 
 

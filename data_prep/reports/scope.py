@@ -11,6 +11,7 @@ from medslip_core.vocabulary import ABSENT, PRESENT, UNCERTAIN
 _DESCRIPTION = frozenset("place side level filler trap presence lasting quality likely".split())
 _IN_LIST = _DESCRIPTION | frozenset("comma and or slash versus greater preposition near with".split())
 _STOPS = frozenset({"break", "semicolon", "there"})
+DEVICE = "Support_Device"
 _PRECEDENCE = {PRESENT: 0, UNCERTAIN: 1, ABSENT: 2}
 
 
@@ -62,7 +63,7 @@ def assign_states(items: list[Item]) -> None:
             else:
                 _govern_back(items, index, UNCERTAIN)
         elif kind == "negation_around":
-            if not _govern_back(items, index, ABSENT):
+            if _is_adjective(items, index) or not _govern_back(items, index, ABSENT):
                 state, governing = ABSENT, item
         elif kind == "versus":
             _govern_back(items, index, UNCERTAIN)
@@ -91,6 +92,14 @@ def _unmarked_statement(items: list[Item], verb: int) -> bool:
     return index < verb - 1 and items[index].kind == "finding"
 
 
+def _is_adjective(items: list[Item], at: int) -> bool:
+    """ "Cardiomegaly with resolved pulmonary edema": the cue stands before its finding, and no verb before the cue."""
+    if at and items[at - 1].kind == "verb":
+        return False
+    following = next((item for item in items[at + 1 :] if item.kind not in _DESCRIPTION), None)
+    return following is not None and following.kind == "finding" and not following.entry.normal
+
+
 def _new_statement(items: list[Item], at: int, state: int) -> bool:
     """Whether the comma, "and" or "with" at this index begins a statement that nothing before it governs."""
     subject = False
@@ -105,9 +114,26 @@ def _new_statement(items: list[Item], at: int, state: int) -> bool:
             return not any(other.kind == "or" for other in _statement(items, index))
         elif kind in ("presence", "quality"):
             return state == ABSENT and not any(other.kind == "or" for other in _statement(items, index))
+        elif kind == "finding":
+            anew = _first_device(items, index) or (items[at].kind != "with" and _tells_how_it_is(items, index))
+            return state == ABSENT and anew and not any(other.kind == "or" for other in _statement(items, index))
         elif kind not in ("and", "comma", "filler", "trap"):
             return False
     return False
+
+
+def _first_device(items: list[Item], at: int) -> bool:
+    """ "No pneumothorax with right chest tube in place": nobody lists devices among the diseases that are not there."""
+    devices = [item for item in items[: at + 1] if item.kind == "finding" and DEVICE in item.entry.labels]
+    return devices == [items[at]]
+
+
+def _tells_how_it_is(items: list[Item], subject: int) -> bool:
+    """ "No pneumothorax, the effusion is unchanged": after the subject's verb comes more than that it is seen."""
+    told = [item for item in items[subject + 1 :] if item.kind not in ("place", "side", "level", "preposition")][:2]
+    if len(told) < 2 or told[0].kind != "verb":
+        return False
+    return told[1].kind in ("presence", "lasting", "quality") or (told[1].kind == "finding" and told[1].entry.normal)
 
 
 def _statement(items: list[Item], start: int) -> list[Item]:
@@ -118,10 +144,16 @@ def _statement(items: list[Item], start: int) -> list[Item]:
 
 
 def _govern_back(items: list[Item], at: int, state: int) -> bool:
-    """Give a state to the finding before a cue and to those joined to it in one list; whether there was one."""
-    reached = False
+    """Give a state to the finding before a cue and to those joined to it in one list; whether there was one.
+
+    A comma alone joins none: of "opacity, pneumonia cannot be excluded" the cue governs pneumonia.
+    """
+    reached = joined = False
     for index in range(at - 1, -1, -1):
         item = items[index]
+        joined = joined or item.kind in ("and", "or", "slash")
+        if reached and item.kind == "comma" and not joined:
+            break
         if item.kind == "finding":
             reached = True
             if not item.entry.normal and _PRECEDENCE[item.state] < _PRECEDENCE[state]:

@@ -14,12 +14,14 @@ READ_SECTIONS = frozenset({"findings", "impression", "body"})
 _HEADINGS = {
     "findings": "findings?|report|description|chest|radiographic findings|observations?|addendum",
     "impression": "impressions?|conclusions?|summary|opinion|interpretation|diagnosis|assessment|wet read",
-    "indication": "indications?|clinical (?:indications?|history|information|data|details)|history|symptoms?"
-    "|reason for (?:exam|examination|study|test|this examination)|medical condition|clinical statement",
-    "comparison": "comparisons?|compared to|comparison studies|prior studies|prior",
-    "technique": "techniques?|exams?|examinations?|study|procedures?|views?|exposure|contrast",
-    "other": "recommendations?|notifications?|attestation|dictated by|(?:electronically )?signed(?: by)?|date|mrn"
-    "|patient(?: name| id)?|name|accession(?: number)?|referring physician|final report|preliminary report",
+    "indication": "(?:indications?|reason)(?: for (?:the |this )?(?:exam|examination|study|test))?"
+    "|clinical (?:indications?|history|information|data|details|statement)|(?:patient |past medical )?history"
+    "|(?:signs and )?symptoms?|(?:underlying )?medical condition|(?:admitting|preoperative) diagnosis",
+    "comparison": "comparisons?|compared to|prior"
+    "|(?:comparison|reference|prior) (?:exams?|examinations?|films?|study|studies)",
+    "technique": "techniques?|(?:type of )?(?:exams?|examinations?)|study|procedures?|views?|exposure|contrast",
+    "other": r"recommendation(?:s|\(s\))?|notifications?|attestation|dictated by|(?:electronically )?signed(?: by)?"
+    "|date|mrn|patient(?: name| id)?|name|accession(?: number)?|referring physician|final report|preliminary report",
 }
 _KINDS = "|".join(f"(?P<{kind}>{names})" for kind, names in _HEADINGS.items())
 _NAME = rf"(?:final )?(?:{_KINDS})(?:(?: and | ?[/&] ?)[a-z]{{4,20}})?"

@@ -52,7 +52,28 @@ def states(text: str) -> dict[str, int]:
         ("No change in the small effusion.", "+effusion"),
         ("Opacity in the left base, not seen on the prior study.", "+opacity"),
         ("Atelectasis has not changed.", "+atelectasis"),
+        ("No relevant change in the moderate left effusion.", "+effusion"),
+        ("There is not a significant change in the large left effusion.", "+effusion"),
+        ("Persistent but not worsening right lower lobe pneumonia.", "+pneumonia"),
+        # what a negation does not reach
+        ("No pneumothorax with right chest tube in place.", "-pneumothorax +tube"),
+        ("No pneumothorax after placement of right IJ line.", "-pneumothorax +line"),
+        ("There is no pneumothorax and a right IJ catheter terminates in the SVC.", "-pneumothorax +catheter"),
+        ("There is no pneumothorax, and the left pleural effusion is unchanged.", "-pneumothorax +effusion +stable"),
+        ("No pneumothorax, bilateral pleural effusions are small.", "-pneumothorax +effusion"),
+        ("No consolidation, effusion, tubes or catheters.", "-consolidation -effusion -tube -catheter"),
+        ("No chest tube, and no central line.", "-tube -line"),
+        ("No effusion, pneumothorax is seen.", "-effusion -pneumothorax"),
+        ("Small effusions and atelectasis, pneumonia is unlikely.", "+effusion +atelectasis -pneumonia"),
         # resolved and removed
+        ("No pneumothorax following chest tube removal.", "-pneumothorax -tube"),
+        ("Cardiomegaly with resolved pulmonary edema.", "+cardiomegaly -edema"),
+        ("Resolved edema and effusion.", "-edema -effusion"),
+        ("The right effusion has not resolved.", "+effusion"),
+        ("Left lower lobe pneumonia has not yet cleared.", "+pneumonia"),
+        ("Near complete resolution of the left pleural effusion.", "+effusion"),
+        ("Pulmonary edema has nearly resolved.", "+edema"),
+        ("Radiographs are recommended to document resolution of pneumonia.", "+pneumonia"),
         ("The right effusion has resolved.", "-effusion"),
         ("Interval resolution of the pneumonia.", "-pneumonia"),
         ("The endotracheal tube has been removed.", "-tube"),
@@ -68,6 +89,12 @@ def states(text: str) -> dict[str, int]:
         ("Consolidation consistent with pneumonia.", "+consolidation +pneumonia"),
         ("It would be difficult to exclude pneumonia.", "?pneumonia"),
         ("?pneumonia", "?pneumonia"),
+        ("Patchy opacity, atelectasis versus pneumonia.", "+opacity ?atelectasis ?pneumonia"),
+        ("Left effusion with atelectasis, consolidation cannot be excluded.", "+effusion +atelectasis ?consolidation"),
+        ("Effusion and consolidation cannot be excluded.", "?effusion ?consolidation"),
+        ("Opacity most likely represents atelectasis, pneumonia less likely.", "+opacity +atelectasis ?pneumonia"),
+        ("Superimposed pneumonia would have to be considered.", "?pneumonia"),
+        ("Pleural effusions, if any, are minimal.", "?effusion"),
         # traps
         ("Changes of cystic fibrosis.", "+disease"),
         ("Small pericardial effusion.", "+fluid"),
@@ -99,6 +126,8 @@ def test_states(text, expected):
         ("Right greater than left basilar atelectasis.", "left_lower_lung right_lower_lung"),
         ("Atelectasis, right greater than left.", "left_lung_unspec right_lung_unspec"),
         ("In the left lower lobe there is atelectasis.", "lower_left_lobe"),
+        ("Atelectasis in the upper lobe of the right lung.", "upper_right_lobe right_lung_unspec"),
+        ("Left lung demonstrates atelectasis in the upper lobe.", "left_lung_unspec upper_left_lobe"),
         ("The right apex shows atelectasis.", "right_apical_lung"),
         ("Small left pleural effusion with atelectasis.", "left_lung_unspec"),
         ("Opacity in the left upper lobe may be a scar. These represent atelectasis.", "unspecified upper_left_lobe"),
@@ -145,6 +174,17 @@ def test_only_findings_and_impression_are_read():
     assert [section.kind for section in split_sections(text)] == [
         "technique", "indication", "comparison", "findings", "impression", "other",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "heading",
+    ["TYPE OF EXAMINATION", "RECOMMENDATION(S)", "REFERENCE EXAM", "COMPARISON FILM", "PRIOR STUDIES",
+     "PATIENT HISTORY", "INDICATION FOR STUDY", "REASON FOR THIS EXAMINATION", "REASON", "PAST MEDICAL HISTORY",
+     "SIGNS AND SYMPTOMS", "UNDERLYING MEDICAL CONDITION", "ADMITTING DIAGNOSIS", "CLINICAL STATEMENT"],
+)  # fmt: skip
+def test_what_is_asked_or_compared_with_is_not_read(heading):
+    text = f" {heading}:  Left pneumothorax, right lung mass.\n \n FINDINGS:  Small effusion.\n"
+    assert states(text) == {"effusion": PRESENT}
 
 
 def test_text_under_no_heading_is_read():
