@@ -43,13 +43,28 @@ def test_nih(nih_layout, caplog):
 
 def test_nih_tables_elsewhere_without_lists_or_boxes(nih_layout, tmp_path, caplog):
     (tmp_path / "tables").mkdir()
+    for name in ("train_val_list.txt", "test_list.txt", "BBox_List_2017.csv"):
+        (nih_layout / name).unlink()
     text = (nih_layout / "Data_Entry_2017_v2020.csv").read_text().replace("Gender", "Sex").replace(",40,", ",040Y,")
     (tmp_path / "tables" / "Data_Entry_2017.csv").write_text(text)
     studies = list(nih.read(nih_layout, tables=tmp_path / "tables"))
     assert len(studies) == 7 and {study.split for study in studies} == {None}
     assert (studies[0].age_years, studies[0].sex, studies[0].boxes) == (40.0, "M", ())
-    assert "no train_val_list.txt and test_list.txt beside the label table; the split is drawn" in caplog.text
-    assert "no BBox_List_2017.csv beside the label table; there are no boxes" in caplog.text
+    places = f"in {tmp_path / 'tables'} or {nih_layout}"
+    assert f"no train_val_list.txt and test_list.txt {places}; the split is drawn" in caplog.text
+    assert f"no BBox_List_2017.csv {places}; there are no boxes" in caplog.text
+
+
+def test_nih_lists_and_boxes_in_root_count_where_the_tables_lie_elsewhere(nih_layout, tmp_path, caplog):
+    here = [(study.split, len(study.boxes)) for study in nih.read(nih_layout)]
+    (tmp_path / "tables").mkdir()
+    (nih_layout / "Data_Entry_2017_v2020.csv").rename(tmp_path / "tables" / "Data_Entry_2017_v2020.csv")
+    assert [(study.split, len(study.boxes)) for study in nih.read(nih_layout, tables=tmp_path / "tables")] == here
+    assert "no " not in caplog.text
+    for name, text in (("train_val_list.txt", ""), ("test_list.txt", (nih_layout / "test_list.txt").read_text())):
+        (tmp_path / "tables" / name).write_text(text)  # the tables' own lists come first
+    with pytest.raises(DataError, match="tables/test_list.txt: image 00000001_000.png .* stands in neither list"):
+        nih.read(nih_layout, tables=tmp_path / "tables")
 
 
 def test_rsna(rsna_layout):
