@@ -1,6 +1,7 @@
 """Each reader on a tiny layout written by hand."""
 
 import gzip
+import json
 import math
 import shutil
 import tarfile
@@ -12,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from data_prep import READERS, covid, manifest, mimic, nih, openi, rsna, siim
+from data_prep import READERS, covid, manifest, mimic, nih, openi, rsna, rsna_patients, siim
 from data_prep.errors import DataError
 from data_prep.study import Box
 
@@ -83,7 +84,54 @@ def test_rsna_without_the_optional_tables(rsna_layout, caplog):
     (rsna_layout / "stage_2_detailed_class_info.csv").unlink()
     images = by_image(rsna.read(rsna_layout))
     assert [record.levelname for record in caplog.records] == ["WARNING"] and "of its own" in caplog.text
+    assert f"no {rsna_patients.MAPPING} in {rsna_layout}" in caplog.text and f"into {rsna_layout}" in caplog.text
     assert images["a"].patient_id == "a" and set(images["a"].labels) == {"Pneumonia"}
+
+
+@pytest.mark.parametrize("tables_elsewhere", [False, True])
+def test_rsna_patients_from_the_mapping_that_rsna_publishes(rsna_layout, tmp_path, caplog, tables_elsewhere):
+    index = (rsna_layout / "nih_image_index.csv").read_text().split()[1:]
+    (rsna_layout / "nih_image_index.csv").unlink()
+    pairs = [line.split(",") for line in index]
+    entries = [{"img_id": original, "subset_img_id": image, "orig_labels": []} for image, original in pairs]
+    (rsna_layout / rsna_patients.MAPPING).write_text(json.dumps(entries))
+    tables = rsna_layout
+    if tables_elsewhere:
+        tables = tmp_path / "tables"
+        tables.mkdir()
+        (rsna_layout / "stage_2_train_labels.csv").rename(tables / "stage_2_train_labels.csv")
+    studies = rsna.read(rsna_layout, tables=tables)
+    assert [study.patient_id for study in studies] == ["00000007", "00000007", "00000008", "00000009"]
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[{"img_id": ', "not readable as JSON (JSONDecodeError"),
+        ("\udcff", "not readable as JSON (UnicodeDecodeError"),
+        ("[" * 100_000, "not readable as JSON (RecursionError"),
+        ('{"a": "b"}', "not a list of images"),
+        ("[]", "not a list of images"),
+        ('[{"subset_img_id": "a", "img_id": "00000007_000.png"}, {"img_id": "1"}]', " entry 2: no subset_img_id in it"),
+        ('[{"subset_img_id": "a"}]', " entry 1: no img_id in it"),
+        ("[7]", " entry 1: no subset_img_id in it"),
+        ('[{"subset_img_id": "a", "img_id": null}]', " entry 1: img_id is None"),
+        (
+            '[{"subset_img_id": "a", "img_id": "1_0.png"}, {"subset_img_id": "a", "img_id": "2_0.png"}]',
+            " entry 2: subset_img_id 'a' is of another patient",
+        ),
+    ],
+    ids=lambda value: str(value)[:24],
+)
+def test_rsna_mapping_that_is_broken(rsna_layout, text, said):
+    (rsna_layout / "nih_image_index.csv").unlink()
+    path = rsna_layout / rsna_patients.MAPPING
+    path.write_text(text, errors="surrogateescape")
+    with pytest.raises(DataError) as caught:
+        rsna.read(rsna_layout)
+    assert str(caught.value).startswith(str(path)) and said in str(caught.value)
+    assert f"Download it again from {rsna_patients.MAPPING_URL}" in caught.value.remedy
 
 
 def test_siim(siim_layout):
