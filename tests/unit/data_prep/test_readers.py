@@ -367,6 +367,42 @@ def test_openi_dicom_with_reports_in_a_tar_and_no_tables(openi_layout, write_dic
     ]  # fmt: skip
 
 
+def as_on_kaggle(root):
+    """Renames the images as the Indiana collection on Kaggle does."""
+    folder = root / "images" / "images_normalized"
+    folder.mkdir(parents=True)
+    for path in (root / "NLMCXR_png").iterdir():
+        path.rename(folder / f"{path.stem.removeprefix('CXR').replace('1_1_', '1_')}.dcm.png")
+    assert (folder / "1_IM-0001-4001.dcm.png").is_file() and (folder / "10_IM-0002-1001.dcm.png").is_file()
+
+
+def test_openi_finds_the_images_that_kaggle_renamed(openi_layout):
+    before = [(study.image_id, study.view, study.report) for study in openi.read(openi_layout, views="")]
+    as_on_kaggle(openi_layout)
+    studies = openi.read(openi_layout, views="")
+    assert not studies.absent
+    assert [(study.image_id, study.view, study.report) for study in studies] == before
+    (openi_layout / "ecgen-radiology" / "2.xml").write_text("<eCitation><uId")
+    assert "not readable as XML" in by_image(openi.read(openi_layout))["CXR2_IM-0652-1001"].fault
+
+
+def test_openi_finds_dicom_files_whose_number_stands_once(openi_layout, write_dicom):
+    shutil.rmtree(openi_layout / "NLMCXR_png")
+    write_dicom(openi_layout / "1" / "1_IM-0001-3001.dcm", np.zeros((8, 8), np.uint8))
+    assert list(by_image(openi.read(openi_layout))) == ["CXR1_1_IM-0001-3001"]
+
+
+def test_openi_says_what_kaggle_s_tables_lack(openi_layout):
+    as_on_kaggle(openi_layout)
+    shutil.rmtree(openi_layout / "ecgen-radiology")
+    with pytest.raises(DataError, match="no ecgen-radiology or NLMCXR_reports.tgz. Download"):
+        openi.read(openi_layout)
+    (openi_layout / "indiana_reports.csv").write_text("uid,MeSH,Problems,image,indication,findings,impression\n")
+    with pytest.raises(DataError, match="indiana_reports.csv is Kaggle's table, and") as caught:
+        openi.read(openi_layout)
+    assert "openi.nlm.nih.gov/imgs/collections/NLMCXR_reports.tgz" in caught.value.remedy
+
+
 def test_openi_sets_the_images_of_a_damaged_report_aside(openi_layout):
     (openi_layout / "ecgen-radiology" / "2.xml").write_text("<eCitation><uId")
     images = by_image(openi.read(openi_layout))
