@@ -2,15 +2,15 @@
 
     <root>/images/00000001_000.png      or images_001/images/… to images_012/images/…, or any folders below root
     <tables>/Data_Entry_2017_v2020.csv
-    <tables>/BBox_List_2017.csv      optional: without it there are no boxes
-    <tables>/train_val_list.txt, test_list.txt      optional: without them the split is drawn by patient
+    <tables>/BBox_List_2017.csv      optional, or in root: without it there are no boxes
+    <tables>/train_val_list.txt, test_list.txt      optional, or in root: without them the split is drawn by patient
 
 Source: Wang et al., ChestX-ray8, CVPR 2017. Boxes are measured in the released 1024 x 1024 images, also for resized
 copies; the box table's header is broken ("Bbox [x") and it calls Infiltration "Infiltrate".
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -19,7 +19,7 @@ from data_prep.age import parse_age
 from data_prep.errors import DataError
 from data_prep.files import index_images, report_absent
 from data_prep.study import Box, Studies, Study
-from data_prep.tables import find_table, read_table, require_unique, tables_folder
+from data_prep.tables import find_optional, find_table, read_table, require_unique, tables_folder
 from medslip_core.vocabulary import DATASET_CLASSES
 
 logger = logging.getLogger(__name__)
@@ -29,6 +29,7 @@ NO_FINDING = "No Finding"
 BOX_TABLE = "BBox_List_2017.csv"
 BOX_FRAME_PX = (1024, 1024)
 BOX_NAMES = {"Infiltrate": "Infiltration"}
+OFFICIAL_LISTS = {"train_val": "train_val_list.txt", "test": "test_list.txt"}
 BOX_COLUMNS = ["Image Index", "Finding Label", "Bbox [x", "y", "w", "h]"]
 
 
@@ -53,8 +54,10 @@ def read(root: Path, tables: str | Path | None = None) -> Studies:
     require_unique(table, "Image Index", path)
     findings = _findings(table, path)
     patients = _patients(table, path)
-    boxes = _boxes(find_table(folder, BOX_TABLE, required=False), set(table["Image Index"]))
-    splits = _official_split(folder)
+    places = list(dict.fromkeys((folder, root)))
+    boxes = _boxes(places, set(table["Image Index"]))
+    lists = _folder_of_lists(places)
+    splits = _official_split(lists) if lists else {}
 
     files = index_images(root)
     table = table.assign(
@@ -67,7 +70,7 @@ def read(root: Path, tables: str | Path | None = None) -> Studies:
     if splits and not table["image"].isin(list(splits)).all():
         lost = table[~table["image"].isin(list(splits))].iloc[0]
         problem = f"image {lost.image} ({path.name} row {lost.row}) stands in neither list"
-        raise DataError(folder / "test_list.txt", problem, "Use both lists as downloaded, or neither.")
+        raise DataError(lists / OFFICIAL_LISTS["test"], problem, "Use both lists as downloaded, or neither.")
 
     def studies() -> Iterator[Study]:
         for row in table.itertuples():
@@ -119,9 +122,10 @@ def _patients(table: pd.DataFrame, path: Path) -> pd.Series:
     return patients
 
 
-def _boxes(path: Path | None, images: set[str]) -> dict[str, tuple[Box, ...]]:
+def _boxes(places: Sequence[Path], images: set[str]) -> dict[str, tuple[Box, ...]]:
+    path = find_optional(places, BOX_TABLE)
     if path is None:
-        logger.warning("nih: no %s beside the label table; there are no boxes", BOX_TABLE)
+        logger.warning("nih: no %s in %s; there are no boxes", BOX_TABLE, " or ".join(map(str, places)))
         return {}
     table = read_table(path, BOX_COLUMNS)
     boxes: dict[str, tuple[Box, ...]] = {}
@@ -151,19 +155,30 @@ def _lines(path: Path) -> list[str]:
         raise DataError(path, f"cannot be read ({error})", "Download the list again.") from error
 
 
+def _folder_of_lists(places: Sequence[Path]) -> Path | None:
+    """The first of these folders that holds the official lists.
+
+    Raises:
+        DataError: it holds only one of the two.
+    """
+    for folder in places:
+        there = [folder / name for name in OFFICIAL_LISTS.values() if (folder / name).is_file()]
+        if len(there) == 1:
+            problem = "the other of the two official lists is missing"
+            raise DataError(there[0], problem, "Download both, or use neither.")
+        if there:
+            return folder
+    said = "nih: no %s in %s; the split is drawn by patient, its test set is not the official one"
+    logger.warning(said, " and ".join(OFFICIAL_LISTS.values()), " or ".join(map(str, places)))
+    return None
+
+
 def _official_split(folder: Path) -> dict[str, str]:
-    """Image -> "train_val" or "test", from the two lists; empty if there is neither."""
-    lists = {"train_val": folder / "train_val_list.txt", "test": folder / "test_list.txt"}
-    there = [path for path in lists.values() if path.is_file()]
-    if len(there) == 1:
-        raise DataError(there[0], "the other of the two official lists is missing", "Download both, or use neither.")
-    if not there:
-        said = "nih: no %s beside the label table; the split is drawn by patient, its test set is not the official one"
-        logger.warning(said, " and ".join(path.name for path in lists.values()))
-        return {}
+    """Image -> "train_val" or "test", from the two lists."""
     splits: dict[str, str] = {}
-    for split, path in lists.items():
-        for number, image in enumerate(_lines(path), start=1):
+    for split, name in OFFICIAL_LISTS.items():
+        for number, image in enumerate(_lines(folder / name), start=1):
             if splits.setdefault(image, split) != split:
-                raise DataError(f"{path} line {number}", f"{image} is in both lists", "Use the lists as downloaded.")
+                problem = f"{image} is in both lists"
+                raise DataError(f"{folder / name} line {number}", problem, "Use the lists as downloaded.")
     return splits

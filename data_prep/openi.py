@@ -1,6 +1,7 @@
 """Indiana University chest radiographs (OpenI) as downloaded: PNG or DICOM images, one XML report per patient.
 
-    <root>/CXR1000_IM-0003-2001.png      NLMCXR_png, or 1000/1000_IM-0003-2001.dcm of NLMCXR_dcm; anywhere below root
+    <root>/CXR1000_IM-0003-2001.png      NLMCXR_png, or 1000/1000_IM-0003-2001.dcm of NLMCXR_dcm, or Kaggle's
+        images_normalized/1000_IM-0003-2001.dcm.png; anywhere below root
     <reports>/1000.xml      ecgen-radiology, a folder or NLMCXR_reports.tgz as it is: see `read`
     <tables>/nlmcxr_dicom_metadata.csv.gz, nlmcxr_tsne_pa.csv.gz      optional: views, shipped by torchxrayvision
 
@@ -14,6 +15,7 @@ Source: Demner-Fushman et al., JAMIA 2016; views: Cohen et al., TorchXRayVision,
 """
 
 import logging
+import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -52,6 +54,9 @@ CODES = {
 
 NO_CODE = ("No Indexing", "Technical Quality of Image Unsatisfactory")
 """Codes that say nothing of the patient; a report with no other has unknown labels."""
+
+KAGGLE_REPORTS = "indiana_reports.csv"
+REPORTS_URL = "openi.nlm.nih.gov/imgs/collections/NLMCXR_reports.tgz"
 
 SPEAKING = ("FINDINGS", "IMPRESSION")
 """Sections at least one of which a report needs to count as one."""
@@ -99,7 +104,7 @@ def read(
             if owners.setdefault(image, report) is not report:
                 problem = f"image {image} is in {owners[image].name} and in {report.name}"
                 raise DataError(place, problem, "Use the reports as downloaded.")
-    paths = {image: files.get(image) or files.get(image.removeprefix("CXR")) for image in owners}
+    paths = {image: next((files[name] for name in _spellings(image) if name in files), None) for image in owners}
     absent = report_absent([image for image, path in paths.items() if path is None], len(paths), place, root)
     images = [image for image, path in paths.items() if path is not None]
     if known_views is not None and views:
@@ -145,6 +150,11 @@ def _read_reports(root: Path, tables: Path, given: str | Path | None) -> tuple[P
     place = Path(given) if given is not None else next((place for place in places if place.exists()), None)
     if place is None:
         problem = f"no {' or '.join(names[:2])}"
+        if (root / KAGGLE_REPORTS).is_file():
+            problem += f"; {KAGGLE_REPORTS} is Kaggle's table, and the reports are read as XML"
+            remedy = f"Put {names[0]} or {names[1]} (from {REPORTS_URL}) beside the images."
+            remedy += " tables=torchxrayvision has them, too."
+            raise DataError(root, problem, remedy)
         raise DataError(root, problem, "Download the reports into it, or name them by reports=….")
     texts = TextFiles(place)
     found = []
@@ -160,9 +170,19 @@ def _read_reports(root: Path, tables: Path, given: str | Path | None) -> tuple[P
     return place, sorted(found, key=lambda report: (len(report.patient), report.patient))
 
 
+def _spellings(image: str) -> tuple[str, ...]:
+    """File names without suffix of an image as the reports call it: as NLMCXR_png, NLMCXR_dcm and Kaggle spell it.
+
+    The reports and NLMCXR_png have the number of the first one twice: CXR1_1_IM-0001-3001 is 1_IM-0001-3001 elsewhere.
+    """
+    number = image.removeprefix("CXR")
+    once = re.sub(r"^(\d+)_\1_", r"\1_", number)
+    return image, number, once, f"{once}.dcm"
+
+
 def _images_by_name(report: Report, files: dict[str, Path]) -> list[str]:
     """The images that belong to a report by their names, where the report itself cannot say."""
-    names = (f"CXR{name.removeprefix('CXR')}" for name in files)
+    names = (f"CXR{name.removeprefix('CXR').removesuffix('.dcm')}" for name in files)
     return [name for name in names if name.startswith(f"{report.patient}_")]
 
 

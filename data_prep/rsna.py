@@ -3,25 +3,23 @@
     <root>/stage_2_train_images/<patientId>.dcm      or anywhere below root
     <tables>/stage_2_train_labels.csv      one row per box; <tables>/stage_2_detailed_class_info.csv
     <tables>/stage_2_train_images_dicom_headers.csv      optional: PatientID, PatientAge, PatientSex, ViewPosition
-    <tables>/nih_image_index.csv      optional: patientId, image_index; which image of NIH ChestX-ray14 each one is
+    <tables>/pneumonia-challenge-dataset-mappings_2018.json      optional, or in root: RSNA's own; which image of NIH
+        ChestX-ray14 each one is. nih_image_index.csv (patientId, image_index) says the same, and comes first
 
 Source: Shih et al., Radiology: Artificial Intelligence 2019. A "patientId" of the challenge is one image; who the
-patient is only the NIH index tells, and without it each image counts as a patient of its own. The table of headers
+patient is only that mapping tells, and without it each image counts as a patient of its own. The table of headers
 is torchxrayvision's; PNG and JPEG copies have their view, age and sex from it, DICOM files have them themselves.
 """
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 from data_prep.age import parse_age
 from data_prep.errors import DataError
 from data_prep.files import DICOM_SUFFIXES, index_images, report_absent
-from data_prep.nih import patient_of
+from data_prep.rsna_patients import read_patients
 from data_prep.study import Box, Studies, Study
 from data_prep.tables import find_table, read_table, require_unique, tables_folder
-
-logger = logging.getLogger(__name__)
 
 PNEUMONIA = "Pneumonia"
 DETAILED_CLASSES = ("Normal", "Lung Opacity", "No Lung Opacity / Not Normal")
@@ -38,7 +36,7 @@ def read(root: Path, tables: str | Path | None = None) -> Studies:
         tables: folder of the tables, if not root; "torchxrayvision" takes the labels and headers that it ships.
 
     Raises:
-        DataError: a table missing or not as published, an unknown target or class, no image there.
+        DataError: a table or mapping missing or not as published, an unknown target or class, no image there.
     """
     root = Path(root)
     folder = tables_folder(root, tables)
@@ -46,7 +44,7 @@ def read(root: Path, tables: str | Path | None = None) -> Studies:
     targets, boxes, rows = _labels(path)
     details = _details(find_table(folder, "stage_2_detailed_class_info.csv", required=False))
     headers = _headers(find_table(folder, HEADERS, f"kaggle_{HEADERS}", required=False))
-    patients = _patients(find_table(folder, "nih_image_index.csv", required=False))
+    patients = read_patients(list(dict.fromkeys((folder, root))))
     files = index_images(root)
     there = [image for image in targets if image in files]
     absent = report_absent([image for image in targets if image not in files], len(targets), path, root)
@@ -123,15 +121,3 @@ def _headers(path: Path | None) -> dict[str, dict[str, str | float | None]]:
         }
         for image, age, sex, view in table[columns].itertuples(index=False)
     }
-
-
-def _patients(path: Path | None) -> dict[str, str]:
-    if path is None:
-        logger.warning(
-            "rsna: no nih_image_index.csv beside the tables: each image counts as a patient of its own, and a split "
-            "may part the images of one patient. RSNA publishes which image of NIH ChestX-ray14 each one is"
-        )
-        return {}
-    table = read_table(path, ["patientId", "image_index"], filled=["patientId", "image_index"])
-    require_unique(table, "patientId", path)
-    return dict(zip(table["patientId"], table["image_index"].map(patient_of), strict=True))

@@ -7,7 +7,7 @@ import io
 import logging
 import zipfile
 import zlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -177,6 +177,11 @@ def find_table(folder: Path, *names: str, required: bool = True) -> Path | None:
     if not required:
         return None
     raise DataError(folder, f"no {' or '.join(names)}", "Download the table into this folder, or name it by tables=….")
+
+
+def find_optional(folders: Iterable[Path], name: str) -> Path | None:
+    """The table `name` of the first of several folders that holds it, plain or as .gz or .zip; None if none does."""
+    return next((path for folder in folders if (path := find_table(folder, name, required=False))), None)
 
 
 def tables_folder(root: Path, tables: str | Path | None) -> Path:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from data_prep.age import parse_age
 from data_prep.errors import UnreadableImage
+from data_prep.image.dicom_codecs import require_decoder
 from data_prep.image.dicom_header import transfer_syntax, view_of
 from data_prep.image.dicom_levels import grey_levels
 from data_prep.image.levels import GreyImage
@@ -67,23 +68,9 @@ def _check_dicom(dataset: "pydicom.Dataset", path: Path) -> None:
     size = width * height * int(dataset.get("SamplesPerPixel") or 1) * math.ceil(int(dataset.BitsAllocated) / 8)
     if size > MAX_BYTES:
         raise UnreadableImage(path, f"its header says {size} bytes of pixels, over the limit of {MAX_BYTES}", SMALLER)
-    syntax = dataset.file_meta.TransferSyntaxUID
-    if not syntax.is_transfer_syntax or syntax.is_compressed and not _has_decoder(syntax):
-        problem = (
-            f"compressed as {syntax.name if syntax.is_transfer_syntax else 'unknown'}, which cannot be decoded here"
-        )
-        raise UnreadableImage(path, problem, "Rewrite it uncompressed, for example with `dcmdjpeg` or `gdcmconv -w`.")
-    if syntax in COMPRESSED:
+    require_decoder(dataset, path)
+    if dataset.file_meta.TransferSyntaxUID in COMPRESSED:
         _check_frame(dataset, size, path)
-
-
-def _has_decoder(syntax: "pydicom.uid.UID") -> bool:
-    from pydicom.pixels import get_decoder
-
-    try:
-        return get_decoder(syntax).is_available
-    except NotImplementedError:
-        return False
 
 
 def _check_frame(dataset: "pydicom.Dataset", size: int, path: Path) -> None:

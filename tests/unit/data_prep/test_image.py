@@ -1,5 +1,6 @@
 """Every kind of image file ends in the same grey levels, within one level of a reference array."""
 
+import importlib.util
 import io
 
 import cv2
@@ -204,6 +205,49 @@ def test_jpeg_baseline_dicom(tmp_path, write_dicom):
     dataset.file_meta.TransferSyntaxUID = pydicom.uid.JPEGBaseline8Bit
     dataset.save_as(path)
     assert_close(path, RAMP, levels=4)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "name", "rewritten_by"),
+    [
+        ("1.2.840.10008.1.2.4.51", "JPEG Extended (Process 2 and 4) with 12 bits", "dcmdjpeg"),
+        ("1.2.840.10008.1.2.4.57", "JPEG Lossless", "dcmdjpeg"),
+        ("1.2.840.10008.1.2.4.70", "JPEG Lossless", "dcmdjpeg"),
+        ("1.2.840.10008.1.2.4.80", "JPEG-LS Lossless", "dcmdjpls"),
+        ("1.2.840.10008.1.2.4.81", "JPEG-LS Lossy", "dcmdjpls"),
+        ("1.2.840.10008.1.2.4.201", "High-Throughput JPEG 2000", None),
+        ("1.2.840.10008.1.2.4.103", "MPEG-4", None),
+        ("1.2.3", "unknown", None),
+    ],
+)
+def test_compressed_dicom_without_a_decoder_is_refused_with_what_rewrites_it(
+    tmp_path, write_dicom, syntax, name, rewritten_by
+):
+    if importlib.util.find_spec("pylibjpeg") or importlib.util.find_spec("gdcm"):
+        pytest.skip("a decoder beyond Pillow is installed")
+    path = write_dicom(tmp_path / "a.dcm", RAMP.astype(np.uint16) * 16, BitsStored=12, HighBit=11)
+    dataset = pydicom.dcmread(path)
+    dataset.PixelData = encapsulate([b"\xff\xd8" + bytes(100)])
+    dataset["PixelData"].is_undefined_length = True
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.save_as(path)
+    with pytest.raises(UnreadableImage) as caught:
+        read_grey(path)
+    assert caught.value.problem.startswith(f"compressed as {name}")
+    assert caught.value.problem.endswith("which cannot be decoded here")
+    if rewritten_by:
+        said = f"Rewrite it with `{rewritten_by}`, or `pip install pylibjpeg pylibjpeg-libjpeg` (GPL)"
+        assert caught.value.remedy.startswith(said)
+    else:
+        assert caught.value.remedy == "Save it uncompressed (Explicit VR Little Endian)."
+
+
+def test_an_intact_jpeg_of_twelve_bits_is_not_called_damaged():
+    if importlib.util.find_spec("pylibjpeg"):
+        pytest.skip("pylibjpeg decodes it")
+    path = pydicom.data.get_testdata_file("JPGExtended.dcm", download=False)
+    with pytest.raises(UnreadableImage, match="with 12 bits, which cannot be decoded here"):
+        read_grey(path)
 
 
 def test_percentiles_cut_off_marks_and_spread_the_rest(tmp_path, write_dicom):

@@ -1,6 +1,7 @@
 """Each reader on a tiny layout written by hand."""
 
 import gzip
+import json
 import math
 import shutil
 import tarfile
@@ -12,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from data_prep import READERS, covid, manifest, mimic, nih, openi, rsna, siim
+from data_prep import READERS, covid, manifest, mimic, nih, openi, rsna, rsna_patients, siim
 from data_prep.errors import DataError
 from data_prep.study import Box
 
@@ -43,13 +44,28 @@ def test_nih(nih_layout, caplog):
 
 def test_nih_tables_elsewhere_without_lists_or_boxes(nih_layout, tmp_path, caplog):
     (tmp_path / "tables").mkdir()
+    for name in ("train_val_list.txt", "test_list.txt", "BBox_List_2017.csv"):
+        (nih_layout / name).unlink()
     text = (nih_layout / "Data_Entry_2017_v2020.csv").read_text().replace("Gender", "Sex").replace(",40,", ",040Y,")
     (tmp_path / "tables" / "Data_Entry_2017.csv").write_text(text)
     studies = list(nih.read(nih_layout, tables=tmp_path / "tables"))
     assert len(studies) == 7 and {study.split for study in studies} == {None}
     assert (studies[0].age_years, studies[0].sex, studies[0].boxes) == (40.0, "M", ())
-    assert "no train_val_list.txt and test_list.txt beside the label table; the split is drawn" in caplog.text
-    assert "no BBox_List_2017.csv beside the label table; there are no boxes" in caplog.text
+    places = f"in {tmp_path / 'tables'} or {nih_layout}"
+    assert f"no train_val_list.txt and test_list.txt {places}; the split is drawn" in caplog.text
+    assert f"no BBox_List_2017.csv {places}; there are no boxes" in caplog.text
+
+
+def test_nih_lists_and_boxes_in_root_count_where_the_tables_lie_elsewhere(nih_layout, tmp_path, caplog):
+    here = [(study.split, len(study.boxes)) for study in nih.read(nih_layout)]
+    (tmp_path / "tables").mkdir()
+    (nih_layout / "Data_Entry_2017_v2020.csv").rename(tmp_path / "tables" / "Data_Entry_2017_v2020.csv")
+    assert [(study.split, len(study.boxes)) for study in nih.read(nih_layout, tables=tmp_path / "tables")] == here
+    assert "no " not in caplog.text
+    for name, text in (("train_val_list.txt", ""), ("test_list.txt", (nih_layout / "test_list.txt").read_text())):
+        (tmp_path / "tables" / name).write_text(text)  # the tables' own lists come first
+    with pytest.raises(DataError, match="tables/test_list.txt: image 00000001_000.png .* stands in neither list"):
+        nih.read(nih_layout, tables=tmp_path / "tables")
 
 
 def test_rsna(rsna_layout):
@@ -68,7 +84,54 @@ def test_rsna_without_the_optional_tables(rsna_layout, caplog):
     (rsna_layout / "stage_2_detailed_class_info.csv").unlink()
     images = by_image(rsna.read(rsna_layout))
     assert [record.levelname for record in caplog.records] == ["WARNING"] and "of its own" in caplog.text
+    assert f"no {rsna_patients.MAPPING} in {rsna_layout}" in caplog.text and f"into {rsna_layout}" in caplog.text
     assert images["a"].patient_id == "a" and set(images["a"].labels) == {"Pneumonia"}
+
+
+@pytest.mark.parametrize("tables_elsewhere", [False, True])
+def test_rsna_patients_from_the_mapping_that_rsna_publishes(rsna_layout, tmp_path, caplog, tables_elsewhere):
+    index = (rsna_layout / "nih_image_index.csv").read_text().split()[1:]
+    (rsna_layout / "nih_image_index.csv").unlink()
+    pairs = [line.split(",") for line in index]
+    entries = [{"img_id": original, "subset_img_id": image, "orig_labels": []} for image, original in pairs]
+    (rsna_layout / rsna_patients.MAPPING).write_text(json.dumps(entries))
+    tables = rsna_layout
+    if tables_elsewhere:
+        tables = tmp_path / "tables"
+        tables.mkdir()
+        (rsna_layout / "stage_2_train_labels.csv").rename(tables / "stage_2_train_labels.csv")
+    studies = rsna.read(rsna_layout, tables=tables)
+    assert [study.patient_id for study in studies] == ["00000007", "00000007", "00000008", "00000009"]
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[{"img_id": ', "not readable as JSON (JSONDecodeError"),
+        ("\udcff", "not readable as JSON (UnicodeDecodeError"),
+        ("[" * 100_000, "not readable as JSON (RecursionError"),
+        ('{"a": "b"}', "not a list of images"),
+        ("[]", "not a list of images"),
+        ('[{"subset_img_id": "a", "img_id": "00000007_000.png"}, {"img_id": "1"}]', " entry 2: no subset_img_id in it"),
+        ('[{"subset_img_id": "a"}]', " entry 1: no img_id in it"),
+        ("[7]", " entry 1: no subset_img_id in it"),
+        ('[{"subset_img_id": "a", "img_id": null}]', " entry 1: img_id is None"),
+        (
+            '[{"subset_img_id": "a", "img_id": "1_0.png"}, {"subset_img_id": "a", "img_id": "2_0.png"}]',
+            " entry 2: subset_img_id 'a' is of another patient",
+        ),
+    ],
+    ids=lambda value: str(value)[:24],
+)
+def test_rsna_mapping_that_is_broken(rsna_layout, text, said):
+    (rsna_layout / "nih_image_index.csv").unlink()
+    path = rsna_layout / rsna_patients.MAPPING
+    path.write_text(text, errors="surrogateescape")
+    with pytest.raises(DataError) as caught:
+        rsna.read(rsna_layout)
+    assert str(caught.value).startswith(str(path)) and said in str(caught.value)
+    assert f"Download it again from {rsna_patients.MAPPING_URL}" in caught.value.remedy
 
 
 def test_siim(siim_layout):
@@ -302,6 +365,42 @@ def test_openi_dicom_with_reports_in_a_tar_and_no_tables(openi_layout, write_dic
     assert list(by_image(openi.read(openi_layout))) == [
         "CXR1_1_IM-0001-3001", "CXR2_IM-0652-1001", "CXR10_IM-0002-1001",
     ]  # fmt: skip
+
+
+def as_on_kaggle(root):
+    """Renames the images as the Indiana collection on Kaggle does."""
+    folder = root / "images" / "images_normalized"
+    folder.mkdir(parents=True)
+    for path in (root / "NLMCXR_png").iterdir():
+        path.rename(folder / f"{path.stem.removeprefix('CXR').replace('1_1_', '1_')}.dcm.png")
+    assert (folder / "1_IM-0001-4001.dcm.png").is_file() and (folder / "10_IM-0002-1001.dcm.png").is_file()
+
+
+def test_openi_finds_the_images_that_kaggle_renamed(openi_layout):
+    before = [(study.image_id, study.view, study.report) for study in openi.read(openi_layout, views="")]
+    as_on_kaggle(openi_layout)
+    studies = openi.read(openi_layout, views="")
+    assert not studies.absent
+    assert [(study.image_id, study.view, study.report) for study in studies] == before
+    (openi_layout / "ecgen-radiology" / "2.xml").write_text("<eCitation><uId")
+    assert "not readable as XML" in by_image(openi.read(openi_layout))["CXR2_IM-0652-1001"].fault
+
+
+def test_openi_finds_dicom_files_whose_number_stands_once(openi_layout, write_dicom):
+    shutil.rmtree(openi_layout / "NLMCXR_png")
+    write_dicom(openi_layout / "1" / "1_IM-0001-3001.dcm", np.zeros((8, 8), np.uint8))
+    assert list(by_image(openi.read(openi_layout))) == ["CXR1_1_IM-0001-3001"]
+
+
+def test_openi_says_what_kaggle_s_tables_lack(openi_layout):
+    as_on_kaggle(openi_layout)
+    shutil.rmtree(openi_layout / "ecgen-radiology")
+    with pytest.raises(DataError, match="no ecgen-radiology or NLMCXR_reports.tgz. Download"):
+        openi.read(openi_layout)
+    (openi_layout / "indiana_reports.csv").write_text("uid,MeSH,Problems,image,indication,findings,impression\n")
+    with pytest.raises(DataError, match="indiana_reports.csv is Kaggle's table, and") as caught:
+        openi.read(openi_layout)
+    assert "openi.nlm.nih.gov/imgs/collections/NLMCXR_reports.tgz" in caught.value.remedy
 
 
 def test_openi_sets_the_images_of_a_damaged_report_aside(openi_layout):
