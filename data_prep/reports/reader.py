@@ -195,7 +195,7 @@ def fit_places(finding: Finding, places: list[Place], lexicon: Lexicon, plural: 
     said = {place.sides for place in fitted if place.sides} or {sides}
     if len(said) == 1:  # "in the upper lobe of the right lung"
         (only,) = said
-        fitted = {replace(place, sides=place.sides or only) if place.zone.sided else place: None for place in fitted}
+        fitted = {replace(place, sides=place.sides or only): None for place in fitted}
     return tuple(fitted)
 
 
