@@ -164,7 +164,7 @@ def class_metrics(truth: np.ndarray, prob: np.ndarray, threshold: float, weight:
     tp, fp, fn, tn = confusion(truth, prob, threshold, weight)
     at_threshold = np.stack(
         [
-            _ratio(2 * tp, 2 * tp + fp + fn),
+            np.where(tp + fn > 0, _ratio(2 * tp, 2 * tp + fp + fn), np.nan),  # else 0 from the first false positive on
             _ratio(tp + tn, tp + fp + fn + tn),
             _ratio(tp, tp + fn),
             _ratio(tn, tn + fp),

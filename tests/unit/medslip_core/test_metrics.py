@@ -92,6 +92,15 @@ def test_no_threshold_gives_nan_for_threshold_metrics_only():
     assert metrics.why_undefined(TRUTH, np.nan, "f1") == metrics.NO_THRESHOLD
 
 
+@pytest.mark.parametrize("prob", [np.zeros(6), PROB], ids=["none called positive", "some called positive"])
+def test_f1_of_a_class_without_positives_is_undefined_whatever_is_called(prob):
+    f1 = metrics.METRICS.index("f1")
+    assert np.isnan(metrics.class_metrics(np.zeros(6), prob, 0.5, ONES)[0, f1])
+    drawn = np.array([[1, 1, 1, 1, 1, 1], [0, 0, 2, 0, 2, 2.0]])  # the second draw has no positive
+    assert np.isnan(metrics.class_metrics(TRUTH, prob, 0.5, drawn)[:, f1]).tolist() == [False, True]
+    assert metrics.why_undefined(np.zeros(6), 0.5, "f1") == metrics.ONE_LABEL
+
+
 def test_best_f1_threshold_is_best_of_all():
     truth, prob = random_sample()
     chosen = sk.f1_score(truth, prob >= metrics.best_f1_threshold(truth, prob))
