@@ -121,6 +121,7 @@ class Study(Cells):
             table = pd.concat([table, finetuned_answers(grid, folder / "finetuning")], ignore_index=True)
         packed = io.BytesIO()
         table.to_parquet(packed)
+        (folder / RESULT).unlink(missing_ok=True)  # it would vouch for answers that are not its own
         write_whole(folder / ANSWERS, packed.getvalue())
         shutil.rmtree(folder / "finetuning", ignore_errors=True)
         _write(folder / RESULT, self.identity(cell))

@@ -147,6 +147,23 @@ def test_a_killed_cell_goes_on_to_the_same_result(corpus, finished, tmp_path, mo
     pd.testing.assert_frame_equal(one.table, other.table)
 
 
+def test_a_run_killed_between_predictions_and_result_is_not_finished(finished, tmp_path, monkeypatch):
+    run = finished.finished()[0]
+    results.write_run(tmp_path, run.identity, run.table, run.history, {"x": np.zeros(1)})
+    assert results.read_run(tmp_path) is not None
+    write = results.write_whole
+
+    def killed(path: Path, content: bytes) -> None:
+        if path.name == results.RESULT:
+            raise KeyboardInterrupt
+        write(path, content)
+
+    monkeypatch.setattr(results, "write_whole", killed)
+    with pytest.raises(KeyboardInterrupt):
+        results.write_run(tmp_path, {}, run.table, run.history, {"x": np.ones(1)})
+    assert results.read_run(tmp_path) is None, "the older result is not of these predictions"
+
+
 def test_machines_share_a_grid(finished):
     shares = [share_of(finished.cells, f"{k}/3") for k in (1, 2, 3)]
     assert sorted((cell for share in shares for cell in share), key=str) == sorted(finished.cells, key=str)
