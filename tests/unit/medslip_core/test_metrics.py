@@ -85,6 +85,14 @@ def test_one_label_gives_nan_with_reason(truth):
     assert np.isnan(metrics.best_f1_threshold(truth, PROB))
 
 
+def test_patients_behind_a_value_are_those_of_the_label_it_needs():
+    truth, patients = np.array([1, 1, 0, 0, 0, np.nan]), np.array(list("aabbcd"))
+    behind = {metric: metrics.patients_behind(metric, truth, patients) for metric in ("auroc", "specificity", "brier")}
+    assert behind == {"auroc": 1, "specificity": 2, "brier": 3}
+    assert metrics.patients_behind_macro("specificity", [truth, 1 - truth, np.ones(6)], patients) == 1
+    assert metrics.patients_behind_macro("auroc", [np.ones(6)], patients) == 0
+
+
 def test_no_threshold_gives_nan_for_threshold_metrics_only():
     values = dict(zip(metrics.METRICS, metrics.class_metrics(TRUTH, PROB, np.nan, ONES)[0], strict=True))
     assert all(np.isnan(values[name]) for name in metrics.THRESHOLD_METRICS)
