@@ -10,7 +10,7 @@ Guo et al., "On Calibration of Modern Neural Networks", 2017 (ECE).
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +28,11 @@ WITHOUT_INTERVAL = ("ece",)
 METRICS = RANKING_METRICS + THRESHOLD_METRICS + CALIBRATION_METRICS
 
 LEAST_PATIENTS = 10
-"""A difference that fewer patients speak of is not told from chance: draws of so few say little of others."""
+"""A difference that fewer patients speak of (`patients_behind`) is not told from chance: draws of so few say little of
+others."""
+
+NEEDED_LABELS = {"auroc": (1, 0), "average_precision": (1, 0), "f1": (1,), "sensitivity": (1,), "specificity": (0,)}
+"""Those without which a metric is undefined."""
 
 _ELEMENTS_AT_ONCE = 4_000_000  # resamples x samples held in memory together (32 MB)
 
@@ -164,7 +168,7 @@ def class_metrics(truth: np.ndarray, prob: np.ndarray, threshold: float, weight:
     tp, fp, fn, tn = confusion(truth, prob, threshold, weight)
     at_threshold = np.stack(
         [
-            _ratio(2 * tp, 2 * tp + fp + fn),
+            np.where(tp + fn > 0, _ratio(2 * tp, 2 * tp + fp + fn), np.nan),  # else 0 from the first false positive on
             _ratio(tp + tn, tp + fp + fn + tn),
             _ratio(tp, tp + fn),
             _ratio(tn, tn + fp),
@@ -184,6 +188,27 @@ def mean_over_classes(values: np.ndarray) -> np.ndarray:
     """Macro value: [R, C, ...] -> [R, ...], the mean over the classes that are defined; NaN if none is."""
     defined = ~np.isnan(values)
     return _ratio(np.where(defined, values, 0).sum(axis=1), defined.sum(axis=1))
+
+
+def patients_behind(metric: str, counted: np.ndarray, patients: np.ndarray) -> int:
+    """How many patients a value speaks of: where a metric needs certain labels, the fewest that have one of them.
+
+    Args:
+        metric: one of `METRICS`, or any mean.
+        counted: [n] labels 1 or 0, of a mean what it is of; NaN where an image does not count.
+        patients: [n] patient of each image.
+    """
+    kinds = [counted == label for label in NEEDED_LABELS.get(metric, ())] or [~np.isnan(counted)]
+    return min(len(np.unique(patients[kind])) for kind in kinds)
+
+
+def patients_behind_macro(metric: str, counted: Iterable[np.ndarray], patients: np.ndarray) -> int:
+    """As `patients_behind`, of the class with the fewest: its draws decide what the mean over classes is worth.
+
+    Args:
+        counted: of each class [n]; a class that nobody speaks of has no value and is left out.
+    """
+    return min(filter(None, (patients_behind(metric, of_class, patients) for of_class in counted)), default=0)
 
 
 def why_undefined(truth: np.ndarray, threshold: float, metric: str) -> str:

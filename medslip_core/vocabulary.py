@@ -4,6 +4,8 @@ Source: paper arXiv 2403.10635, section "Data"; the order is that of the publish
 Sides are the patient's: `left_*` lies on the right half of a frontal image.
 """
 
+from collections.abc import Iterable
+
 ANATOMIES: tuple[str, ...] = (
     "trachea", "left_hilar", "right_hilar", "hilar_unspec", "left_pleural", "right_pleural", "pleural_unspec",
     "heart_size", "heart_border", "left_diaphragm", "right_diaphragm", "diaphragm_unspec", "retrocardiac",
@@ -77,6 +79,19 @@ LABEL_WORDS: dict[str, str] = {
     **{name: name for name in PATHOLOGIES},
 }  # fmt: skip
 """Label of any dataset, in lower case with `_` for blanks -> pathology that stands for it, where its name tells."""
+
+
+def pathologies_by_name(dataset: str, labels: Iterable[str]) -> dict[str, str]:
+    """Label -> pathology that stands for it: as published for a dataset of `DATASET_CLASSES`, else by its own name.
+
+    Args:
+        labels: of another dataset; those whose name is not that of a pathology (`LABEL_WORDS`) are left out.
+    """
+    if dataset in DATASET_CLASSES:
+        return DATASET_CLASSES[dataset]
+    words = {label: LABEL_WORDS.get(label.lower().replace(" ", "_").replace("-", "_")) for label in labels}
+    return {label: word for label, word in words.items() if word}
+
 
 DATASET_NAMES = {"nih": "NIH ChestX-ray14", "rsna": "RSNA Pneumonia", "siim": "SIIM-ACR Pneumothorax"}
 """Dataset -> what those who made it call it."""

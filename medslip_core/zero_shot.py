@@ -24,7 +24,7 @@ from medslip_core.metrics import (
     patient_bootstrap,
     why_undefined,
 )
-from medslip_core.vocabulary import ANATOMY_INDEX, DATASET_CLASSES, LABEL_WORDS, PATHOLOGY_INDEX
+from medslip_core.vocabulary import ANATOMY_INDEX, PATHOLOGY_INDEX, pathologies_by_name
 
 TEMPLATES = ("{}", "There is {}.", "Findings consistent with {}.", "{} is seen on the chest radiograph.")
 """Sentences around a class name; a class is the mean of their embeddings (classnames x templates, as in open_clip)."""
@@ -85,14 +85,8 @@ def classify(model, corpus, rows: np.ndarray, batch_size: int = 32) -> Existence
 
 
 def asked_by_name(corpus) -> dict[str, str]:
-    """Label of a corpus -> pathology that it is asked for by: as published for its dataset, else by the label's name.
-
-    Labels whose name is not that of a pathology (`vocabulary.LABEL_WORDS`) are left out.
-    """
-    if corpus.header["dataset"] in DATASET_CLASSES:
-        return DATASET_CLASSES[corpus.header["dataset"]]
-    words = {label: LABEL_WORDS.get(label.lower().replace(" ", "_").replace("-", "_")) for label in corpus.classes}
-    return {label: word for label, word in words.items() if word}
+    """Label of a corpus -> pathology that it is asked for by, see `vocabulary.pathologies_by_name`."""
+    return pathologies_by_name(corpus.header["dataset"], corpus.classes)
 
 
 def asked_for(corpus, named: Mapping[str, str] | None = None) -> dict[str, str]:

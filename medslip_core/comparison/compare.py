@@ -19,6 +19,7 @@ from medslip_core.metrics import (
     auroc,
     mean_over_classes,
     patient_resamples,
+    patients_behind_macro,
     percentile_interval,
     weighted_mean,
 )
@@ -38,8 +39,8 @@ def compare(answers: Mapping[str, Sequence[pd.DataFrame]], resamples: int = 1000
         columns `COLUMNS`: value, macro over the labels and mean over the seeds, and its difference from the first
         variant's, each with a 95 % interval; n, the image and label pairs behind it; the least and the most difference
         of a single seed; p of the difference, two-sided and normal with the standard error of its draws (NaN for the
-        first, and where fewer than `LEAST_PATIENTS` patients, for AUROC of either label, speak of it), and p_holm,
-        adjusted for all differences of the table.
+        first, and where fewer than `LEAST_PATIENTS` patients, for AUROC of either label, speak of one of the labels),
+        and p_holm, adjusted for all differences of the table.
 
     Raises:
         ValueError: the variants were not asked the same.
@@ -114,10 +115,10 @@ def _counted(table: pd.DataFrame) -> np.ndarray:
 
 
 def _patients(table: pd.DataFrame) -> int:
-    """How many patients speak of a figure; for AUROC, which needs both, the fewer of those with either label."""
-    counted = _counted(table)
-    kinds = [counted == 1, counted == 0] if table["metric"].iloc[0] == "auroc" else [~np.isnan(counted)]
-    return min(table.loc[kind, "patient"].nunique() for kind in kinds)
+    """How many patients speak of a figure, of its label with the fewest."""
+    counted, patients = _counted(table), table["patient"].to_numpy()
+    of_label = (np.where(table["label"] == label, counted, np.nan) for label in table["label"].unique())
+    return patients_behind_macro(table["metric"].iloc[0], of_label, patients)
 
 
 def _macro(table: pd.DataFrame, metric: str) -> Callable[[np.ndarray], np.ndarray]:

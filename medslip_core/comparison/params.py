@@ -52,7 +52,11 @@ class ComparisonParams(FiledParameters):
             problems.append(f"finetuned: {error}")
         tasks = self.finetuned.get("tasks", {})
         streams = [name for name, task in tasks.items() if isinstance(task, dict) and task.get("features") == "streams"]
+        folders: dict[str, str] = {}
         for name in self.variants:
+            other = folders.setdefault(in_folder_name(name), name)
+            if other != name:
+                problems.append(f"variants: {other!r} and {name!r} would share one folder; call one of them otherwise")
             try:
                 run = self.run(name, seed=0)
             except (ParameterError, TypeError) as error:
@@ -62,6 +66,8 @@ class ComparisonParams(FiledParameters):
                 problems.append(f"finetuned.tasks.{streams[0]}: features: {name!r} has no streams; take the trunk's")
         if not all(type(seed) is int and seed >= 0 for seed in self.seeds) or not self.seeds:
             problems.append(f"seeds: {self.seeds!r} are not whole numbers from 0 upwards")
+        elif len(set(self.seeds)) < len(self.seeds):
+            problems.append(f"seeds: {self.seeds!r} names one twice; its runs would count twice")
         if problems:
             raise ParameterError("; ".join(problems))
 
@@ -95,6 +101,11 @@ class ComparisonParams(FiledParameters):
         model = _of_trunk(run.config_of(run.model).to_dict())
         own = dict(weights={"pretrained": str(weights)}, seeds=seeds, model=model)
         return GridParams.from_dict({"resamples": 2, **self.finetuned, **own})
+
+
+def in_folder_name(variant: str) -> str:
+    """A variant as the folders of its cells name it."""
+    return variant.replace(" ", "-")
 
 
 def _of_trunk(model: dict[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from medslip_core.cells import Cells, command
 from medslip_core.comparison.answers import answers, check_questions
 from medslip_core.comparison.compare import compare
 from medslip_core.comparison.finetuned import finetuned_answers
-from medslip_core.comparison.params import ComparisonParams
+from medslip_core.comparison.params import ComparisonParams, in_folder_name
 from medslip_core.corpus import PreparedCorpus
 from medslip_core.files import write_whole
 from medslip_core.finetune.grid import Cell as GridCell
@@ -55,7 +55,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        return f"{self.variant.replace(' ', '-')}-seed{self.seed}"
+        return f"{in_folder_name(self.variant)}-seed{self.seed}"
 
 
 class Study(Cells):
@@ -123,6 +123,7 @@ class Study(Cells):
             table = pd.concat([table, finetuned_answers(grid, folder / "finetuning")], ignore_index=True)
         packed = io.BytesIO()
         table.to_parquet(packed)
+        (folder / RESULT).unlink(missing_ok=True)  # it would vouch for answers that are not its own
         write_whole(folder / ANSWERS, packed.getvalue())
         shutil.rmtree(folder / "finetuning", ignore_errors=True)
         _write(folder / RESULT, self.identity(cell))

@@ -25,6 +25,8 @@ from medslip_core.metrics import (
     class_metrics,
     mean_over_classes,
     patient_resamples,
+    patients_behind,
+    patients_behind_macro,
     percentile_interval,
 )
 
@@ -44,7 +46,8 @@ class Case:
         seeds: S seeds; none where nothing depends on one (S = 1).
         metrics: M names.
         value: [S, M] on the test images; drawn: [R, S, M] on draws of their patients.
-        rows: [n] test rows of the corpus; test_patients: how many patients they are of.
+        rows: [n] test rows of the corpus.
+        test_patients: M, how many of their patients speak of each metric, see `metrics.patients_behind_macro`.
         train_patients: whose labels were learned from.
     """
 
@@ -54,13 +57,17 @@ class Case:
     value: np.ndarray
     drawn: np.ndarray
     rows: np.ndarray
-    test_patients: int
+    test_patients: tuple[int, ...]
     train_patients: int
 
     def mean(self, metric: str) -> Estimate:
         """Over the seeds, with its 95 % interval over test patients."""
         value, drawn = self.of_seeds(metric)
         return percentile_interval(value.mean(), drawn.mean(axis=1))
+
+    def patients_behind(self, metric: str) -> int:
+        """How many test patients speak of a metric."""
+        return self.test_patients[self.metrics.index(metric)]
 
     def of_seeds(self, metric: str, seeds: Sequence[int] = ()) -> tuple[np.ndarray, np.ndarray]:
         """A metric of some seeds, of all if none is named: [S] and, on the draws, [R, S]."""
@@ -94,12 +101,12 @@ def cases(runs: Sequence[Run], resamples: int = 1000, seed: int = 0, held: pd.Da
 
 def case_of(
     named: Mapping[str, Any], seeds: tuple[int, ...], metrics: Sequence[str], values: Values, rows: np.ndarray,
-    patients: np.ndarray, train_patients: int, resamples: int, seed: int,
+    patients: np.ndarray, test_patients: Sequence[int], train_patients: int, resamples: int, seed: int,
 ) -> Case:  # fmt: skip
-    """A case from values under weights; see `Case`."""
+    """A case from values under weights; patients: [n] those of the rows, for the rest see `Case`."""
     value = values(np.ones((1, len(patients))))[0]
     drawn = patient_resamples(values, patients, resamples, seed)
-    return Case(named, seeds, tuple(metrics), value, drawn, rows, len(np.unique(patients)), train_patients)
+    return Case(named, seeds, tuple(metrics), value, drawn, rows, tuple(test_patients), train_patients)
 
 
 def over_seeds(found: Sequence[Case]) -> pd.DataFrame:
@@ -159,8 +166,8 @@ def difference(ours: Case, other: Case, metric: str) -> dict[str, Any]:
     Returns:
         `DIFFERENCE`: value, low, high of ours and of the other; difference between them, with the ends of its 95 %
         interval under the same draws of patients; apart: "above" or "below" where that interval leaves out 0, else
-        "no", and "undefined" without a value or with fewer than `LEAST_PATIENTS` test patients; agreeing: the seeds
-        whose own difference has the sign of the mean's.
+        "no", and "undefined" without a value or where fewer than `LEAST_PATIENTS` test patients speak of the metric;
+        agreeing: the seeds whose own difference has the sign of the mean's.
 
     Raises:
         ValueError: the two were not tested on the same images.
@@ -172,7 +179,8 @@ def difference(ours: Case, other: Case, metric: str) -> dict[str, Any]:
                                                   for case in (ours, other))  # fmt: skip
     each = value - value_other  # [S]; a case without seeds stands beside every seed
     mean = percentile_interval(each.mean(), (drawn - drawn_other).mean(axis=1))
-    undefined = np.isnan(mean.value) or ours.test_patients < LEAST_PATIENTS
+    speaking = min(case.patients_behind(metric) for case in (ours, other))
+    undefined = np.isnan(mean.value) or speaking < LEAST_PATIENTS
     apart = "undefined" if undefined else "above" if mean.low > 0 else "below" if mean.high < 0 else "no"
     return {
         "seeds": len(each), "agreeing": int((np.sign(each) == np.sign(mean.value)).sum()),
@@ -187,7 +195,8 @@ def _numbers(estimate: Estimate, form: str = "{}") -> dict[str, float]:
     return {form.format(name): float(getattr(estimate, name)) for name in ("value", "low", "high")}
 
 
-Told = tuple[Sequence[str], Values, np.ndarray, np.ndarray]  # metrics, values, test rows, their patients
+Told = tuple[Sequence[str], Values, np.ndarray, np.ndarray, Sequence[int]]
+"""metrics, values, test rows, their patients, how many of these speak of each metric"""
 
 
 def _of_classes(runs: list[Run], held: pd.DataFrame | None) -> Told:
@@ -210,7 +219,10 @@ def _of_classes(runs: list[Run], held: pd.DataFrame | None) -> Told:
             per_seed.append(np.column_stack([mean_over_classes(of_class), of_learnable]))
         return np.stack(per_seed, axis=1)
 
-    return (*METRICS, "auroc_learnable"), values, tests[0].rows, tests[0].patients
+    first = tests[0]
+    speaking = [patients_behind_macro(metric, first.labels.T, first.patients) for metric in METRICS]
+    of_learnable = patients_behind_macro("auroc", first.labels.T[np.any(learnable, axis=0)], first.patients)
+    return (*METRICS, "auroc_learnable"), values, first.rows, first.patients, [*speaking, of_learnable]
 
 
 def _learnable(run: Run, classes: Sequence[str], held: pd.DataFrame | None) -> np.ndarray:
@@ -229,7 +241,9 @@ def _of_masks(runs: list[Run]) -> Told:
     def values(weight: np.ndarray) -> np.ndarray:
         return np.stack([mask_values(table, weight) for table in tables], axis=1)
 
-    return MASK_METRICS, values, tables[0]["row"].to_numpy(), tables[0]["patient"].to_numpy()
+    patients = tables[0]["patient"].to_numpy()
+    speaking = [patients_behind(metric, tables[0][metric].to_numpy(float), patients) for metric in MASK_METRICS]
+    return MASK_METRICS, values, tables[0]["row"].to_numpy(), patients, speaking
 
 
 def _check_same(rows: list[np.ndarray], runs: list[Run]) -> None:

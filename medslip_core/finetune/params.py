@@ -22,7 +22,7 @@ class FinetuneParams(Parameters):
     """Budget and optimiser of one run. The names are those of `pretrain_params.PretrainParams` where both have them."""
 
     epochs: int = parameter(50, "passes over the labelled images, within min_steps and max_steps", low=1)
-    min_steps: int = parameter(0, "optimiser steps at least, so that few labels get a budget too", low=0)
+    min_steps: int = parameter(0, "steps of the schedule at least, for few labels too; patience may stop sooner", low=0)
     max_steps: int = parameter(0, "optimiser steps at most; 0 sets no limit", low=0)
     batch_size: int = parameter(64, "images per optimiser step", low=1)
     learning_rate: float = parameter(1e-4, "highest, per step", low=0, high=1)
@@ -45,7 +45,7 @@ class FinetuneParams(Parameters):
             raise ParameterError(f"max_steps: {self.max_steps} is less than min_steps ({self.min_steps})")
 
     def steps(self, per_epoch: int) -> int:
-        """Optimiser steps of a run whose epoch has `per_epoch` steps: the same for every kind of initial weights."""
+        """Optimiser steps of the schedule of a run whose epoch has `per_epoch`: the same for all initial weights."""
         steps = max(self.epochs * per_epoch, self.min_steps)
         return min(steps, self.max_steps) if self.max_steps else steps
 
@@ -114,8 +114,12 @@ class GridParams(FiledParameters):
                     problems.append(f"training.{kind}.{protocol}: {error}")
         if not all(isinstance(f, int | float) and 0 < f <= 1 for f in self.fractions):
             problems.append(f"fractions: {self.fractions!r} are not all in (0, 1]")
+        elif len({f"{fraction:g}" for fraction in self.fractions}) < len(self.fractions):  # as folders are named
+            problems.append(f"fractions: {self.fractions!r} names one twice; its runs would count twice")
         if not all(type(seed) is int and seed >= 0 for seed in self.seeds):
             problems.append(f"seeds: {self.seeds!r} are not all whole numbers from 0 upwards")
+        elif len(set(self.seeds)) < len(self.seeds):
+            problems.append(f"seeds: {self.seeds!r} names one twice; its runs would count twice")
         if problems:
             raise ParameterError("; ".join(problems))
 

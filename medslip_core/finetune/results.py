@@ -39,9 +39,10 @@ class Run:
 
 
 def write_run(folder: Path, identity: dict, table: pd.DataFrame, history: list, predictions: dict) -> None:
-    """Write a finished run; the result comes last, so a folder that has one is complete."""
+    """Write a finished run; an older result goes first and the new one comes last, so a folder with one is complete."""
     packed = io.BytesIO()
     np.savez_compressed(packed, **predictions)
+    (folder / RESULT).unlink(missing_ok=True)
     write_whole(folder / PREDICTIONS, packed.getvalue())
     content = {"identity": identity, "history": history, "table": json.loads(table.to_json(orient="records"))}
     write_whole(folder / RESULT, json.dumps(content, indent=1).encode())

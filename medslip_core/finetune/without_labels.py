@@ -5,7 +5,6 @@ The same images, classes and draws of patients as for the fine-tuned runs, so th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy as np
 from medslip_core.finetune import initial
 from medslip_core.finetune.compare import Case, case_of
 from medslip_core.loading import load_config
-from medslip_core.metrics import METRICS, class_metrics, mean_over_classes
+from medslip_core.metrics import METRICS, class_metrics, mean_over_classes, patients_behind_macro
 from medslip_core.zero_shot import ClassPredictions, asked_by_name, classify, predict_classes
 
 if TYPE_CHECKING:
@@ -54,16 +53,18 @@ def _case(grid: Grid, task_name: str, weights: str, resamples: int, seed: int) -
     dataset, rows = task.corpus.header["dataset"], task.whole.rows("test")
     model = grid.model(weights, grid.params.seeds[0]).to(grid.device)
     existence = classify(model, task.corpus, rows, batch_size=64)
-    said = predict_classes(existence, task.corpus, rows, asked_by_name(task.corpus))
+    pathologies = asked_by_name(task.corpus)
+    said = predict_classes(existence, task.corpus, rows, {name: pathologies[name] for name in task.classes})
     named = {"task": task_name, "dataset": dataset, "kind": "classification", "features": "queries",
              "protocol": PROTOCOL, "fraction": 0.0, "weights": weights}  # fmt: skip
-    values = lambda weight: _macro(said, task.classes, weight)  # noqa: E731
-    return case_of(named, (), SCORES, values, rows, task.patients[rows], 0, resamples, seed)
+    patients = task.patients[rows]
+    speaking = [patients_behind_macro(metric, said.labels.T, patients) for metric in SCORES]
+    values = lambda weight: _macro(said, weight)  # noqa: E731
+    return case_of(named, (), SCORES, values, rows, patients, speaking, 0, resamples, seed)
 
 
-def _macro(said: ClassPredictions, classes: Sequence[str], weight: np.ndarray) -> np.ndarray:
-    """`SCORES`, mean over some classes, under weights [R, n] -> [R, 1, scores]."""
-    chosen = [said.classes.index(name) for name in classes]
-    truth, prob = (table.T.astype(float)[chosen] for table in (said.labels, said.probabilities))  # [C, n]
+def _macro(said: ClassPredictions, weight: np.ndarray) -> np.ndarray:
+    """`SCORES`, mean over the classes, under weights [R, n] -> [R, 1, scores]."""
+    truth, prob = (table.T.astype(float) for table in (said.labels, said.probabilities))  # [C, n]
     of_class = np.stack([class_metrics(*one, np.nan, weight) for one in zip(truth, prob, strict=True)], axis=1)
     return mean_over_classes(of_class)[:, None, [METRICS.index(name) for name in SCORES]]

@@ -88,7 +88,7 @@ def reported_anatomies(corpus, pathology: str, least_share: float = 0.05) -> lis
 
     Args:
         corpus: the one that the model was pre-trained on.
-        least_share: of the pathology's present triplets, for an anatomy to count.
+        least_share: of the pathology's present triplets that name a place, for an anatomy to count.
 
     Returns:
         anatomies that name a place, most frequent first; empty if no report places the pathology.

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from medslip_core.vocabulary import ANATOMY_INDEX, DATASET_CLASSES, PATHOLOGY_INDEX
+from medslip_core.vocabulary import ANATOMY_INDEX, PATHOLOGY_INDEX, pathologies_by_name
 
 NEAR = 0.03
 """How far beside the truth `pointing_near` still counts, as a share of the image's side: the 15 px that Zhang et al.
@@ -143,13 +143,14 @@ def questions_of(corpus, kind: str, labels: Sequence[str], most_rows: int = 0) -
         most_rows: how many rows of each split to look at, from its first; 0 for all.
 
     Raises:
-        ValueError: a label that none of this kind can have.
+        ValueError: a label that none of this kind can have, or a class of boxes that no pathology stands for.
     """
+    dataset = corpus.header["dataset"]
     known = {"boxes": corpus.classes, "masks": PATHOLOGY_INDEX, "anatomies": ANATOMY_INDEX}[kind]
     for label in labels:
         if label not in known:
             near = difflib.get_close_matches(label, known, n=1, cutoff=0)
-            raise ValueError(f"{kind} of {corpus.header['dataset']!r}: none is called {label!r}; did you mean {near}?")
+            raise ValueError(f"{kind} of {dataset!r}: none is called {label!r}; did you mean {near}?")
     found = []
     for split in ("test", "validate"):
         rows = corpus.rows(split)[: most_rows or None]
@@ -158,8 +159,15 @@ def questions_of(corpus, kind: str, labels: Sequence[str], most_rows: int = 0) -
         else:
             found.append(truth_from_masks(corpus, rows, "pathology" if kind == "masks" else "anatomy", labels))
     test, validation = found
-    query = DATASET_CLASSES.get(corpus.header["dataset"], {})  # a label that is no class is its own query
-    return [Question(query.get(one, one), test[one], validation[one]) for one in labels if len(test[one].rows)]
+    shown = [label for label in labels if len(test[label].rows)]
+    query = pathologies_by_name(dataset, labels) if kind == "boxes" else {label: label for label in labels}
+    for label in shown:
+        if label not in query:
+            raise ValueError(
+                f"boxes of {dataset!r}: no pathology stands for {label!r}; leave it out, or let the dataset call it by "
+                "the name of one, as in 'Effusion' or 'Lung Opacity' (`vocabulary.LABEL_WORDS`)"
+            )
+    return [Question(query[label], test[label], validation[label]) for label in shown]
 
 
 def rows_shown(asked: Sequence[Question]) -> np.ndarray:

@@ -85,11 +85,28 @@ def test_one_label_gives_nan_with_reason(truth):
     assert np.isnan(metrics.best_f1_threshold(truth, PROB))
 
 
+def test_patients_behind_a_value_are_those_of_the_label_it_needs():
+    truth, patients = np.array([1, 1, 0, 0, 0, np.nan]), np.array(list("aabbcd"))
+    behind = {metric: metrics.patients_behind(metric, truth, patients) for metric in ("auroc", "specificity", "brier")}
+    assert behind == {"auroc": 1, "specificity": 2, "brier": 3}
+    assert metrics.patients_behind_macro("specificity", [truth, 1 - truth, np.ones(6)], patients) == 1
+    assert metrics.patients_behind_macro("auroc", [np.ones(6)], patients) == 0
+
+
 def test_no_threshold_gives_nan_for_threshold_metrics_only():
     values = dict(zip(metrics.METRICS, metrics.class_metrics(TRUTH, PROB, np.nan, ONES)[0], strict=True))
     assert all(np.isnan(values[name]) for name in metrics.THRESHOLD_METRICS)
     assert not any(np.isnan(values[name]) for name in metrics.RANKING_METRICS + metrics.CALIBRATION_METRICS)
     assert metrics.why_undefined(TRUTH, np.nan, "f1") == metrics.NO_THRESHOLD
+
+
+@pytest.mark.parametrize("prob", [np.zeros(6), PROB], ids=["none called positive", "some called positive"])
+def test_f1_of_a_class_without_positives_is_undefined_whatever_is_called(prob):
+    f1 = metrics.METRICS.index("f1")
+    assert np.isnan(metrics.class_metrics(np.zeros(6), prob, 0.5, ONES)[0, f1])
+    drawn = np.array([[1, 1, 1, 1, 1, 1], [0, 0, 2, 0, 2, 2.0]])  # the second draw has no positive
+    assert np.isnan(metrics.class_metrics(TRUTH, prob, 0.5, drawn)[:, f1]).tolist() == [False, True]
+    assert metrics.why_undefined(np.zeros(6), 0.5, "f1") == metrics.ONE_LABEL
 
 
 def test_best_f1_threshold_is_best_of_all():

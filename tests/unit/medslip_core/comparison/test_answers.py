@@ -1,11 +1,14 @@
 """Answers of a model: they give the figures of the chapters."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from bright_patches import LooksAtBrightest, bright_corpus
 from tiny_comparison import params
 from tiny_model import MODEL
 
-from medslip_core.comparison.answers import COLUMNS, answers
+from medslip_core.comparison.answers import COLUMNS, answers, check_questions
 from medslip_core.comparison.compare import compare
 from medslip_core.corpus import PreparedCorpus
 from medslip_core.grounding.maps import attention_maps
@@ -34,6 +37,19 @@ def test_answers_give_the_figures_of_the_chapters(corpus) -> None:
             for truth in (one.test, one.validation)]  # fmt: skip
     scored = score("pathology", maps[0], one.test, maps[1], one.validation)
     assert result["pointing, NIH ChestX-ray14 boxes", "full"] == pytest.approx(scored["pointing_game"].mean())
+
+
+def test_boxes_of_any_dataset_are_pointed_at_or_refused_before_training() -> None:
+    own, somewhere = bright_corpus(), Path("somewhere")
+    own.header = {"dataset": "own"}
+    changes = dict(corpora={"own": "somewhere"}, classification=[])
+    asked = params(somewhere, boxes={"own": ["Pneumonia"]}, **changes)
+    check_questions({"own": own}, asked)
+    assert answers(LooksAtBrightest(), {"own": own}, asked)["score"].tolist() == [1.0]
+    boxes, own.classes = own.boxes, ["TB"]
+    own.boxes = lambda row: boxes(row).replace("Pneumonia", "TB")
+    with pytest.raises(ValueError, match="boxes of 'own': no pathology stands for 'TB'"):
+        check_questions({"own": own}, params(somewhere, boxes={"own": ["TB"]}, **changes))
 
 
 def test_anatomies_are_asked_of_those_who_learned_them(corpus) -> None:

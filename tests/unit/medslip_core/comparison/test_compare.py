@@ -1,6 +1,7 @@
 """Variants compared: by hand, paired, over seeds, and refused where they were not asked the same."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from tiny_comparison import table
 
@@ -34,6 +35,19 @@ def test_few_patients_tell_nothing_beyond_chance(known: slice) -> None:
     assert result.loc[1, "difference"] == -0.5 and np.isnan(result.loc[1, "p"])
     assert not reading.is_certain(result).any() and "−0.500)" in reading.differences(result).loc[1, "AUROC, a"]
     assert reading.forest_of_differences(result).figure is not None
+
+
+@pytest.mark.parametrize("positives, tested", [(18, False), (20, True)])
+def test_few_patients_of_each_label_tell_nothing_of_their_mean(positives: int, tested: bool) -> None:
+    """Two labels with 9 or 10 positive patients, twice as many in all, and one with as many as there are negatives."""
+    draw, answers = np.random.default_rng(0), {}
+    for variant in ("full", "other"):
+        of_labels = []
+        for label, shown in (("x", range(positives)), ("y", range(50, 50 + positives)), ("z", range(100))):
+            truth = np.isin(np.arange(200), shown).astype(float)
+            of_labels.append(table(draw.random(200), truth).assign(label=label))
+        answers[variant] = [pd.concat(of_labels)]
+    assert compare(answers, resamples=50)["p"].notna().tolist() == [False, tested]
 
 
 def test_the_difference_is_paired(asked) -> None:

@@ -23,6 +23,9 @@ from pipeline.parameters import declared_parameters, read_parameters
     ({"finetuned": {"corpora": {"nih": "there"}, "tasks": {"nih": {"corpus": "nih", "features": "streams"}}},
       "variants": {"full": {}, "other": {"method": "convirt"}}}, "finetuned.tasks.nih: features: 'other' has no"),
     ({"seeds": [-1]}, "seeds: .-1. are not whole numbers"),
+    ({"seeds": [0, 1, 0]}, "seeds: .0, 1, 0. names one twice"),
+    ({"variants": {"no ICL": {}, "no-ICL": {}}}, "variants: 'no ICL' and 'no-ICL' would share one folder"),
+    ({"finetuned": {"fractions": [1, 1.0]}}, "finetuned: fractions: .1, 1.0. names one twice"),
 ])  # fmt: skip
 def test_wrong_parameters_are_named(changes: dict, said: str) -> None:
     with pytest.raises(ParameterError, match=said):

@@ -91,6 +91,20 @@ def test_what_is_finished_is_not_trained_again(corpus, tmp_path: Path, trained) 
     assert len(trained) == 4
 
 
+def test_a_cell_killed_while_it_is_asked_anew_is_not_finished(corpus, tmp_path: Path, trained, monkeypatch) -> None:
+    first, other = Study(params(corpus), tmp_path), Study(params(corpus, boxes={}), tmp_path)
+    cell = first.cells[0]
+    first.run([cell])
+
+    def killed(file: Path, identity: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(study, "_write", killed)
+    with pytest.raises(KeyboardInterrupt):
+        other.run([cell])
+    assert not first.is_finished(cell), "its answers are those of the other"
+
+
 def test_answers_after_fine_tuning_stand_with_the_others(corpus, tmp_path: Path, trained, monkeypatch) -> None:
     def told(grid, folder):  # noqa: ANN001, ANN202
         folder.mkdir()

@@ -1,14 +1,17 @@
 """Paired differences of fine-tuned weights: against a loop, on runs that are alike, and in words."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from medslip_core.finetune import figures, reading
-from medslip_core.finetune.compare import Case, case_of, compare, difference, over_seeds
+from medslip_core.finetune import figures, reading, results
+from medslip_core.finetune.compare import Case, case_of, cases, compare, difference, over_seeds
+from medslip_core.finetune.scores import MASK_METRICS, MaskScores, Thresholds
 from medslip_core.finetune.summary import comparisons
+from medslip_core.zero_shot import ClassPredictions
 
 PATIENTS = np.repeat([f"p{i:02d}" for i in range(20)], 3)
 HARD = np.random.default_rng(0).normal(0, 1, 20).repeat(3)  # who is hard for one is hard for all
@@ -20,7 +23,7 @@ def case(weights: str, of_seeds: dict[int, np.ndarray], fraction: float = 1.0, *
     named = {"task": "t", "dataset": "nih", "kind": "classification", "features": "trunk", "protocol": "linear",
              "fraction": fraction, "weights": weights}  # fmt: skip
     values = lambda weight: (weight @ scores.T / weight.sum(axis=1)[:, None])[:, :, None]  # noqa: E731
-    made = case_of(named, tuple(of_seeds), ["auroc"], values, np.arange(60), PATIENTS, 5, resamples=400, seed=3)
+    made = case_of(named, tuple(of_seeds), ["auroc"], values, np.arange(60), PATIENTS, [20], 5, resamples=400, seed=3)
     return replace(made, named={**named, **changes})
 
 
@@ -67,6 +70,41 @@ def test_other_test_images_cannot_be_paired():
     ours = case("a", {0: HARD})
     with pytest.raises(ValueError, match="not tested on the same images; run them again"):
         difference(ours, replace(case("b", {0: HARD}), rows=np.arange(1, 61)), "auroc")
+
+
+def run(folder: Path, weights: str, kind: str, predictions: dict) -> results.Run:
+    """A finished run of seed 0."""
+    named = {"task": "t", "dataset": "nih", "kind": kind, "features": "", "protocol": "full", "fraction": 1.0,
+             "weights": weights, "train_patients": 5}  # fmt: skip
+    results.write_run(folder / weights, {"seed": 0}, pd.DataFrame([named]), [], predictions)
+    return results.read_run(folder / weights)
+
+
+@pytest.mark.parametrize("positives, told", [(9, "undefined"), (10, "above")])
+def test_few_positive_patients_tell_nothing_of_a_score_over_positives(positives, told, tmp_path):
+    positive, runs = np.arange(60) < 3 * positives, []
+    for weights, score in (("a", 0.9), ("b", 0.5)):
+        table = pd.DataFrame({"row": np.arange(60), "patient": PATIENTS, "positive": positive})
+        for metric in MASK_METRICS:
+            table[metric] = score if metric.endswith("_all") else np.where(positive, score, np.nan)
+        scores = MaskScores(table, np.zeros((60, 1, 1), np.uint8), Thresholds(0.5, 0.5))
+        runs.append(run(tmp_path, weights, "segmentation", results.packed_masks(scores)))
+    ours, other = cases(runs, resamples=20)
+    apart = [difference(ours, other, metric)["apart"] for metric in ("dice_positives", "iou_positives", "dice_all")]
+    assert apart == [told, told, "above"]
+
+
+@pytest.mark.parametrize("positives, told", [(0, "above"), (9, "undefined"), (10, "above"), (11, "undefined")])
+def test_a_class_with_few_patients_of_a_label_tells_nothing_of_a_mean_that_it_is_in(positives, told, tmp_path):
+    """Of 20 patients; a class without positives has no AUROC and is not in the mean."""
+    labels, runs = np.stack([np.arange(60) < 30, np.arange(60) < 3 * positives], axis=1).astype(np.float32), []
+    for weights, prob in (("a", 0.1 + 0.8 * labels), ("b", np.full((60, 2), 0.5))):
+        test = ClassPredictions("nih", ("Effusion", "Mass"), np.arange(60), PATIENTS, labels, prob)
+        runs.append(run(tmp_path, weights, "classification", results.packed_classes(test, test)))
+    ours, other = cases(runs, resamples=20)
+    for metric in ("auroc", "average_precision", "auroc_learnable"):
+        assert difference(ours, other, metric)["apart"] == told
+    assert difference(ours, other, "accuracy")["apart"] == "above"
 
 
 @pytest.fixture

@@ -61,3 +61,14 @@ def test_questions_are_the_labels_that_test_rows_show():
     with pytest.raises(ValueError, match=r"masks of 'rsna': none is called 'pneumona'; did you mean \['pneumonia'\]"):
         questions_of(corpus, "masks", ["pneumona"])
     assert questions_of(corpus, "boxes", ["Nodule"]) == [] and len(rows_shown([])) == 0
+
+
+def test_boxes_of_any_dataset_are_asked_for_by_their_names():
+    corpus = bright_corpus(16)
+    corpus.header = {"dataset": "own"}
+    (question,) = questions_of(corpus, "boxes", ["Pneumonia"])
+    assert (question.label, question.query) == ("Pneumonia", "pneumonia")
+    boxes = corpus.boxes
+    corpus.boxes, corpus.classes = lambda row: boxes(row).replace("Pneumonia", "TB"), ["TB"]
+    with pytest.raises(ValueError, match="boxes of 'own': no pathology stands for 'TB'; leave it out, or"):
+        questions_of(corpus, "boxes", ["TB"])
