@@ -79,6 +79,7 @@ class TrainingRun:
             )
         self.steps_per_epoch = self.task.source.order.steps_per_epoch
         self.total_steps = params.epochs * self.steps_per_epoch
+        self.whole_batch = min(params.batch_size, len(self.task.source.order.rows))  # the last one may be short
         self.validation = Validation(params, corpus)
 
         self.frozen = freeze_stages(model.trunk.network, params.frozen_stages)
@@ -113,7 +114,7 @@ class TrainingRun:
         batch = task.batch(self.step)
         set_learning_rate(self.optimizer, self.rate(self.step))
         counts, figures = task.counts(batch), torch.zeros(len(task.terms), device=self.device)
-        whole = len(batch.rows) == params.batch_size
+        whole = len(batch.rows) == self.whole_batch
         for passage in range(params.accumulation_steps):
             number = passage * accelerator.num_processes + accelerator.process_index
             place = part_of_batch(len(batch.rows), number, self.parts)
