@@ -87,7 +87,9 @@ class TrainingRun:
         if params.gradient_checkpointing:
             model.trunk.checkpoint_gradients()
         if params.compile:
-            model.compile(dynamic=False)  # one graph, of whole batches; what comes in another size runs without it
+            # One graph, of whole batches; what comes in another size runs without it. A GPU that has all of a batch to
+            # itself replays the graph without the host, which is slower at starting its 2,000 kernels than it at them.
+            model.compile(dynamic=False, mode="reduce-overhead" if self.parts == 1 else "default")
         self.optimizer = make_optimizer(model, params)
         self.network, self.prepared_optimizer = self.accelerator.prepare(model, self.optimizer)
         self.average = WeightAverage(model, params.average_decay) if params.average_decay else None

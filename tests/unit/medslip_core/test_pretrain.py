@@ -346,7 +346,7 @@ def test_a_run_compiles_one_graph(tmp_path, monkeypatch):
         return run
 
     original = nn.Module.compile
-    monkeypatch.setattr(nn.Module, "compile", lambda *given, **options: original(*given, backend=backend, **options))
+    monkeypatch.setattr(nn.Module, "compile", lambda *given, mode, **other: original(*given, backend=backend, **other))
     for run in range(3):
         result = train(tmp_path / str(run), replace(PARAMS, compile=True))
         result.model(torch.randn(3, 3, 32, 32))  # the finished model is no longer compiled
