@@ -39,7 +39,7 @@ CODE_reports    := $(call code,data_prep/reports) $(call code,data_prep/phantom)
                       $(wildcard benchmarks/results/coded_reports.json)
 CODE_OTHERS     := $(call code,medslip_core)
 CODE_pretraining := $(CODE_OTHERS) $(wildcard benchmarks/results/train_step_cpu.json \
-                      benchmarks/results/full_run_estimate.json)
+                      benchmarks/results/full_run_estimate.json benchmarks/results/full_size_h100.json)
 CODE_finetuning := $(CODE_OTHERS) $(wildcard benchmarks/results/demo_finetuning.json)
 CODE_comparison := $(CODE_OTHERS) $(wildcard benchmarks/results/demo_comparison.json \
                       benchmarks/results/demo_ablations.json benchmarks/results/demo_options.json \

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
+from tqdm import tqdm
+
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # the threads of those whose turn it is not should sleep
 
 
@@ -80,11 +82,14 @@ def in_turn(contenders: Sequence[Contender], rounds: int, warm_up: int = 1) -> l
         One dict per contender: name, medians `wall_s` and `processor_s`, `peak_mib`, and all `turns_wall_s`.
     """
     timings: list[list[Timing]] = [[] for _ in contenders]
-    for number in range(warm_up + rounds):
-        for contender, own in zip(contenders, timings, strict=True):
-            timing = contender.turn()
-            if number >= warm_up:
-                own.append(timing)
+    with tqdm(total=(warm_up + rounds) * len(contenders), unit="turn") as progress:
+        for number in range(warm_up + rounds):
+            for contender, own in zip(contenders, timings, strict=True):
+                progress.set_postfix_str(contender.name)
+                timing = contender.turn()
+                progress.update()
+                if number >= warm_up:
+                    own.append(timing)
     for contender in contenders:
         contender.close()
     return [

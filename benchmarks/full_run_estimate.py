@@ -1,10 +1,10 @@
 """Time and cost of the paper's full pre-training: from measured speeds, and on H100s from the operations of a step.
 
-    python benchmarks/full_run_estimate.py [--gpu benchmarks/results/train_step_h100.json] [--json FILE]
+    python benchmarks/full_run_estimate.py [--gpu benchmarks/results/full_size_h100.json] [--json FILE]
 
 The CPU's speeds are those of benchmarks/results/train_step_cpu.json. A GPU's are measured where `--gpu` names what
-benchmarks/train_step.py wrote on one. Else they are estimated: the operations of a step are counted here, and a
-network like this one is taken to get 5 to 15 % of what the H100's tensor cores could do in bfloat16. (NVIDIA reports
+benchmarks/full_size.py or benchmarks/train_step.py wrote on one. Else they are estimated: the operations of a step are
+counted here, and a network like this one is taken to get 5 to 15 % of what the H100's tensor cores could do in bfloat16. (NVIDIA reports
 90 epochs of ResNet-50 on ImageNet in 8.75 hours on one A100 by their own tuned code, which is 29 % of that card's peak;
 catalog.ngc.nvidia.com, resnet_mxnet, performance.)
 
@@ -66,8 +66,10 @@ def operations_per_image() -> float:
 
 
 def speeds(measured: Path) -> dict[str, float]:
-    """Images per second of each contender of benchmarks/train_step.py."""
-    return {row["name"]: row["images_per_s"] for row in json.loads(measured.read_text())["contenders"]}
+    """Images per second of each contender of benchmarks/train_step.py, or of the run of benchmarks/full_size.py."""
+    content = json.loads(measured.read_text())
+    rows = content.get("contenders") or [{"name": "ours, a whole run", "images_per_s": content["images_per_s"]}]
+    return {row["name"]: row["images_per_s"] for row in rows}
 
 
 def estimate(cpu: dict[str, float], gpu: dict[str, float], operations: float, price: float, card: str) -> list[dict]:
@@ -103,7 +105,7 @@ def estimate(cpu: dict[str, float], gpu: dict[str, float], operations: float, pr
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--gpu", type=Path, help="JSON of benchmarks/train_step.py, run on a GPU")
+    parser.add_argument("--gpu", type=Path, help="JSON of full_size.py or train_step.py, run on a GPU")
     parser.add_argument("--price", type=float, default=3.0, help="per GPU and hour")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     given = parser.parse_args()

@@ -38,3 +38,5 @@ def test_speeds_are_read_from_a_measurement(estimate, tmp_path: Path) -> None:
     measured = tmp_path / "measured.json"
     measured.write_text(json.dumps({"contenders": [{"name": "ours, bf16", "images_per_s": 1000.0}]}))
     assert estimate.speeds(measured) == {"ours, bf16": 1000.0}
+    measured.write_text(json.dumps({"images_per_s": 4000.0, "history": {}}))
+    assert estimate.speeds(measured) == {"ours, a whole run": 4000.0}
