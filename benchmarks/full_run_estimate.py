@@ -120,10 +120,10 @@ def main() -> None:
     operations = operations_per_image()
     rows = estimate(cpu, gpu, operations, given.price, card)
     print(f"{FullRun.images:,} images x {FullRun.epochs} epochs, {operations / 1e9:.1f} GFLOP per image and step")
-    print(f"{'':<32}{'images/s each':>15}{'':>11}{'hours':>12}{'cost':>8}")
+    print(f"{'':<48}{'images/s each':>15}{'':>11}{'hours':>12}{'cost':>8}")
     for row in rows:
         cost = "" if row["cost"] is None else f"{row['cost']:,.0f}"
-        print(f"{row['machine']:<32}{row['images_per_s_each']:15,.1f}{row['speed']:>11}{row['hours']:12,.1f}{cost:>8}")
+        print(f"{row['machine']:<48}{row['images_per_s_each']:15,.1f}{row['speed']:>11}{row['hours']:12,.1f}{cost:>8}")
     if given.json:
         settings = dict(images=FullRun.images, epochs=FullRun.epochs, price=given.price, gpu_environment=environment)
         write_results(given.json, {**settings, "gflop_per_image": operations / 1e9, "rows": rows})
