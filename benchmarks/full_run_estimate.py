@@ -4,9 +4,9 @@
 
 The CPU's speeds are those of benchmarks/results/train_step_cpu.json. A GPU's are measured where `--gpu` names what
 benchmarks/full_size.py or benchmarks/train_step.py wrote on one. Else they are estimated: the operations of a step are
-counted here, and a network like this one is taken to get 5 to 15 % of what the H100's tensor cores could do in bfloat16. (NVIDIA reports
-90 epochs of ResNet-50 on ImageNet in 8.75 hours on one A100 by their own tuned code, which is 29 % of that card's peak;
-catalog.ngc.nvidia.com, resnet_mxnet, performance.)
+counted here, and a network like this one is taken to get 5 to 15 % of what the H100's tensor cores could do in
+bfloat16. (NVIDIA reports 90 epochs of ResNet-50 on ImageNet in 8.75 hours on one A100 by their own tuned code, which is
+29 % of that card's peak; catalog.ngc.nvidia.com, resnet_mxnet, performance.)
 
 Assumptions besides: the paper's 100 epochs over all images of MIMIC-CXR-JPG (377,110; a subset takes less, in
 proportion), with the measured batch on each card; one validation of a fiftieth of the images per epoch at three times
