@@ -38,9 +38,6 @@ class Contender:
         threads: of torch.
         times: how often the work is done in a turn; figures are of one time. More than one where it only starts what
             goes on without it, as on a GPU.
-
-    Raises:
-        RuntimeError: it could not be prepared; with the reason.
     """
 
     def __init__(
@@ -54,10 +51,25 @@ class Contender:
         self._process = context.Process(target=_serve, args=(theirs, task, threads, times), daemon=True)
         self._process.start()
         theirs.close()
-        self._receive()
+        self._ready = False
+
+    def wait(self) -> None:
+        """Wait until it is prepared, which it does beside the others.
+
+        Raises:
+            RuntimeError: it could not be; with the reason.
+        """
+        if not self._ready:
+            self._receive()
+            self._ready = True
 
     def turn(self) -> Timing:
-        """Do the work once."""
+        """Do the work once.
+
+        Raises:
+            RuntimeError: it failed, or could not be prepared; with the reason.
+        """
+        self.wait()
         self._pipe.send("turn")
         return self._receive()
 
@@ -81,6 +93,8 @@ def in_turn(contenders: Sequence[Contender], rounds: int, warm_up: int = 1) -> l
     Returns:
         One dict per contender: name, medians `wall_s` and `processor_s`, `peak_mib`, and all `turns_wall_s`.
     """
+    for contender in contenders:
+        contender.wait()
     timings: list[list[Timing]] = [[] for _ in contenders]
     with tqdm(total=(warm_up + rounds) * len(contenders), unit="turn") as progress:
         for number in range(warm_up + rounds):
