@@ -34,6 +34,8 @@ def global_state(params: PretrainParams) -> Iterator[None]:
         with torch.random.fork_rng():
             yield
     finally:
+        if params.compile:
+            torch.compiler.reset()  # a CUDA graph keeps the card's memory for its next replay
         torch.backends.cudnn.benchmark = chooses_fastest
         torch.use_deterministic_algorithms(deterministic)
         torch.set_num_threads(threads)
