@@ -126,7 +126,8 @@ def main() -> None:
         print(f"{row['machine']:<48}{row['images_per_s_each']:15,.1f}{row['speed']:>11}{row['hours']:12,.1f}{cost:>8}")
     if given.json:
         settings = dict(images=FullRun.images, epochs=FullRun.epochs, price=given.price, gpu_environment=environment)
-        write_results(given.json, {**settings, "gflop_per_image": operations / 1e9, "rows": rows})
+        counted = dict(gflop_per_image=operations / 1e9, h100_peak_tflops=H100_PEAK / 1e12)
+        write_results(given.json, {**settings, **counted, "rows": rows})
 
 
 if __name__ == "__main__":

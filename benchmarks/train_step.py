@@ -26,6 +26,7 @@ from medslip_core.model_config import MedslipConfig
 from medslip_core.optimisation import make_optimizer
 from medslip_core.pretrain_params import PretrainParams
 from medslip_core.provenance import write_results
+from medslip_core.torch_state import compile_network
 
 STEPS_PER_TURN_OF_A_GPU = 20
 TRIPLETS_PER_IMAGE = 15  # stated in a report, about; two thirds of them present
@@ -62,7 +63,7 @@ def our_step(
     if checkpointing:
         model.trunk.checkpoint_gradients()
     if compiled:
-        model.compile(dynamic=False, mode="reduce-overhead")  # as `medslip_core.training_run` does
+        compile_network(model)
     optimizer = make_optimizer(model, PretrainParams())
     images, matrix = images.to(device).contiguous(memory_format=torch.channels_last), matrix.to(device)
     generator = torch.Generator(device)
@@ -101,7 +102,7 @@ def trunk_alone(
     layout = torch.channels_last if channels_last else torch.contiguous_format
     trunk: nn.Module = our_model(device).trunk.to(memory_format=layout)
     if compiled:
-        trunk.compile(dynamic=False, mode="reduce-overhead")
+        compile_network(trunk)
     optimizer = torch.optim.AdamW(trunk.parameters(), lr=1e-4)
     images = images.to(device).contiguous(memory_format=layout)
 

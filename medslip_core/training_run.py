@@ -44,7 +44,7 @@ from medslip_core.pretrain_params import PretrainParams
 from medslip_core.randomness import torch_seed
 from medslip_core.run_checkpoints import Best, RunCheckpoints
 from medslip_core.sampling import part_of_batch
-from medslip_core.torch_state import precision
+from medslip_core.torch_state import compile_network, precision
 from medslip_core.training_log import Progress, TrainingLog
 from medslip_core.training_task import task_of
 from medslip_core.trunk_model import TrunkModel
@@ -87,9 +87,7 @@ class TrainingRun:
         if params.gradient_checkpointing:
             model.trunk.checkpoint_gradients()
         if params.compile:
-            # One graph, of whole batches; what comes in another size runs without it. A GPU that has all of a batch to
-            # itself replays the graph without the host, which is slower at starting its 2,000 kernels than it at them.
-            model.compile(dynamic=False, mode="reduce-overhead" if self.parts == 1 else "default")
+            compile_network(model, replayed=self.parts == 1)  # of whole batches; other sizes run without it
         self.optimizer = make_optimizer(model, params)
         self.network, self.prepared_optimizer = self.accelerator.prepare(model, self.optimizer)
         self.average = WeightAverage(model, params.average_decay) if params.average_decay else None
