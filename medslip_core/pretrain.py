@@ -6,6 +6,10 @@ A run folder holds `history.csv`, `tensorboard/`, `checkpoints/` and, at the end
 holds the loop itself; examples/slurm has a job for several nodes. Several processes without GPUs are started by
 `accelerate launch --multi_gpu --num_processes N` and `device: cpu` (accelerate's own `--cpu` starts only one).
 
+A run that was killed sees the same images in the same views and ends with the bits of one that nobody stopped: on a
+CPU, and on a GPU with `deterministic`. Otherwise no two runs on a GPU have the same bits; its weights then end at most
+ten times as far from an uninterrupted run's as two of these lie apart, or 0.001 of their norm if that is more.
+
 Source: paper section "Implementation". Differences on purpose from the published train_MeDSLIP.py: flips swap the
 labels' sides, validation has its own view and fixed negatives, one process writes, each term of the loss is logged.
 """

@@ -13,18 +13,30 @@ from .damage import damage
 from .full_disk import full_disk
 from .kill_chapters import kill_driver, kill_kernel
 from .kill_saving import kill_saving
-from .kill_training import kill_one_of_two, kill_training, kill_training_on_gpu, soak
+from .kill_training import (
+    kill_one_of_two,
+    kill_training,
+    kill_training_on_gpu,
+    kill_unsteady_training,
+    kill_unsteady_training_on_gpu,
+    soak,
+)
 
 CAMPAIGNS = {
     "kill-training": kill_training,
     "kill-one-of-two": kill_one_of_two,
+    "kill-unsteady-training": kill_unsteady_training,
     "kill-saving": kill_saving,
     "damage": damage,
     "full-disk": full_disk,
     "kill-kernel": kill_kernel,
     "kill-driver": kill_driver,
 }
-APART = {"soak": soak, "kill-training-on-gpu": kill_training_on_gpu}  # takes long; needs a GPU
+APART = {
+    "soak": soak,  # takes long
+    "kill-training-on-gpu": kill_training_on_gpu,
+    "kill-unsteady-training-on-gpu": kill_unsteady_training_on_gpu,
+}
 
 
 def main() -> int:

@@ -38,6 +38,7 @@ def session(
     rank: int = 0,
     port: int = 0,
     notes: Path | None = None,
+    unsteady: float = 0.0,
 ) -> None:
     """Train from wherever the run in `folder` stands to its end; body of a process.
 
@@ -48,6 +49,7 @@ def session(
         rank, port: of two processes, where port is not 0.
         notes: folder (None: that of the run) that gets `output.txt` and, for each step that begins, a line "step rows"
             in `seen.txt` and "process, most memory held so far" in `memory.txt`.
+        unsteady: noise that each gradient gets, as a share of it, other each time: a GPU that adds in any order.
     """
     notes = notes or folder
     output = os.open(notes / "output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -70,7 +72,13 @@ def session(
         return TRAIN_STEP(run)
 
     TrainingRun.train_step = train_step
-    pretrain(params, TinyCorpus(), folder, model=tiny_model())
+    model = tiny_model()
+    if unsteady:
+        chance = torch.Generator().manual_seed(int.from_bytes(os.urandom(7)))
+        for weights in model.parameters():
+            if weights.requires_grad:
+                weights.register_hook(lambda grad: grad * (1 + unsteady * torch.randn(grad.shape, generator=chance)))
+    pretrain(params, TinyCorpus(), folder, model=model)
 
 
 def has_met(folder: Path, process: multiprocessing.Process) -> bool:
@@ -82,12 +90,15 @@ def _met(notes: Path, pid: int) -> Path:
     return notes / f"met-{pid}"
 
 
-def start(folder: Path, params: PretrainParams = PARAMS, threads: int = 1, processes: int = 1) -> list:
+def start(
+    folder: Path, params: PretrainParams = PARAMS, threads: int = 1, processes: int = 1, unsteady: float = 0.0
+) -> list:
     """Start a session in one process or two; returns them."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port() if processes > 1 else 0
     started = [
-        PROCESSES.Process(target=session, args=(folder, params, threads, rank, port)) for rank in range(processes)
+        PROCESSES.Process(target=session, args=(folder, params, threads, rank, port, None, unsteady))
+        for rank in range(processes)
     ]
     for process in started:
         process.start()
