@@ -1,4 +1,4 @@
-# Every way to run the study. make is the pipeline engine: one target a chapter, each after the one before it.
+# Every way to run the study. make is the pipeline engine: one target a chapter, in the book's order.
 #
 #   make demo                                    the whole study on the built-in phantom, and the book
 #   make demo PROFILE=covid-smoke DATA=folder    another profile of params/; DATA stands for ${DATA} in its files
@@ -28,10 +28,19 @@ CHAPTERS := $(foreach name,$(shell sed -n 's/^ *- file: *//p' _toc.yml),$(if $(w
 PAGES    := $(wildcard book/*.md book/*.bib book/images/* book/_static/* benchmarks/results/demo_seeds.json) \
             _config.yml _toc.yml pipeline/build_book.py pipeline/described_images.py
 
-# What a chapter's results depend on besides its own source and parameters.
+# What a chapter's results depend on besides its own source and parameters: the chapters whose results it takes (a new
+# one's: the chapter before it), and code.
+INPUTS_corpus      := phantom
+INPUTS_reports     := corpus
+INPUTS_pretraining := corpus
+INPUTS_zero_shot   := corpus pretraining
+INPUTS_grounding   := corpus pretraining
+INPUTS_finetuning  := corpus pretraining
+INPUTS_comparison  := corpus pretraining zero_shot grounding finetuning
+
 code = $(shell find $(1)/ -name '*.py' -o -name '*.toml' 2>/dev/null)
 PIPELINE        := pipeline/chapter.py pipeline/parameters.py pipeline/run_chapter.py
-CORPUS          := medslip_core/vocabulary.py medslip_core/corpus.py
+CORPUS          := $(addprefix medslip_core/,vocabulary.py corpus.py figures.py image_figures.py)
 CODE_phantom    := $(call code,data_prep/phantom) $(call code,data_prep/image) $(wildcard data_prep/*.py) $(CORPUS) \
                       $(wildcard benchmarks/results/phantom_difficulty.json)
 CODE_corpus     := $(call code,data_prep) $(CORPUS)
@@ -45,41 +54,46 @@ CODE_comparison := $(CODE_OTHERS) $(wildcard benchmarks/results/demo_comparison.
                       benchmarks/results/demo_ablations.json benchmarks/results/demo_options.json \
                       benchmarks/results/demo_budget.json)
 
-.PHONY: demo run finetune compare book lab test lint lock clean clean-all help FORCE
+results = $(foreach name,$(filter $(1),$(CHAPTERS)),$(RUNS)/$(name)/$(name).ipynb)
+RUN_CHAPTER = $(PY) -m pipeline.run_chapter $(1) --profile $(PROFILE) $(if $(DATA),--data "$(DATA)") \
+                  $(if $(CELL_TIMEOUT),--cell-timeout $(CELL_TIMEOUT))
+
+.PHONY: demo run asked finetune compare book lab test lint lock clean clean-all help
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
 demo: book  ## Run all chapters of PROFILE (default demo), build the book, print its first page
 	@echo "The book's first page: $(abspath $(HTML))/index.html"
 
-run: $(foreach name,$(CHAPTERS),$(RUNS)/$(name)/$(name).ipynb)  ## Run the chapters without building the book
+run: $(call results,$(CHAPTERS))  ## Run the chapters without building the book
 
-# $(1): chapter, $(2): the chapter before it
+# $(1): chapter, $(2): the chapter before it, which is run first, and whose results count where no inputs are named
 define chapter_rule
-$(RUNS)/$(1)/$(1).ipynb: book/$(1).ipynb $(RUNS)/$(1)/asked.txt $(if $(2),$(RUNS)/$(2)/$(2).ipynb) \
-    $$(or $$(CODE_$(1)),$$(CODE_OTHERS)) $$(PIPELINE) $$(ENV)
-	@$$(PY) -m pipeline.run_chapter $(1) --profile $$(PROFILE) $$(if $$(DATA),--data "$$(DATA)") \
-	    $$(if $$(CELL_TIMEOUT),--cell-timeout $$(CELL_TIMEOUT))
+$(RUNS)/$(1)/$(1).ipynb: book/$(1).ipynb $(RUNS)/$(1)/asked.txt $(call results,$(or $(INPUTS_$(1)),$(2))) \
+    $$(or $$(CODE_$(1)),$$(CODE_OTHERS)) $$(PIPELINE) requirements.lock | $(call results,$(2)) $$(ENV)
+	@$$(call RUN_CHAPTER,$(1))
 endef
-before = $(lastword $(filter-out $(1),$(shell echo $(CHAPTERS) | sed 's/\(.*\b$(1)\b\).*/\1/')))
-$(foreach name,$(CHAPTERS),$(eval $(call chapter_rule,$(name),$(call before,$(name)))))
+previous :=
+$(foreach name,$(CHAPTERS),$(eval $(call chapter_rule,$(name),$(previous)))$(eval previous := $(name)))
 
-# What was asked of a chapter: rewritten only when DATA or its params file changed, was added or was removed.
-$(RUNS)/%/asked.txt: FORCE
-	@mkdir -p $(@D)
-	@{ echo "DATA=$(DATA)"; cat params/$(PROFILE)/$*.yaml 2>/dev/null || true; } > $@.new
-	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+# What was asked of each chapter: rewritten only where it changed.
+asked: | $(ENV)
+	@$(PY) -m pipeline.asked --profile $(PROFILE) $(if $(DATA),--data "$(DATA)")
+$(RUNS)/%/asked.txt: asked
+	@:
 
-finetune: $(RUNS)/finetuning/finetuning.ipynb  ## Fine-tune the whole grid of PROFILE, or SHARE=1/4 of it, and show it in its chapter
+finetune: $(call results,finetuning)  ## Fine-tune the whole grid of PROFILE, or SHARE=1/4 of it, and show it in its chapter
 	@$(PY) -m medslip_core.finetune.grid --params $(RUNS)/finetuning/grid.json --share $(SHARE)
-	@$(PY) -m pipeline.run_chapter finetuning --profile $(PROFILE) $(if $(DATA),--data "$(DATA)")
+	@$(call RUN_CHAPTER,finetuning)
+	@echo "make demo PROFILE=$(PROFILE) builds the book with it"
 
-compare: $(RUNS)/comparison/comparison.ipynb  ## Train every other model and variant of PROFILE, or SHARE=1/4 of them, and show them in their chapter
+compare: $(call results,comparison)  ## Train every other model and variant of PROFILE, or SHARE=1/4 of them, and show them in their chapter
 	@$(PY) -m medslip_core.comparison.study --params $(RUNS)/comparison/study.json --share $(SHARE)
-	@$(PY) -m pipeline.run_chapter comparison --profile $(PROFILE) $(if $(DATA),--data "$(DATA)")
+	@$(call RUN_CHAPTER,comparison)
+	@echo "make demo PROFILE=$(PROFILE) builds the book with it"
 
 book: $(HTML)/index.html  ## Build the book of PROFILE from its executed chapters
-$(HTML)/index.html: $(foreach name,$(CHAPTERS),$(RUNS)/$(name)/$(name).ipynb) $(PAGES) $(ENV)
+$(HTML)/index.html: $(call results,$(CHAPTERS)) $(PAGES) requirements.lock | $(ENV)
 	@$(PY) -m pipeline.build_book --profile $(PROFILE)
 
 $(ENV): requirements.lock pyproject.toml
@@ -107,10 +121,11 @@ lock: $(ENV)  ## Pin every dependency of pyproject.toml anew in requirements.loc
 	    --extra data --extra cluster --extra book --extra demo --extra dev --output-file requirements.lock pyproject.toml
 
 clean:  ## Remove the runs, data and book of PROFILE
+	$(if $(strip $(PROFILE)),,$(error PROFILE is empty: name the profile whose runs are to go))
 	rm -rf $(RUNS) data/$(PROFILE) _build/$(PROFILE)
 
-clean-all:  ## Remove all runs, data, books and the virtual environment
-	rm -rf runs data _build $(VENV)
+clean-all:  ## Remove all runs, data, books and the virtual environment .venv
+	rm -rf runs data _build .venv
 
 help:  ## Show this list
 	@echo "Chapters: $(CHAPTERS)"
