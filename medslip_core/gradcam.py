@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from medslip_core.evaluating import evaluating
 from medslip_core.grounding.views import views
 from medslip_core.inference import batches, without_trunk
-from medslip_core.vocabulary import PATHOLOGY_INDEX
+from medslip_core.vocabulary import PATHOLOGY_INDEX, position
 
 CAM_METHODS = ("Grad-CAM", "HiResCAM")
 
@@ -50,24 +51,24 @@ def gradcam_maps(model, corpus, rows: np.ndarray, pathology: str, batch_size: in
     from pytorch_grad_cam import GradCAM, HiResCAM
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
-    target = ClassifierOutputTarget(PATHOLOGY_INDEX[pathology])
+    target = ClassifierOutputTarget(position(pathology, PATHOLOGY_INDEX))
     if len(rows) == 0:
         return dict.fromkeys(CAM_METHODS, np.zeros((0, 1, 1), np.float32))
-    model.eval()
     after, offset_px = _AfterTrunk(model), model.trunk.cell_offset(model.config.image_size)
     cams = [kind(model=after, target_layers=[after.rest.trunk]) for kind in (GradCAM, HiResCAM)]
     maps: dict[str, list[np.ndarray]] = {method: [] for method in CAM_METHODS}
     try:
-        for pixels in batches(model, corpus, rows, batch_size, f"Grad-CAM {pathology}"):
-            (moved,) = views(pixels, model.trunk.stride, offset_px)
-            with torch.no_grad():
-                features = model.trunk(moved)  # [B, C, h, w]
-            for method, cam in zip(CAM_METHODS, cams, strict=True):
-                found = cam(input_tensor=features.detach().requires_grad_(), targets=[target] * len(pixels))
+        with evaluating(model), evaluating(after), torch.inference_mode(False), torch.enable_grad():
+            for pixels in batches(model, corpus, rows, batch_size, f"Grad-CAM {pathology}"):
+                (moved,) = views(pixels, model.trunk.stride, offset_px)
+                with torch.no_grad():
+                    features = model.trunk(moved)  # [B, C, h, w]
                 expected = (len(pixels), *features.shape[-2:])
-                if found.shape != expected or not np.isfinite(found).all():
-                    raise RuntimeError(f"{method} returned {found.shape} for {pathology!r}, not finite maps {expected}")
-                maps[method].append(found.astype(np.float32))
+                for method, cam in zip(CAM_METHODS, cams, strict=True):
+                    found = cam(input_tensor=features.detach().requires_grad_(), targets=[target] * len(pixels))
+                    if found.shape != expected or not np.isfinite(found).all():
+                        raise RuntimeError(f"{method} gave {found.shape} for {pathology!r}, not finite maps {expected}")
+                    maps[method].append(found.astype(np.float32))
     finally:
         for cam in cams:
             cam.activations_and_grads.release()

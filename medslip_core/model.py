@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from medslip_core.decoder import Attention, QueryDecoder, sincos_positions
 from medslip_core.model_card import model_card
 from medslip_core.model_config import MedslipConfig
+from medslip_core.text import usual_pooling
 from medslip_core.trunk_model import TrunkModel
 
 
@@ -109,7 +110,7 @@ class MedslipModel(TrunkModel):
         anatomy_book: Tensor,
         pathology_book: Tensor,
         encoder: str,
-        pooling: str = "cls",
+        pooling: str | None = None,
         separator: bool = True,
     ) -> None:
         """Store the text books, which travel with the weights from here on.
@@ -117,10 +118,10 @@ class MedslipModel(TrunkModel):
         Args:
             anatomy_book: [A, T] float32; pathology_book: [P, T] float32.
             encoder, pooling, separator: where they came from (`text.Books`), kept in the config: other texts that the
-                model is asked with have to come from there too.
+                model is asked with have to come from there too. pooling None: the one `embed_books` takes by itself.
 
         Raises:
-            ValueError: a book has another shape than the config says.
+            ValueError: a book has another shape than the config says, or values that are not finite.
         """
         for name, new in (("anatomy_book", anatomy_book), ("pathology_book", pathology_book)):
             stored = self.get_buffer(name)
@@ -129,8 +130,10 @@ class MedslipModel(TrunkModel):
                     f"{name} from {encoder!r} has shape {tuple(new.shape)}, the model expects "
                     f"{tuple(stored.shape)}; set text_dim and the names in MedslipConfig"
                 )
+            if not new.isfinite().all():
+                raise ValueError(f"{name} from {encoder!r} has values that are not finite")
             stored.copy_(new)
-        origin = dict(text_encoder=encoder, text_pooling=pooling, text_separator=separator)
+        origin = dict(text_encoder=encoder, text_pooling=pooling or usual_pooling(encoder), text_separator=separator)
         self.config = replace(self.config, **origin)
 
     def text_books(self) -> tuple[Tensor, Tensor]:
@@ -155,8 +158,9 @@ class MedslipModel(TrunkModel):
 
         Args:
             pixel_values: [B, 3, S, S] float32, normalised (see `pixel_values`).
-            more_pathologies: [n, T] text embeddings to query with after the pathologies, which stay as they are: of
-                classes never seen in training, without a learned residual.
+            more_pathologies: [n, T] text embeddings to query with after the pathologies, as further pathologies: of
+                classes never seen in training, without a learned residual. Queries attend to each other, so that all
+                pathologies' answers change a little with them; `zero_shot.classify_text` asks one at a time.
             output_attentions: also return where each query looked.
         """
         pathology_memory, anatomy_memory, grid = self.memories(pixel_values)
@@ -198,7 +202,7 @@ class MedslipModel(TrunkModel):
         pathology, anatomy = self.pathology_projection(of_pathology), self.anatomy_projection(of_anatomy)
         if self.config.memory_position == "sincos2d":
             positions = sincos_positions(height, width, self.config.hidden_dim, features.device)  # [N, d]
-            pathology, anatomy = pathology + positions, anatomy + positions
+            pathology, anatomy = pathology + positions.to(pathology), anatomy + positions.to(anatomy)
         return pathology, anatomy, (height, width)
 
     def _queries(self, stream: str, batch: int, more: Tensor | None = None) -> Tensor:
@@ -208,7 +212,8 @@ class MedslipModel(TrunkModel):
         if self.config.query_residual:
             queries = queries + self.get_parameter(f"{stream}_residual")
         if more is not None:
-            added = self.query_projection(self._centred(more, self.get_buffer(f"{stream}_book")))
+            book = self.get_buffer(f"{stream}_book")
+            added = self.query_projection(self._centred(more.to(book), book))
             queries = torch.cat([queries, added])
         return queries.expand(batch, -1, -1)  # [Q, d] -> [B, Q, d]
 

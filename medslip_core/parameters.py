@@ -98,7 +98,8 @@ class FiledParameters(Parameters):
 
     def write(self, file: Path) -> None:
         """As JSON."""
-        values = self.with_paths(self.to_dict(), lambda place: os.path.relpath(place, file.parent))
+        folder = os.path.realpath(file.parent)  # a link on the way would lead `..` elsewhere
+        values = self.with_paths(self.to_dict(), lambda place: os.path.relpath(os.path.realpath(place), folder))
         write_whole(file, json.dumps(values, indent=1).encode())
 
 

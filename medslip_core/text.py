@@ -67,7 +67,7 @@ def embed_books(
         ValueError: the encoder gives two descriptions the same embedding.
     """
     encoder = located(encoder)
-    pooling = pooling or _usual_pooling(encoder)
+    pooling = pooling or usual_pooling(encoder)
     books = {}
     for name, texts in (("anatomy", anatomy_texts()), ("pathology", pathology_texts())):
         books[name] = embed_texts(texts, encoder, pooling, separator, cache_folder)
@@ -120,7 +120,7 @@ def embed_texts(
     if not texts or not all(text.strip() for text in texts):
         raise ValueError("texts: at least one is needed, and none may be empty")
     encoder = located(encoder)
-    pooling = pooling or _usual_pooling(encoder)
+    pooling = pooling or usual_pooling(encoder)
     if pooling not in ("cls", "mean"):
         raise ValueError(f"pooling={pooling!r} is unknown; choose 'cls' or 'mean'")
     cached = _cache_file(texts, encoder, pooling, separator, cache_folder)
@@ -133,7 +133,8 @@ def embed_texts(
     return embeddings
 
 
-def _usual_pooling(encoder: str) -> Literal["cls", "mean"]:
+def usual_pooling(encoder: str) -> Literal["cls", "mean"]:
+    """How an encoder's embeddings are pooled unless one says otherwise."""
     return "mean" if encoder == PACKAGED_MINILM else "cls"
 
 

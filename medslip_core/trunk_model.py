@@ -29,7 +29,11 @@ class TrunkModel(SavedModel):
             ValueError: another shape or type, or (looked at on the host only) values outside that range.
         """
         if isinstance(images, np.ndarray):
-            images = torch.from_numpy(images.copy()).to(self.device)
+            images = torch.from_numpy(images.copy())
+        if not isinstance(images, Tensor):
+            raise ValueError(
+                f"images are a {type(images).__name__}, not an array or tensor: np.stack makes several one"
+            )
         if images.ndim != 3 or images.shape[1] != images.shape[2]:
             raise ValueError(
                 f"images have shape {list(images.shape)}, not [B, H, H]: grey and square (data_prep.geometry pads)"
@@ -42,6 +46,7 @@ class TrunkModel(SavedModel):
             low, high = (float(end) for end in images.aminmax())
             if not -1e-3 <= low <= high <= 1 + 1e-3:
                 raise ValueError(f"images lie in {low:g}..{high:g}: floats must lie in 0..1, air black")
+        images = images.to(self.device)
         images = images.float() / 255 if images.dtype == torch.uint8 else images.float()
         size = (self.config.image_size, self.config.image_size)
         if images.shape[-2:] != size:

@@ -4,7 +4,8 @@ Source: paper arXiv 2403.10635, section "Data"; the order is that of the publish
 Sides are the patient's: `left_*` lies on the right half of a frontal image.
 """
 
-from collections.abc import Iterable
+import difflib
+from collections.abc import Iterable, Mapping
 
 ANATOMIES: tuple[str, ...] = (
     "trachea", "left_hilar", "right_hilar", "hilar_unspec", "left_pleural", "right_pleural", "pleural_unspec",
@@ -44,6 +45,19 @@ PLACED_ANATOMIES: tuple[str, ...] = tuple(name for name in ANATOMIES if name not
 PRESENT, ABSENT, UNCERTAIN, UNMENTIONED = 1, 0, -1, -2
 """States of a cell of the matrix M; the first three are those of a triplet. Below 0 nothing is known: the published
 matrix has -1 for both."""
+
+
+def position(name: str, index: Mapping[str, int]) -> int:
+    """Column of a pathology in `PATHOLOGY_INDEX`, or of an anatomy in `ANATOMY_INDEX`.
+
+    Raises:
+        ValueError: there is none of that name; says the nearest.
+    """
+    if name not in index:
+        kind = "pathology" if index is PATHOLOGY_INDEX else "anatomy"
+        (near,) = difflib.get_close_matches(name.lower(), index, n=1, cutoff=0)
+        raise ValueError(f"no {kind} is called {name!r} in the vocabulary; did you mean {near!r}?")
+    return index[name]
 
 
 def mirrored_anatomy(name: str) -> str:

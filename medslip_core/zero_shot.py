@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from medslip_core.evaluating import evaluating
 from medslip_core.inference import batches, without_trunk
 from medslip_core.metrics import (
     METRICS,
@@ -24,7 +25,7 @@ from medslip_core.metrics import (
     patient_bootstrap,
     why_undefined,
 )
-from medslip_core.vocabulary import ANATOMY_INDEX, PATHOLOGY_INDEX, pathologies_by_name
+from medslip_core.vocabulary import ANATOMY_INDEX, PATHOLOGY_INDEX, pathologies_by_name, position
 
 TEMPLATES = ("{}", "There is {}.", "Findings consistent with {}.", "{} is seen on the chest radiograph.")
 """Sentences around a class name; a class is the mean of their embeddings (classnames x templates, as in open_clip)."""
@@ -74,9 +75,8 @@ def classify(model, corpus, rows: np.ndarray, batch_size: int = 32) -> Existence
 
     Source: published code, `softmax(pathology_logits)[..., 1]`.
     """
-    model.eval()
     pathology, anatomy = [], []
-    with torch.inference_mode():
+    with evaluating(model), torch.inference_mode():
         for pixels in batches(model, corpus, rows, batch_size, "zero-shot"):
             output = model(pixels)
             pathology.append(output.pathology_logits.float().softmax(dim=-1)[..., 1].cpu().numpy())
@@ -122,8 +122,11 @@ def predict_classes(existence: Existence, corpus, rows: np.ndarray, classes: Map
     Args:
         existence: what `classify` returned for these rows.
         classes: as `asked_for` gives them.
+
+    Raises:
+        ValueError: a class is asked for by what is no pathology.
     """
-    columns = [PATHOLOGY_INDEX[pathology] for pathology in classes.values()]
+    columns = [position(pathology, PATHOLOGY_INDEX) for pathology in classes.values()]
     return ClassPredictions(
         dataset=corpus.header["dataset"],
         classes=tuple(classes),
@@ -144,8 +147,10 @@ def predict_split(
     """
     rows = corpus.rows(split)
     none = Existence(np.zeros((0, len(PATHOLOGY_INDEX)), np.float32), np.zeros((0, len(ANATOMY_INDEX)), np.float32))
+    classes = classes or asked_for(corpus)
+    predict_classes(none, corpus, rows[:0], classes)  # says what is wrong with them before all images are looked at
     existence = classify(model, corpus, rows, batch_size) if len(rows) else none
-    return predict_classes(existence, corpus, rows, classes or asked_for(corpus))
+    return predict_classes(existence, corpus, rows, classes)
 
 
 def encode_classes(
@@ -162,7 +167,16 @@ def encode_classes(
 
     Returns:
         [C, T] float32.
+
+    Raises:
+        ValueError: one text instead of several, or a template without `{}`.
     """
+    for what, texts in (("classnames", classnames), ("templates", templates)):
+        if isinstance(texts, str):
+            raise ValueError(f"{what} is the text {texts!r}: give a list of them")
+    for template in templates:
+        if "{}" not in template:
+            raise ValueError(f"templates: {template!r} has no {{}} for the name of a class")
     sentences = [template.format(name) for name in classnames for template in templates]
     return encode(sentences).float().view(len(classnames), len(templates), -1).mean(dim=1)  # [C * K, T] -> [C, T]
 
@@ -179,10 +193,9 @@ def classify_text(model, corpus, rows: np.ndarray, embeddings: torch.Tensor, bat
     Returns:
         [n, C] float32 in [0, 1].
     """
-    model.eval()
     rest = without_trunk(model)
     probabilities = []
-    with torch.inference_mode():
+    with evaluating(model), evaluating(rest), torch.inference_mode():
         for pixels in batches(model, corpus, rows, batch_size, "free text"):
             features = model.trunk(pixels)  # [B, C, h, w], the same for every question
             asked = [new[None].to(features) for new in embeddings]  # C times [1, T]

@@ -40,7 +40,7 @@ class Chapter:
             the chapter's own is `run_dir/name`.
 
     Raises:
-        FileNotFoundError: the working directory is not the notebook's.
+        FileNotFoundError: the working directory is not the notebook's, or that of an executed copy.
     """
 
     def __init__(self, name: str, variables: Mapping[str, object]) -> None:
@@ -49,6 +49,10 @@ class Chapter:
             raise FileNotFoundError(
                 f"{notebook} is not in {Path.cwd()}: a chapter runs in the folder of its notebook, to which its paths "
                 "are relative (papermill: --cwd book)"
+            )
+        if Path("results.json").is_file():
+            raise FileNotFoundError(
+                f"{Path.cwd() / notebook} is the executed copy of a chapter, kept to be read: run the one in book/"
             )
         self.name = name
         self.parameters = {parameter: variables[parameter] for parameter in declared_parameters(notebook)}

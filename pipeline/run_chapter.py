@@ -67,9 +67,13 @@ def run_chapter(run: ChapterRun) -> Path:
         The executed copy.
 
     Raises:
-        ParametersError: the params file does not fit the chapter.
+        ParametersError: no such chapter, or the params file does not fit it.
         ChapterFailed: a cell raised, timed out, ended early, or the kernel died.
     """
+    if not run.source.is_file():
+        known = ", ".join(sorted(path.stem for path in run.book.glob("*.ipynb")))
+        raise ParametersError(f"{run.source}: no such chapter; there are {known}")
+    began = time.time()
     run.folder.mkdir(parents=True, exist_ok=True)
     for stale in (run.folder / "results.json", run.copy(), run.copy(".running"), run.copy(".failed")):
         stale.unlink(missing_ok=True)
@@ -104,6 +108,7 @@ def run_chapter(run: ChapterRun) -> Path:
     notebook = nbformat.read(run.copy(".running"), as_version=4)
     failure = failure or _unfinished(notebook, run, run_id)
     if not failure:
+        os.utime(run.copy(".running"), (began, began))  # what was edited meanwhile is newer, and make runs it
         run.copy(".running").replace(run.copy())
         return run.copy()
 

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from medslip_core.evaluating import evaluating
 from medslip_core.gradcam import gradcam_maps
 from medslip_core.grounding.views import interleaved, views
 from medslip_core.inference import batches
-from medslip_core.vocabulary import ANATOMIES, ANATOMY_INDEX, PATHOLOGY_INDEX, PLACED_ANATOMIES, PRESENT
+from medslip_core.vocabulary import ANATOMIES, ANATOMY_INDEX, PATHOLOGY_INDEX, PLACED_ANATOMIES, PRESENT, position
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,15 @@ class AttentionMaps:
 
     def pathology(self, name: str) -> np.ndarray:
         """[n, h, w] where the model looks for a pathology."""
-        return self.pathologies[:, PATHOLOGY_INDEX[name]]
+        return self.pathologies[:, position(name, PATHOLOGY_INDEX)]
 
     def anatomy(self, name: str) -> np.ndarray:
         """[n, h, w] where the model looks for an anatomy."""
-        return self.anatomies[:, ANATOMY_INDEX[name]]
+        return self.anatomies[:, position(name, ANATOMY_INDEX)]
 
     def pathology_x_anatomy(self, name: str, anatomies: Sequence[str] | None = None) -> np.ndarray:
         """[n, h, w] the pathology's map times the mean map of some anatomies (all 51 if none are named)."""
-        columns = [ANATOMY_INDEX[anatomy] for anatomy in anatomies or ANATOMY_INDEX]
+        columns = [position(anatomy, ANATOMY_INDEX) for anatomy in anatomies or ANATOMY_INDEX]
         return self.pathology(name) * self.anatomies[:, columns].mean(axis=1)
 
 
@@ -66,10 +67,9 @@ def attention_maps(
     Returns:
         `AttentionMaps` on the patch grid, or the finer one.
     """
-    model.eval()
     pathologies, anatomies = [], []
     stride_px, offset_px = model.trunk.stride, model.trunk.cell_offset(model.config.image_size)
-    with torch.inference_mode():
+    with evaluating(model), torch.inference_mode():
         for pixels in batches(model, corpus, rows, batch_size, "attention"):
             moved = views(pixels, stride_px, offset_px, looks)
             outputs = [model(view, output_attentions=True) for view in moved]
@@ -97,7 +97,7 @@ def reported_anatomies(corpus, pathology: str, least_share: float = 0.05) -> lis
     chosen = triplets[
         (triplets["source"] == "report")
         & (triplets["state"] == PRESENT)
-        & (triplets["pathology"] == PATHOLOGY_INDEX[pathology])
+        & (triplets["pathology"] == position(pathology, PATHOLOGY_INDEX))
         & triplets["row"].isin(corpus.rows("train"))
         & triplets["anatomy"].isin([ANATOMY_INDEX[name] for name in PLACED_ANATOMIES])
     ]
@@ -134,7 +134,13 @@ def maps_by_method(
 
 
 def normalise(maps: np.ndarray) -> np.ndarray:
-    """Each map [n, h, w] stretched to [0, 1] by its own minimum and maximum; a constant map becomes zeros."""
+    """Each map [n, h, w] stretched to [0, 1] by its own minimum and maximum; a constant map becomes zeros.
+
+    Raises:
+        ValueError: values that are not finite.
+    """
+    if not np.isfinite(maps).all():
+        raise ValueError("maps have values that are not finite: look at the model that made them")
     low, high = maps.min(axis=(-2, -1), keepdims=True), maps.max(axis=(-2, -1), keepdims=True)
     span = high - low
     return np.divide(maps - low, span, out=np.zeros_like(maps, dtype=np.float32), where=span > 0, casting="same_kind")

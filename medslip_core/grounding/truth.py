@@ -143,10 +143,14 @@ def questions_of(corpus, kind: str, labels: Sequence[str], most_rows: int = 0) -
         most_rows: how many rows of each split to look at, from its first; 0 for all.
 
     Raises:
-        ValueError: a label that none of this kind can have, or a class of boxes that no pathology stands for.
+        ValueError: another kind, a label that none of this kind can have, or a class of boxes that no pathology stands
+            for.
     """
     dataset = corpus.header["dataset"]
-    known = {"boxes": corpus.classes, "masks": PATHOLOGY_INDEX, "anatomies": ANATOMY_INDEX}[kind]
+    kinds = {"boxes": corpus.classes, "masks": PATHOLOGY_INDEX, "anatomies": ANATOMY_INDEX}
+    if kind not in kinds:
+        raise ValueError(f"kind {kind!r} is none of {', '.join(kinds)}")
+    known = kinds[kind]
     for label in labels:
         if label not in known:
             near = difflib.get_close_matches(label, known, n=1, cutoff=0)

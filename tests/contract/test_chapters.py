@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 from pathlib import Path
 
 import nbformat
@@ -12,7 +13,8 @@ from pipeline.parameters import check_value, declared_parameters, read_parameter
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CHAPTERS = sorted((REPOSITORY / "book").glob("*.ipynb"))
-PARAMS = sorted((REPOSITORY / "params").glob("*/*"))
+TRACKED = subprocess.run(["git", "ls-files", "params"], cwd=REPOSITORY, capture_output=True, text=True).stdout
+PARAMS = sorted(REPOSITORY / name for name in TRACKED.splitlines())  # a reader's own profiles may name his folders
 TOC = yaml.safe_load((REPOSITORY / "_toc.yml").read_text())
 PAGE_COLUMNS = 84  # characters of code that fit across the built page at 1280 px; a longer line scrolls sideways
 MACHINE_PATH = re.compile(r"(?:/(?:home|root|Users|work|mnt|tmp|opt)/|[A-Z]:\\)\S*")

@@ -98,7 +98,7 @@ def test_changed_parameters_run_that_chapter_and_those_that_take_its_results(stu
     ],
 )
 def test_changed_file(study: Path, path: str, expected: list[str]) -> None:
-    for changed in {path, "installed"}:  # apart from the run, however coarse the clock
+    for changed in (path, "installed"):  # apart from the run, however coarse the clock
         os.utime(study / changed, (time.time() + 5, time.time() + 5))
     assert make(study) == expected
 

@@ -62,6 +62,15 @@ def test_maps_do_not_depend_on_the_batch(model, corpus):
     assert all(len(maps) == 0 for maps in gradcam_maps(model, corpus, [], "mass").values())
 
 
+def test_maps_are_the_same_where_the_caller_wants_no_gradients(model, corpus):
+    expected = gradcam_maps(model, corpus, np.arange(2), "effusion")
+    for context in (torch.no_grad(), torch.inference_mode()):
+        with context:
+            found = gradcam_maps(model, corpus, np.arange(2), "effusion")
+        for method in CAM_METHODS:
+            np.testing.assert_allclose(found[method], expected[method], atol=1e-5)
+
+
 def test_nothing_is_left_on_the_model(model, corpus):
     gradcam_maps(model, corpus, [0], "mass")
     assert not any(module._forward_hooks or module._backward_hooks for module in model.modules())
@@ -80,6 +89,6 @@ def test_a_frozen_trunk_has_maps_too(model, corpus):
 def test_errors_are_not_swallowed_and_hooks_go(model, corpus):
     with pytest.raises(IndexError):
         gradcam_maps(model, corpus, [99], "mass")
-    with pytest.raises(KeyError):
+    with pytest.raises(ValueError, match="no pathology is called 'broken heart'"):
         gradcam_maps(model, corpus, [0], "broken heart")
     assert not any(module._forward_hooks for module in model.modules())

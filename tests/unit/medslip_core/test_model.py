@@ -10,6 +10,7 @@ from medslip_core.losses.protocl import sample_negatives
 from medslip_core.model import MedslipModel
 from medslip_core.model_config import MedslipConfig
 from medslip_core.parameters import ParameterError
+from medslip_core.text import PACKAGED_MINILM
 
 TEXT_DIM, SIZE = 24, 64
 
@@ -162,6 +163,36 @@ def test_books_of_the_wrong_shape(model: MedslipModel) -> None:
         model.set_books(torch.randn(51, TEXT_DIM), torch.randn(74, TEXT_DIM), "x")
 
 
+def test_books_keep_the_pooling_that_their_encoder_has_by_itself() -> None:
+    model, books = tiny(), (torch.randn(51, TEXT_DIM), torch.randn(75, TEXT_DIM))
+    model.set_books(*books, PACKAGED_MINILM)
+    assert model.config.text_pooling == "mean"
+    model.set_books(*books, PACKAGED_MINILM, "cls")
+    assert model.config.text_pooling == "cls"
+
+
+def test_books_that_are_not_finite(model: MedslipModel) -> None:
+    with pytest.raises(ValueError, match="pathology_book from 'x' has values that are not finite"):
+        model.set_books(torch.zeros(51, TEXT_DIM), torch.full((75, TEXT_DIM), torch.nan), "x")
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_a_model_of_another_precision_answers_in_it(images: torch.Tensor, dtype: torch.dtype) -> None:
+    model = tiny(memory_norm=True, memory_position="sincos2d", center_books=True)
+    new = torch.randn(2, TEXT_DIM)
+    with torch.inference_mode():
+        expected = model(images, more_pathologies=new).pathology_logits.softmax(-1)
+        found = model.to(dtype)(images.to(dtype), more_pathologies=new).pathology_logits
+    assert found.dtype == dtype
+    torch.testing.assert_close(found.float().softmax(-1), expected, atol=0.02, rtol=0)
+
+
+def test_pixel_values_come_to_the_model_from_any_device() -> None:
+    model = tiny().to("meta")
+    assert model.pixel_values(torch.zeros(1, SIZE, SIZE)).device.type == "meta"
+    assert model.pixel_values(np.zeros((1, SIZE, SIZE), np.uint8)).device.type == "meta"
+
+
 def test_pixel_values(model: MedslipModel) -> None:
     grey = torch.full((2, 80, 80), 255, dtype=torch.uint8)
     pixels = model.pixel_values(grey)
@@ -221,6 +252,7 @@ def test_more_pathologies_stand_behind_the_stored_ones(images: torch.Tensor) -> 
     (torch.full((1, 64, 64), float("nan")), "images lie in nan"),
     (torch.zeros(1, 64, 60), r"images have shape \[1, 64, 60\], not \[B, H, H\]: grey and square"),
     (torch.zeros(1, 3, 64, 64), "images have shape"),
+    ([np.zeros((64, 64), np.uint8)], "images are a list, not an array or tensor: np.stack"),
 ])  # fmt: skip
 def test_what_is_no_batch_of_grey_images_is_refused(model: MedslipModel, images: torch.Tensor, said: str) -> None:
     with pytest.raises(ValueError, match=said):

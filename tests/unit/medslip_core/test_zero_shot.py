@@ -1,5 +1,6 @@
 """Zero-shot classification: probabilities, class mapping, free text, and an evaluation that never sees test labels."""
 
+from copy import deepcopy
 from types import SimpleNamespace
 
 import numpy as np
@@ -23,7 +24,7 @@ def model():
                            decoder_heads=2, feed_forward_dim=16)  # fmt: skip
     tiny = MedslipModel(config)
     tiny.set_books(torch.randn(51, 16), torch.randn(75, 16), "random")
-    return tiny
+    return tiny.eval()
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +58,36 @@ def test_classify_does_not_depend_on_batch_or_order(model, corpus):
     assert found.pathology.dtype == np.float32 and ((found.pathology > 0) & (found.pathology < 1)).all()
     sorted_rows = zero_shot.classify(model, corpus, np.sort(rows), batch_size=5)
     np.testing.assert_allclose(found.pathology[np.argsort(rows)], sorted_rows.pathology, rtol=1e-4)
-    assert not model.training
     with pytest.raises(ValueError, match="no rows"):
         zero_shot.classify(model, corpus, [])
+
+
+def test_asking_leaves_every_part_in_the_mode_in_which_it_was(model, corpus):
+    asked = deepcopy(model).train()
+    asked.trunk.eval()  # as a frozen one is during training
+    modes = [part.training for part in asked.modules()]
+    zero_shot.classify(asked, corpus, np.arange(2))
+    zero_shot.classify_text(asked, corpus, np.arange(2), torch.zeros(1, model.config.text_dim))
+    assert [part.training for part in asked.modules()] == modes
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (dict(classnames="pneumonia"), "give a list"),
+        (dict(classnames=["pneumonia"], templates="There is {}."), "give a list"),
+        (dict(classnames=["pneumonia"], templates=["There is one."]), "no {}"),
+    ],
+)
+def test_classes_in_words_that_cannot_be_meant_are_refused(asked, said):
+    with pytest.raises(ValueError, match=said):
+        zero_shot.encode_classes(**asked, encode=lambda texts: torch.zeros(len(texts), 8))
+
+
+def test_a_misspelt_pathology_is_said_before_all_images_are_looked_at(model, corpus, monkeypatch):
+    monkeypatch.setattr(zero_shot, "classify", lambda *given: pytest.fail("looked at images"))
+    with pytest.raises(ValueError, match="'efusion'.*did you mean 'effusion'"):
+        zero_shot.predict_split(model, corpus, "test", classes={"Mass": "efusion"})
 
 
 def test_classify_is_the_softmax_of_class_one(model, corpus):

@@ -73,6 +73,19 @@ def test_attention_maps_average_layers_and_keep_order():
     assert [np.argmax(one) for one in last.pathology("mass")] == [4 * (row % 4) + 1 for row in rows]
 
 
+def test_unknown_names_say_the_nearest():
+    maps = AttentionMaps(np.arange(1), np.zeros((1, 75, 2, 2)), np.zeros((1, 51, 2, 2)))
+    with pytest.raises(ValueError, match="'Pneumonia'.*did you mean 'pneumonia'"):
+        maps.pathology("Pneumonia")
+    with pytest.raises(ValueError, match="no anatomy is called 'left lung'"):
+        maps.pathology_x_anatomy("pneumonia", ["left lung"])
+
+
+def test_maps_that_are_not_finite_are_not_scored_as_flat_ones():
+    with pytest.raises(ValueError, match="not finite"):
+        normalise(np.full((1, 2, 2), np.nan, np.float32))
+
+
 def test_maps_are_taken_by_row():
     generator = np.random.default_rng(0)
     maps = AttentionMaps(np.array([7, 3, 5]), generator.random((3, 75, 4, 4)), generator.random((3, 51, 4, 4)))
