@@ -3,7 +3,7 @@
     python benchmarks/seeds.py --profile demo --seeds 0 1 2 --json benchmarks/results/demo_seeds.json
 
 `make run PROFILE=demo` comes first: its corpora serve every seed, and its own seed's chapters are taken as they are. A
-seed's chapters that are done already are not run again.
+seed's chapters that are done already, with the same parameters and corpora, are not run again.
 """
 
 import argparse
@@ -43,11 +43,19 @@ def run_seed(profile: str, seed: int, runs: Path, params: Path) -> list[dict]:
         asked.parent.mkdir(parents=True, exist_ok=True)
         asked.write_text(yaml.safe_dump({**values, "seed": seed}))
         run = ChapterRun(chapter, name, params=runs / "seed-params", runs=runs)
-        if not run.copy().is_file():
+        if not (run.copy().is_file() and is_of(runs, profile, name, chapter)):
             logger.info("seed %d: %s", seed, chapter)
             run_chapter(run)
         results.append(recorded(runs, name, chapter))
     return results
+
+
+def is_of(runs: Path, profile: str, name: str, chapter: str) -> bool:
+    """Whether a seed's finished chapter asked what the profile's asks now, of what those before it hold now."""
+    results = recorded(runs, name, chapter)
+    inputs = {taken: recorded(runs, name, taken)["run_id"] for taken in results["inputs"]}
+    same = study_parameters(results) == study_parameters(recorded(runs, profile, chapter))
+    return same and results["inputs"] == inputs
 
 
 def recorded(runs: Path, profile: str, chapter: str) -> dict:

@@ -12,6 +12,7 @@ import nbformat
 import pytest
 from tiny_book import write_chapter
 
+from pipeline.chapter import Chapter
 from pipeline.parameters import ParametersError
 from pipeline.run_chapter import ChapterFailed, ChapterRun, main, run_chapter
 
@@ -42,6 +43,26 @@ def test_finished_chapter(run: ChapterRun) -> None:
         "headline": "AUROC",
     }
     assert {path.name for path in run.folder.iterdir()} == {"one.ipynb", "results.json", "tables"}
+
+
+def test_what_is_edited_while_a_chapter_runs_is_newer_than_its_results(run: ChapterRun) -> None:
+    write_chapter(run.book, "one", "from pathlib import Path\nPath('one.ipynb').touch()")
+    assert run_chapter(run).stat().st_mtime < run.source.stat().st_mtime
+
+
+def test_a_chapter_that_is_not_there_leaves_nothing_behind(run: ChapterRun, caplog: pytest.LogCaptureFixture) -> None:
+    write_chapter(run.book, "one", "pass")
+    folders = [f"--{name}={getattr(run, name)}" for name in ("book", "params", "runs")]
+    assert main(["oen", *folders]) == 1
+    assert "oen.ipynb: no such chapter; there are one" in caplog.text and not run.runs.exists()
+
+
+def test_the_executed_copy_is_not_run_where_it_lies(run: ChapterRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_chapter(run.book, "one", "pass")
+    monkeypatch.chdir(run_chapter(run).parent)
+    with pytest.raises(FileNotFoundError, match="executed copy of a chapter, kept to be read: run the one in book/"):
+        Chapter("one", {})
+    assert Path("results.json").is_file()
 
 
 @pytest.mark.parametrize(

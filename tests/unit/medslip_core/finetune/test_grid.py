@@ -208,11 +208,15 @@ def test_a_class_that_could_not_be_learned_can_be_left_out_of_the_mean(finished,
     assert summary["auroc_learnable"] == summary["auroc"], "where it is not told, all are taken"
 
 
-def test_parameters_travel_in_a_file(corpus, tmp_path):
+@pytest.mark.parametrize("folder", ["runs", "linked"])
+def test_parameters_travel_in_a_file(corpus, tmp_path, folder):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "other" / "disk").mkdir(parents=True)
+    (tmp_path / "linked").symlink_to(tmp_path / "other" / "disk")
     asked = params(corpus, weights={"random": "random", "ours": str(tmp_path / "model")})
-    asked.write(tmp_path / "grid.json")
-    assert str(corpus) not in (tmp_path / "grid.json").read_text(), "paths are relative"
-    again = GridParams.read(tmp_path / "grid.json")
+    asked.write(tmp_path / folder / "grid.json")
+    assert str(corpus) not in (tmp_path / folder / "grid.json").read_text(), "paths are relative"
+    again = GridParams.read(tmp_path / folder / "grid.json")
     assert Path(again.corpora["nih"]).resolve() == corpus.resolve()
     assert Path(again.weights["ours"]).resolve() == tmp_path / "model"
     assert again.tasks == json.loads(json.dumps(asked.tasks))
