@@ -86,6 +86,25 @@ class Geometry:
         halves = cover >= 128
         return halves if halves.any() else self.image(mask.astype(np.float32)) > 0
 
+    def back(self, target: np.ndarray) -> np.ndarray:
+        """Moves what lies over the target, such as a heat map, back over the source frame; cropped parts are 0.
+
+        Args:
+            target: [size_px, size_px] float32.
+
+        Returns:
+            [height_px, width_px] float32.
+        """
+        if target.shape != (self.size_px, self.size_px):
+            raise ValueError(f"the target has shape {target.shape}, not {(self.size_px, self.size_px)}")
+        straight = target[:, ::-1] if self.mirrored else target
+        (left, top), (inner_width, inner_height) = self.offset_px, self.inner_px
+        x, y, width, height = self.window_px
+        source = np.zeros((self.height_px, self.width_px), np.float32)
+        inner = np.ascontiguousarray(straight[top : top + inner_height, left : left + inner_width], np.float32)
+        source[y : y + height, x : x + width] = _resize(inner, width, height)
+        return source
+
     def box(self, x: float, y: float, width: float, height: float) -> tuple[float, float, float, float] | None:
         """Moves a box (x, y of its upper left corner, width, height); None where a crop leaves nothing of it."""
         window_x, window_y, window_width, window_height = self.window_px

@@ -43,10 +43,20 @@ from data_prep.image import read_grey
 
 model = {kind}.from_pretrained("this folder or its name on the hub")
 grey = read_grey(Path("radiograph.png")).pixels  # or a DICOM file; [height, width] uint8, air black
-square = Geometry(grey.shape[1], grey.shape[0], model.config.image_size).image(grey)  # between black bars
+frame = Geometry(grey.shape[1], grey.shape[0], model.config.image_size)
+square = frame.image(grey)  # between black bars
 pixels = model.pixel_values(square[None])  # of images [B, H, H], here one
 present = model(pixels).pathology_logits.softmax(dim=-1)[..., 1]  # [B, P], in the order of the names
 print(sorted(zip(present[0].tolist(), {pathologies}), reverse=True)[:5])"""
+
+_WHERE = """
+
+# Where it looked for an effusion, over the radiograph: [height, width] float32 in [0, 1]
+from medslip_core.grounding.maps import attention_maps, stretched
+from medslip_core.inference import Images
+
+maps = attention_maps(model, Images([square]), [0])
+heat = frame.back(stretched(maps.pathology("effusion")[0], model.config.image_size))"""
 
 USE_AND_LIMITS = """
 ## Intended use
@@ -95,6 +105,6 @@ def model_card(config: MedslipConfig, training: str) -> str:
         pathologies=len(config.pathologies),
         text_encoder=encoder_name(config.text_encoder),
         training=training,
-        usage=usage("from medslip_core import MedslipModel", "MedslipModel", "model.config.pathologies"),
+        usage=usage("from medslip_core import MedslipModel", "MedslipModel", "model.config.pathologies") + _WHERE,
     )
     return HUB_METADATA + _CARD.format(**{**config.to_dict(), **told}) + USE_AND_LIMITS

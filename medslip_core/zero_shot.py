@@ -67,7 +67,7 @@ def classify(model, corpus, rows: np.ndarray, batch_size: int = 32) -> Existence
 
     Args:
         model: `MedslipModel` with its books set.
-        corpus: `PreparedCorpus`.
+        corpus: `PreparedCorpus`, or `inference.Images`.
         rows: [n] rows of the corpus.
 
     Returns:

@@ -58,6 +58,7 @@ def attention_maps(
 
     Args:
         model: `MedslipModel` with its books set.
+        corpus: `PreparedCorpus`, or `inference.Images`.
         rows: [n] rows of the corpus.
         layers: decoder layers to average over, e.g. `[-1]`; all of them if None, as published.
         looks: along each side. Each image is seen looks x looks times, moved by a fraction of a patch, and the maps

@@ -86,6 +86,22 @@ def test_mirroring_is_a_flip_of_image_mask_and_box(geometry):
     np.testing.assert_allclose([flipped_x, *rest], [geometry.size_px - x - width, y, width, height], atol=1e-9)
 
 
+@given(frame_and_block())
+def test_what_is_moved_back_lies_where_it_came_from(case):
+    geometry, (x, y, width, height) = case
+    block = np.zeros((geometry.height_px, geometry.width_px), np.float32)
+    block[y : y + height, x : x + width] = 1
+    back = geometry.back(geometry.image(block))
+    assert back.shape == block.shape and back.dtype == np.float32
+    of_source = np.array(geometry.window_px[2:]) / geometry.inner_px  # source pixels that a target pixel covers
+    np.testing.assert_allclose(extent(back > 0.5), extent(block > 0), atol=1 + 1.5 * of_source.max())
+
+
+def test_nothing_is_moved_back_from_another_size():
+    with pytest.raises(ValueError, match=r"shape \(8, 9\), not \(8, 8\)"):
+        Geometry(20, 10, 8).back(np.zeros((8, 9), np.float32))
+
+
 def test_cropping_takes_the_middle_at_its_own_aspect_and_cuts_boxes_at_the_edge():
     geometry = Geometry(width_px=200, height_px=100, size_px=50, fit="crop")
     assert geometry.window_px == (50, 0, 100, 100)

@@ -50,6 +50,7 @@ def test_the_card_shows_how_to_ask_about_an_image_file(folder: Path, tmp_path: P
     model = MedslipModel.from_pretrained(folder)
     prob = model(model.pixel_values(square[None])).pathology_logits.softmax(dim=-1)[0, :, 1]
     best = int(prob.argmax())
+    assert told["heat"].shape == image.shape and 0 <= told["heat"].min() < told["heat"].max() <= 1
     assert likeliest[0] == (pytest.approx(prob[best].item()), PATHOLOGIES[best]) and len(likeliest) == 5
 
 
