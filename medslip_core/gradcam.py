@@ -17,7 +17,7 @@ from torch import nn
 from medslip_core.evaluating import evaluating
 from medslip_core.grounding.views import views
 from medslip_core.inference import batches, without_trunk
-from medslip_core.vocabulary import PATHOLOGY_INDEX, position
+from medslip_core.vocabulary import PATHOLOGY_INDEX, position, require_vocabulary
 
 CAM_METHODS = ("Grad-CAM", "HiResCAM")
 
@@ -46,11 +46,13 @@ def gradcam_maps(model, corpus, rows: np.ndarray, pathology: str, batch_size: in
         where nothing speaks for it.
 
     Raises:
+        ValueError: no such pathology, or the model has other names than the vocabulary, or in another order.
         RuntimeError: if grad-cam returned something else than one finite map per image.
     """
     from pytorch_grad_cam import GradCAM, HiResCAM
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
+    require_vocabulary(model.config)
     target = ClassifierOutputTarget(position(pathology, PATHOLOGY_INDEX))
     if len(rows) == 0:
         return dict.fromkeys(CAM_METHODS, np.zeros((0, 1, 1), np.float32))

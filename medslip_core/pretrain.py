@@ -38,7 +38,6 @@ from medslip_core.backbone import imagenet_normalisation
 from medslip_core.checkpoint import CheckpointError
 from medslip_core.corpus import PreparedCorpus
 from medslip_core.model import MedslipModel
-from medslip_core.model_config import MedslipConfig
 from medslip_core.non_finite import NonFiniteLossError
 from medslip_core.parameters import ParameterError, read_values
 from medslip_core.pretrain_params import PretrainParams
@@ -49,7 +48,7 @@ from medslip_core.training_batch import TrainingViews, training_views
 from medslip_core.training_log import read_history
 from medslip_core.training_run import TrainingRun
 from medslip_core.trunk_model import TrunkModel
-from medslip_core.vocabulary import ANATOMIES, PATHOLOGIES
+from medslip_core.vocabulary import require_vocabulary
 
 logger = logging.getLogger(__name__)
 
@@ -142,7 +141,7 @@ def _medslip_model(params: PretrainParams) -> MedslipModel:
 
     books = embed_books(params.text_encoder, params.pooling, params.text_separator)
     config = params.config_of({"text_dim": books.dim, **params.model})
-    _require_vocabulary(config)
+    require_vocabulary(config)
     with _initial_weights(params):
         model = MedslipModel(config)
     model.set_books(books.anatomy, books.pathology, books.encoder, books.pooling, books.separator)
@@ -164,17 +163,6 @@ def _initial_weights(params: PretrainParams) -> Iterator[None]:
     with torch.random.fork_rng():
         torch.manual_seed(torch_seed(params.seed, "initial weights"))
         yield
-
-
-def _require_vocabulary(config: MedslipConfig) -> None:
-    """Labels, flips and descriptions go by the vocabulary's order: a model of other queries cannot be trained here."""
-    for name, known in (("anatomies", ANATOMIES), ("pathologies", PATHOLOGIES)):
-        if list(getattr(config, name)) != list(known):
-            raise ParameterError(
-                f"model: {name}: not the vocabulary's, in its order. Leave it out; a new word belongs into "
-                "medslip_core/vocabulary.py (its place in the order), medslip_core/descriptions.py (its text) and "
-                "data_prep/reports/lexicon.toml (how reports say it). Then prepare the corpus again"
-            )
 
 
 def _finish(run: TrainingRun) -> PretrainResult:

@@ -7,6 +7,8 @@ Sides are the patient's: `left_*` lies on the right half of a frontal image.
 import difflib
 from collections.abc import Iterable, Mapping
 
+from medslip_core.parameters import ParameterError
+
 ANATOMIES: tuple[str, ...] = (
     "trachea", "left_hilar", "right_hilar", "hilar_unspec", "left_pleural", "right_pleural", "pleural_unspec",
     "heart_size", "heart_border", "left_diaphragm", "right_diaphragm", "diaphragm_unspec", "retrocardiac",
@@ -58,6 +60,24 @@ def position(name: str, index: Mapping[str, int]) -> int:
         (near,) = difflib.get_close_matches(name.lower(), index, n=1, cutoff=0)
         raise ValueError(f"no {kind} is called {name!r} in the vocabulary; did you mean {near!r}?")
     return index[name]
+
+
+def require_vocabulary(config) -> None:
+    """Labels, flips, descriptions and answers go by the vocabulary's order: a model of other queries has others.
+
+    Args:
+        config: `MedslipConfig`, or that of a model which is asked by prompts and names none.
+
+    Raises:
+        ParameterError: its names are not the vocabulary's, in this order.
+    """
+    for name, known in (("anatomies", ANATOMIES), ("pathologies", PATHOLOGIES)):
+        if tuple(getattr(config, name, known)) != known:
+            raise ParameterError(
+                f"model: {name}: not the vocabulary's, in its order. Leave it out; a new word belongs into "
+                "medslip_core/vocabulary.py (its place in the order), medslip_core/descriptions.py (its text) and "
+                "data_prep/reports/lexicon.toml (how reports say it). Then prepare the corpus again"
+            )
 
 
 def mirrored_anatomy(name: str) -> str:

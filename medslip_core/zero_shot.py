@@ -25,7 +25,7 @@ from medslip_core.metrics import (
     patient_bootstrap,
     why_undefined,
 )
-from medslip_core.vocabulary import ANATOMY_INDEX, PATHOLOGY_INDEX, pathologies_by_name, position
+from medslip_core.vocabulary import ANATOMY_INDEX, PATHOLOGY_INDEX, pathologies_by_name, position, require_vocabulary
 
 TEMPLATES = ("{}", "There is {}.", "Findings consistent with {}.", "{} is seen on the chest radiograph.")
 """Sentences around a class name; a class is the mean of their embeddings (classnames x templates, as in open_clip)."""
@@ -73,8 +73,12 @@ def classify(model, corpus, rows: np.ndarray, batch_size: int = 32) -> Existence
     Returns:
         `Existence`: pathology [n, 75], anatomy [n, 51] float32.
 
+    Raises:
+        ValueError: the model has other names than the vocabulary, or in another order; there are no rows.
+
     Source: published code, `softmax(pathology_logits)[..., 1]`.
     """
+    require_vocabulary(model.config)
     pathology, anatomy = [], []
     with evaluating(model), torch.inference_mode():
         for pixels in batches(model, corpus, rows, batch_size, "zero-shot"):

@@ -17,7 +17,7 @@ class LooksAtBrightest(torch.nn.Module):
     def __init__(self):
         super().__init__()
         self.scale = torch.nn.Parameter(torch.ones(()))
-        self.config = SimpleNamespace(image_size=SIZE)
+        self.config = SimpleNamespace(image_size=SIZE, anatomies=ANATOMIES, pathologies=PATHOLOGIES)
         self.device = torch.device("cpu")
         self.trunk = SimpleNamespace(stride=8, cell_offset=lambda image_size_px: (0, 0))
 

@@ -13,7 +13,15 @@ from medslip_core.evaluating import evaluating
 from medslip_core.gradcam import gradcam_maps
 from medslip_core.grounding.views import interleaved, views
 from medslip_core.inference import batches
-from medslip_core.vocabulary import ANATOMIES, ANATOMY_INDEX, PATHOLOGY_INDEX, PLACED_ANATOMIES, PRESENT, position
+from medslip_core.vocabulary import (
+    ANATOMIES,
+    ANATOMY_INDEX,
+    PATHOLOGY_INDEX,
+    PLACED_ANATOMIES,
+    PRESENT,
+    position,
+    require_vocabulary,
+)
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,11 @@ def attention_maps(
 
     Returns:
         `AttentionMaps` on the patch grid, or the finer one.
+
+    Raises:
+        ValueError: the model has other names than the vocabulary, or in another order; there are no rows.
     """
+    require_vocabulary(model.config)
     pathologies, anatomies = [], []
     stride_px, offset_px = model.trunk.stride, model.trunk.cell_offset(model.config.image_size)
     with evaluating(model), torch.inference_mode():

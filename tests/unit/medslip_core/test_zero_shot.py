@@ -1,6 +1,7 @@
 """Zero-shot classification: probabilities, class mapping, free text, and an evaluation that never sees test labels."""
 
 from copy import deepcopy
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from sklearn.metrics import f1_score, roc_auc_score
 
 from medslip_core import zero_shot
+from medslip_core.grounding.maps import attention_maps
 from medslip_core.metrics import METRICS, ONE_LABEL
 from medslip_core.model import MedslipModel
 from medslip_core.model_config import MedslipConfig
@@ -88,6 +90,13 @@ def test_a_misspelt_pathology_is_said_before_all_images_are_looked_at(model, cor
     monkeypatch.setattr(zero_shot, "classify", lambda *given: pytest.fail("looked at images"))
     with pytest.raises(ValueError, match="'efusion'.*did you mean 'effusion'"):
         zero_shot.predict_split(model, corpus, "test", classes={"Mass": "efusion"})
+
+
+def test_a_model_of_other_queries_is_not_answered_by_the_vocabulary_s_columns(model, corpus):
+    other = MedslipModel(replace(model.config, pathologies=model.config.pathologies[::-1]))
+    for ask in (zero_shot.classify, attention_maps):
+        with pytest.raises(ValueError, match="pathologies: not the vocabulary's, in its order"):
+            ask(other, corpus, [0])
 
 
 def test_classify_is_the_softmax_of_class_one(model, corpus):
