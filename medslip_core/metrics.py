@@ -110,6 +110,13 @@ def _bin_index(prob: np.ndarray, bins: int) -> np.ndarray:
     return np.clip((np.asarray(prob) * bins).astype(int), 0, bins - 1)
 
 
+def require_labels(labels: np.ndarray) -> None:
+    """Raise ValueError unless all are 1, 0 or NaN: uncertain ones, -1 in CheXpert's tables, would count as they are."""
+    other = labels[~(np.isnan(labels) | (labels == 0) | (labels == 1))]
+    if len(other):
+        raise ValueError(f"labels must be 1, 0 or NaN, and one is {other[0]:g}: write NaN for unknown or uncertain")
+
+
 def reliability(truth: np.ndarray, prob: np.ndarray, bins: int = 10) -> pd.DataFrame:
     """Mean probability and observed frequency per bin of equal width (bins without samples left out).
 
@@ -119,8 +126,12 @@ def reliability(truth: np.ndarray, prob: np.ndarray, bins: int = 10) -> pd.DataF
 
     Returns:
         columns bin, probability, frequency, n.
+
+    Raises:
+        ValueError: other labels.
     """
     truth, prob = np.asarray(truth, float), np.asarray(prob, float)
+    require_labels(truth)
     known = ~np.isnan(truth)
     samples = pd.DataFrame(
         {"bin": _bin_index(prob[known], bins), "probability": prob[known], "frequency": truth[known], "n": 1}
@@ -137,8 +148,12 @@ def best_f1_threshold(truth: np.ndarray, prob: np.ndarray) -> float:
 
     Returns:
         the threshold (`prob >= threshold` is positive); NaN if the known labels are all alike.
+
+    Raises:
+        ValueError: other labels.
     """
     truth, prob = np.asarray(truth, float), np.asarray(prob, float)
+    require_labels(truth)
     truth, prob = truth[~np.isnan(truth)], prob[~np.isnan(truth)]
     if len(np.unique(truth)) < 2:
         return float("nan")

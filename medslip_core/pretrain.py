@@ -102,15 +102,19 @@ def pretrain(
         corpus: prepared images and triplets.
         run_folder: where everything is written.
         resume: go on from the last checkpoint in the folder that verifies; False deletes what an earlier run left.
-        model: to start from, with its text books; None builds one from `params`.
+        model: to start from, with its text books, trained in place; None builds one from `params`. A run that goes on
+            takes the weights of its checkpoint instead.
 
     Raises:
         ParametersChangedError: resuming with other parameters than the run began with.
         NonFiniteLossError: a loss or gradient was NaN or infinite; the batch is saved.
         checkpoint.CheckpointError: a checkpoint could not be written, or none of those there can be read.
-        ValueError: the corpus has no rows to train or validate on.
+        ValueError: the corpus has no rows to train or validate on; the model is not of this method, or of other queries
+            than the vocabulary.
     """
     run_folder = Path(run_folder)
+    if model is not None:
+        _require_kind(model, params)
     with global_state(params):
         run = TrainingRun(params, corpus, run_folder, model or starting_model(params))
         run.restore(resume)
@@ -136,6 +140,15 @@ def starting_model(params: PretrainParams) -> TrunkModel:
     return model.eval()
 
 
+def _require_kind(model: TrunkModel, params: PretrainParams) -> None:
+    wanted = MedslipModel if params.method == "medslip" else _contrastive_kind()
+    if not isinstance(model, wanted):
+        raise ValueError(
+            f"method {params.method!r} trains a {wanted.__name__}, and the model is a {type(model).__name__}"
+        )
+    require_vocabulary(model.config)
+
+
 def _medslip_model(params: PretrainParams) -> MedslipModel:
     from medslip_core.text import embed_books
 
@@ -148,13 +161,18 @@ def _medslip_model(params: PretrainParams) -> MedslipModel:
     return model
 
 
-def _contrastive_model(params: PretrainParams) -> TrunkModel:
+def _contrastive_kind() -> type[TrunkModel]:
     from medslip_core.contrastive.model import ContrastiveModel
+
+    return ContrastiveModel
+
+
+def _contrastive_model(params: PretrainParams) -> TrunkModel:
     from medslip_core.text import located
 
     config = params.config_of(params.model)
     with _initial_weights(params):
-        return ContrastiveModel(replace(config, text_encoder=located(config.text_encoder)))
+        return _contrastive_kind()(replace(config, text_encoder=located(config.text_encoder)))
 
 
 @contextlib.contextmanager

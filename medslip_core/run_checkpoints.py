@@ -28,7 +28,7 @@ FORMAT = 2
 
 
 class ParametersChangedError(ParameterError):
-    """A run is to be resumed with other parameters, another model or another corpus than it began with."""
+    """A run is to be resumed with other parameters, a model of another config or another corpus than it began with."""
 
 
 @dataclass(frozen=True)

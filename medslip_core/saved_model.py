@@ -8,6 +8,7 @@ time that importing torch takes.)
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Self
 
@@ -39,7 +40,8 @@ def saved_config(folder: str | Path, kind: type[Parameters]) -> Any:
     try:
         return kind.from_dict(json.loads(file.read_text(encoding="utf-8")))
     except ParameterError as error:
-        raise ValueError(f"{file}: not a config of this version: {error}") from error
+        remedy = "medslip_core.loading.load_model takes every kind of model"
+        raise ValueError(f"{file}: not a {kind.__name__} of this version ({remedy}): {error}") from error
     except (ValueError, AttributeError, TypeError) as error:
         raise ValueError(f"{file}: damaged ({error}); save the model again") from error
 
@@ -49,9 +51,11 @@ class SavedModel(nn.Module):
 
     Attributes:
         config: what it was built from, of the class `config_class`.
+        trained_on: a sentence for the card, which a loaded model brings along.
     """
 
     config_class: type[Parameters]
+    trained_on = "not recorded"
 
     def __init__(self, config: Parameters) -> None:
         super().__init__()
@@ -62,18 +66,19 @@ class SavedModel(nn.Module):
         """Where the weights lie."""
         return next(self.parameters()).device
 
-    def save_pretrained(self, folder: str | Path, training: str = "not recorded") -> None:
+    def save_pretrained(self, folder: str | Path, training: str | None = None) -> None:
         """Save config, weights and model card.
 
         Args:
             folder: made if missing; what lies there under these names is replaced.
-            training: what the model was trained on, a sentence for the card.
+            training: what the model was trained on, a sentence for the card; None: what the model brought along.
         """
         folder = Path(folder)
+        self.trained_on = training or self.trained_on
         folder.mkdir(parents=True, exist_ok=True)
         save_file({name: tensor.contiguous() for name, tensor in self.state_dict().items()}, folder / WEIGHTS)
         write_whole(folder / CONFIG, (json.dumps(self.config.to_dict(), indent=2) + "\n").encode())
-        write_whole(folder / CARD, self.card(training).encode())
+        write_whole(folder / CARD, self.card(self.trained_on).encode())
 
     def card(self, training: str) -> str:
         """The model card, Markdown; `training` says what the model was trained on."""
@@ -111,7 +116,15 @@ class SavedModel(nn.Module):
             listed = "; ".join(f"{kind}: {', '.join(sorted(names))}" for kind, names in faults.items() if names)
             raise ValueError(f"{file}: weights do not fit {CONFIG}: {listed}")
         model.load_state_dict(weights)
+        model.trained_on = _trained_on(folder / CARD) or cls.trained_on
         return model.eval()
+
+
+def _trained_on(card: Path) -> str:
+    """What a model card says of the training data; empty if it is missing or says nothing."""
+    text = card.read_text(encoding="utf-8") if card.is_file() else ""
+    said = re.search(r"^\| trained on \| (.*) \|$", text, flags=re.M)
+    return said.group(1) if said else ""
 
 
 def _fetched(name: str, options: dict[str, Any]) -> Path:
@@ -120,7 +133,7 @@ def _fetched(name: str, options: dict[str, Any]) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=[CONFIG, WEIGHTS], **options))
+        return Path(snapshot_download(name, allow_patterns=[CONFIG, WEIGHTS, CARD], **options))
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError) as error:
         raise FileNotFoundError(
             f"{name}: no such folder, and not to be had from the Hugging Face hub: {error}"

@@ -23,6 +23,7 @@ from medslip_core.metrics import (
     class_metrics,
     mean_over_classes,
     patient_bootstrap,
+    require_labels,
     why_undefined,
 )
 from medslip_core.vocabulary import ANATOMY_INDEX, PATHOLOGY_INDEX, pathologies_by_name, position, require_vocabulary
@@ -60,6 +61,7 @@ class ClassPredictions:
                 raise ValueError(f"{name} must be [rows, classes] = {shape}, not {getattr(self, name).shape}")
         if not ((self.probabilities >= 0) & (self.probabilities <= 1)).all():
             raise ValueError("probabilities must lie in [0, 1], without NaN: pass softmax outputs, not logits")
+        require_labels(self.labels)
 
 
 def classify(model, corpus, rows: np.ndarray, batch_size: int = 32) -> Existence:

@@ -22,11 +22,13 @@ class PooledFeatures(nn.Module):
         features: "trunk" [C], or "streams": both streams' memories side by side [2 d].
 
     Raises:
-        ValueError: streams are asked of a model that has none.
+        ValueError: other features, or streams of a model that has none.
     """
 
     def __init__(self, model: TrunkModel, features: str) -> None:
         super().__init__()
+        if features not in ("trunk", "streams"):
+            raise ValueError(f"features {features!r}: choose 'trunk' or 'streams'")
         if features == "streams" and not hasattr(model, "memories"):
             raise ValueError(f"features: a {type(model).__name__} has no streams; take those of its trunk")
         self.features = features

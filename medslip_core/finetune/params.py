@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from medslip_core.augment import AugmentParams
@@ -90,8 +91,14 @@ class GridParams(FiledParameters):
     device: str = parameter("auto", "auto: a GPU if there is one", choices=("auto", "cpu"))
 
     def __post_init__(self) -> None:
+        paths = {name: str(source) if isinstance(source, Path) else source for name, source in self.weights.items()}
+        object.__setattr__(self, "weights", paths)
         super().__post_init__()
         problems = []
+        for option in ("tasks", "weights"):
+            problems += [
+                f"{option}: {name!r} names folders: leave out '/'" for name in getattr(self, option) if "/" in name
+            ]
         for name, task in self.tasks.items():
             try:
                 TaskParams.from_dict(task)

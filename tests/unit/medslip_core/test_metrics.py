@@ -70,6 +70,12 @@ def test_calibration_error_by_naive_loop():
     assert (curve.n / 200 * (curve.frequency - curve.probability).abs()).sum() == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("judge", [metrics.reliability, metrics.best_f1_threshold])
+def test_uncertain_labels_written_otherwise_are_refused(judge):
+    with pytest.raises(ValueError, match="one is -1: write NaN for unknown or uncertain"):
+        judge([1, 0, -1, np.nan], [0.9, 0.1, 0.5, 0.5])
+
+
 def test_unknown_labels_are_left_out():
     with_unknown = metrics.class_metrics(np.r_[TRUTH, np.nan, np.nan], np.r_[PROB, 1, 0], 0.5, np.ones((1, 8)))
     np.testing.assert_array_equal(with_unknown, metrics.class_metrics(TRUTH, PROB, 0.5, ONES))

@@ -467,6 +467,17 @@ def test_another_vocabulary_is_refused_with_all_places_to_change():
     assert all((root / place).is_file() for place in places.split(" .* "))
 
 
+def test_a_given_model_is_of_the_method_and_of_the_vocabulary(tmp_path):
+    params = replace(PARAMS, device="cpu")
+    reversed_ = MedslipModel(replace(tiny_model().config, pathologies=PATHOLOGIES[::-1]))
+    with pytest.raises(ParameterError, match="model: pathologies: not the vocabulary's, in its order"):
+        pretrain_module.pretrain(params, TinyCorpus(), tmp_path / "run", model=reversed_)
+    gloria = replace(params, method="gloria", model={}, average_decay=0.0)
+    with pytest.raises(ValueError, match="method 'gloria' trains a ContrastiveModel, and the model is a MedslipModel"):
+        pretrain_module.pretrain(gloria, TinyCorpus(), tmp_path / "run", model=tiny_model())
+    assert not (tmp_path / "run").exists()
+
+
 def raising(error):
     def run(*_, **__):
         raise error

@@ -62,6 +62,14 @@ def test_the_folder_holds_what_the_hub_expects(folder: Path) -> None:
     )
 
 
+def test_the_card_of_a_loaded_model_still_says_what_it_was_trained_on(folder: Path, tmp_path: Path) -> None:
+    MedslipModel.from_pretrained(folder).save_pretrained(tmp_path / "copy")
+    assert (tmp_path / "copy" / "README.md").read_text() == (folder / "README.md").read_text()
+    (folder / "README.md").unlink()
+    MedslipModel.from_pretrained(folder).save_pretrained(tmp_path / "other")
+    assert "| trained on | not recorded |" in (tmp_path / "other" / "README.md").read_text()
+
+
 def test_loading_is_strict_about_everything_at_once(folder: Path) -> None:
     weights = load_file(folder / "model.safetensors")
     del weights["gate.weight"]
@@ -75,8 +83,8 @@ def test_loading_is_strict_about_everything_at_once(folder: Path) -> None:
 @pytest.mark.parametrize("content, message", [
     ("{", "config.json: damaged"),
     ("[1]", "config.json: damaged"),
-    ('{"hiden_dim": 3}', "config.json: not a config of this version: hiden_dim: unknown"),
-    ('{"hidden_dim": "64"}', "config.json: not a config of this version: hidden_dim: '64' is str"),
+    ('{"hiden_dim": 3}', "config.json: not a MedslipConfig of this version .*load_model.*: hiden_dim: unknown"),
+    ('{"hidden_dim": "64"}', "config.json: not a MedslipConfig of this version .*: hidden_dim: '64' is str"),
 ])  # fmt: skip
 def test_a_bad_config_is_named(content: str, message: str, folder: Path) -> None:
     (folder / "config.json").write_text(content)
@@ -118,5 +126,5 @@ def test_a_model_is_read_from_the_hub_by_its_name(folder: Path, monkeypatch: pyt
     assert asked == {
         "name": "someone/some-model",
         "revision": "v1",
-        "allow_patterns": ["config.json", "model.safetensors"],
+        "allow_patterns": ["config.json", "model.safetensors", "README.md"],
     }

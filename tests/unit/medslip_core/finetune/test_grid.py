@@ -235,6 +235,8 @@ def test_parameters_travel_in_a_file(corpus, tmp_path, folder):
         ({"weights": {"ours": "nowhere"}}, FileNotFoundError, "nowhere: no saved model there"),
         ({"tasks": {"a": {"corpus": "rsna"}}}, ParameterError, r"corpus 'rsna' is none of \['nih'\]"),
         ({"protocols": {"classification": ["linaer"]}}, ParameterError, r"no \['linaer'\]; choose from"),
+        ({"weights": {"a/b": "random"}}, ParameterError, "weights: 'a/b' names folders: leave out '/'"),
+        ({"weights": {"ours": Path("nowhere")}}, FileNotFoundError, "nowhere: no saved model there"),
         ({"fractions": [10]}, ParameterError, r"not all in \(0, 1\]"),
         ({"fractions": [1, 1.0]}, ParameterError, r"fractions: \[1, 1.0\] names one twice"),
         ({"seeds": [0, 0]}, ParameterError, r"seeds: \[0, 0\] names one twice"),
