@@ -59,6 +59,9 @@ def prepare(
 ) -> Path:
     """Prepares a corpus from a dataset as downloaded; called again after it was stopped anywhere, it goes on there.
 
+    In a script, call it below `if __name__ == "__main__":`, for every worker process runs the script again; or take
+    processes=1.
+
     Args:
         dataset: a name in `READERS`.
         root: the dataset's folder.
@@ -82,7 +85,8 @@ def prepare(
         `out`.
 
     Raises:
-        DataError: the dataset cannot be used, too many of its records cannot, or `out` holds something else.
+        DataError: the dataset cannot be used, too many of its records cannot, `out` holds something else, or worker
+            processes cannot be started.
     """
     root, out, truth = Path(root), Path(out), Path(truth) if truth is not None else None
     reader = find_reader(dataset, reader_options, _own_options())

@@ -47,7 +47,7 @@ def in_order(
         cluster: address of a Dask scheduler ("tcp://host:8786"), whose workers are used instead.
 
     Raises:
-        DataError: the cluster cannot be reached, or goes away.
+        DataError: worker processes cannot be started; or the cluster cannot be reached, or goes away.
     """
     if cluster is None and processes == 1:
         yield from map(work, chunks)
@@ -97,6 +97,13 @@ class _Cores:
     def __init__(self, count: int) -> None:
         self.count = count
         self._pool = self._start()
+        try:  # asked before any work is given, so that no item is blamed for workers that never ran
+            self.submit(_answer, []).result()
+        except BrokenExecutor as error:
+            self.close()
+            problem = "could not be started (Python runs the calling script again in each of them, and it failed there)"
+            remedy = 'Make the call below `if __name__ == "__main__":`, or with processes=1.'
+            raise DataError("worker processes", problem, remedy) from error
 
     def _start(self) -> Executor:
         method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
@@ -163,6 +170,10 @@ class _Cluster:
 def _on_one_thread(work: Callable, chunk: list) -> list:
     cv2.setNumThreads(1)  # the cluster has a task for every core
     return work(chunk)
+
+
+def _answer(nothing: list) -> list:
+    return nothing
 
 
 def _start_worker() -> None:
