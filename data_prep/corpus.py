@@ -11,8 +11,8 @@ import logging
 import math
 import shutil
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from functools import partial
 from importlib.metadata import version
 from itertools import islice
@@ -58,6 +58,9 @@ def prepare(
     **reader_options: object,
 ) -> Path:
     """Prepares a corpus from a dataset as downloaded; called again after it was stopped anywhere, it goes on there.
+
+    What was set aside before it was stopped is tried again. From the first chunk of which something now comes out
+    otherwise (a decoder was installed, a file's rights were changed), the rest is prepared anew.
 
     In a script, call it below `if __name__ == "__main__":`, for every worker process runs the script again; or take
     processes=1.
@@ -119,7 +122,8 @@ def prepare(
     work = out.with_name(f".{out.name}.partial")
     asked = facts | {"root": str(root.resolve()), "truth": truth and str(truth.resolve()), "code": _code()}
     with CorpusWriter(work, asked, seed, shares) as writer:
-        chunks = writer.resume(in_chunks(islice(studies, total)))
+        with _again(recipe, processes, cluster) as again:
+            chunks = writer.resume(in_chunks(islice(studies, total)), again)
         done = writer.count + writer.set_aside
         if done:
             logger.info("%s: %d of %d records are there from a run that was stopped", out, done, total)
@@ -151,10 +155,29 @@ def _prepared(
             given.append(chunk)
             yield chunk.studies
 
-    lost = partial(_lost, recipe=recipe)
-    with closing(in_order(partial(_prepare_chunk, recipe=recipe), lost, studies(), processes, cluster)) as done:
+    with closing(in_order(*_work(recipe), studies(), processes, cluster)) as done:
         for results in done:
             yield given.popleft(), results
+
+
+@contextmanager
+def _again(
+    recipe: Recipe, processes: int, cluster: str | None
+) -> Iterator[Callable[[list[Study]], list[Prepared | SetAside]]]:
+    """A function that prepares some studies at once; its workers start when it is first called."""
+    given: deque[list[Study]] = deque()
+    with closing(in_order(*_work(recipe), iter(given.popleft, None), processes, cluster, ahead=0)) as done:
+
+        def again(studies: list[Study]) -> list[Prepared | SetAside]:
+            given.append(studies)
+            return next(done)
+
+        yield again
+
+
+def _work(recipe: Recipe) -> tuple[Callable, Callable]:
+    """What workers do with a chunk of studies, and what becomes of a study that killed its worker."""
+    return partial(_prepare_chunk, recipe=recipe), partial(_lost, recipe=recipe)
 
 
 def _prepare_chunk(studies: list[Study], recipe: Recipe) -> list[Prepared | SetAside]:

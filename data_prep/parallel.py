@@ -34,6 +34,7 @@ def in_order(
     chunks: Iterable[list[Item]],
     processes: int,
     cluster: str | None = None,
+    ahead: int = AHEAD,
 ) -> Iterator[list[Result]]:
     """Works on chunks in worker processes and gives the results in the chunks' order, a bounded number ahead.
 
@@ -45,6 +46,7 @@ def in_order(
         chunks: read as far ahead as there are workers to feed.
         processes: worker processes; 1 works in this one, where nothing guards against a crash.
         cluster: address of a Dask scheduler ("tcp://host:8786"), whose workers are used instead.
+        ahead: chunks read ahead for every worker; 0 asks for a chunk only once the one before it has been answered.
 
     Raises:
         DataError: worker processes cannot be started; or the cluster cannot be reached, or goes away.
@@ -57,7 +59,7 @@ def in_order(
     try:
         for chunk in chunks:
             waiting.append((chunk, workers.submit(work, chunk)))
-            if len(waiting) > AHEAD * workers.count:
+            if len(waiting) > ahead * workers.count:
                 yield _first(waiting, work, lost, workers)
         while waiting:
             yield _first(waiting, work, lost, workers)

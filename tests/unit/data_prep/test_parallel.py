@@ -85,6 +85,16 @@ def test_a_script_whose_workers_cannot_start_is_told_so_and_no_image_is_blamed(t
     assert (tmp_path / "out" / "set_aside.csv").read_text().count("\n") == 1
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_nothing_is_read_ahead_where_each_answer_is_waited_for(processes):
+    given = []
+    results = in_order(double, lost, iter(given.pop, None), processes, ahead=0)
+    for chunk in chunks(3):
+        given.append(chunk)
+        assert next(results) == double(chunk)
+    results.close()
+
+
 @pytest.fixture(scope="module")
 def cluster():
     distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed")
