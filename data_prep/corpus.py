@@ -28,6 +28,7 @@ from data_prep.chunks import CHUNK, Chunk, in_chunks
 from data_prep.errors import WORKER_DIED, DataError
 from data_prep.files import require_folder
 from data_prep.geometry import Geometry
+from data_prep.image.levels import rising
 from data_prep.parallel import cores, in_order
 from data_prep.record import Prepared, Recipe, SetAside, prepare_study, set_aside
 from data_prep.splits import DEFAULT_SHARES, check_shares
@@ -101,7 +102,7 @@ def prepare(
     if image_size_px < 1:
         raise DataError(f"image_size_px {image_size_px}", "an image has at least one pixel a side", "For example 224.")
     Geometry(1, 1, image_size_px, fit)  # says at once if fit is wrong
-    recipe = Recipe(root, image_size_px, fit, masks, truth, _in_order(percentiles))
+    recipe = Recipe(root, image_size_px, fit, masks, truth, rising(percentiles))
     studies = reader(root, **reader_options)
     total = min(length_hint(studies), limit if limit is not None else length_hint(studies))
     if total == 0:
@@ -213,7 +214,7 @@ def check_datasets(datasets: dict[str, dict], common: Sequence[str] = (), needed
         try:
             find_reader(options["dataset"], options, own)
             check_shares(options.get("shares", DEFAULT_SHARES))
-            _in_order(options.get("percentiles"))
+            rising(options.get("percentiles"))
         except DataError as error:
             raise DataError(f"{where}: {error.where}", error.problem, error.remedy) from error
         if "root" not in options:
@@ -251,14 +252,6 @@ def _own_options() -> list[str]:
 def _nearest(name: object, known: Iterable[str], asked: str = "Did you mean") -> str:
     near = difflib.get_close_matches(str(name), known, n=1, cutoff=0)
     return f"{asked} {near[0]!r}? " if near else ""
-
-
-def _in_order(percentiles: tuple[float, float] | None) -> tuple[float, float] | None:
-    if percentiles is None:
-        return None
-    if len(percentiles) != 2 or not 0 <= percentiles[0] < percentiles[1] <= 100:
-        raise DataError(f"percentiles {percentiles}", "not two rising numbers in 0..100", "For example (0.5, 99.5).")
-    return float(percentiles[0]), float(percentiles[1])
 
 
 def _plain(value: object) -> object:
