@@ -16,6 +16,7 @@ from contextlib import closing, contextmanager
 from functools import partial
 from importlib.metadata import version
 from itertools import islice
+from numbers import Integral
 from operator import length_hint
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from data_prep import READERS
 from data_prep.chunks import CHUNK, Chunk, in_chunks
 from data_prep.errors import WORKER_DIED, DataError
 from data_prep.files import require_folder
-from data_prep.geometry import Geometry
+from data_prep.geometry import FITS
 from data_prep.image.levels import rising
 from data_prep.parallel import cores, in_order
 from data_prep.record import Prepared, Recipe, SetAside, prepare_study, set_aside
@@ -89,25 +90,27 @@ def prepare(
         `out`.
 
     Raises:
-        DataError: the dataset cannot be used, too many of its records cannot, `out` holds something else, or worker
-            processes cannot be started.
+        DataError: an argument makes no sense, the dataset cannot be used, too many of its records cannot, `out` holds
+            something else, or worker processes cannot be started.
     """
     root, out, truth = Path(root), Path(out), Path(truth) if truth is not None else None
     reader = find_reader(dataset, reader_options, _own_options())
+    image_size_px = _whole("image_size_px", image_size_px, "For example 224.")
+    limit = limit if limit is None else _whole("limit", limit, "Leave it out to read every study.")
+    processes = cores() if processes is None else _whole("processes", processes, "Leave it out for one per core.")
+    if fit not in FITS:
+        raise DataError(f"fit {fit!r}", "not one that is known", f"Use one of {', '.join(FITS)}.")
     require_folder(root)
     if out.exists() and not (out / HEADER).is_file() and not (out.is_dir() and not any(out.iterdir())):
         raise DataError(out, "is there already and is no prepared corpus", "Name another folder, or remove this one.")
     if (before := _dataset_of(out)) not in (None, dataset):
         raise DataError(out, f"holds a corpus of {before}", f"Name another folder for {dataset}, or remove this one.")
-    if image_size_px < 1:
-        raise DataError(f"image_size_px {image_size_px}", "an image has at least one pixel a side", "For example 224.")
-    Geometry(1, 1, image_size_px, fit)  # says at once if fit is wrong
     recipe = Recipe(root, image_size_px, fit, masks, truth, rising(percentiles))
     studies = reader(root, **reader_options)
     total = min(length_hint(studies), limit if limit is not None else length_hint(studies))
     if total == 0:
-        raise DataError(root, "no study to prepare", "Check the root, the views and the limit.")
-    processes = min(processes or cores(), math.ceil(total / CHUNK))
+        raise DataError(root, "no study to prepare", "Check the root and the views.")
+    processes = min(processes, math.ceil(total / CHUNK))
 
     parameters = {
         "fit": fit, "seed": seed, "limit": limit, "masks": masks, "truth": truth is not None,
@@ -252,6 +255,17 @@ def _own_options() -> list[str]:
 def _nearest(name: object, known: Iterable[str], asked: str = "Did you mean") -> str:
     near = difflib.get_close_matches(str(name), known, n=1, cutoff=0)
     return f"{asked} {near[0]!r}? " if near else ""
+
+
+def _whole(name: str, value: object, remedy: str) -> int:
+    """A parameter that counts something.
+
+    Raises:
+        DataError: not a whole number above 0.
+    """
+    if not isinstance(value, Integral) or value < 1:
+        raise DataError(f"{name} {value!r}", "not a whole number above 0", remedy)
+    return int(value)
 
 
 def _plain(value: object) -> object:
