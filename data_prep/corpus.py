@@ -11,11 +11,12 @@ import logging
 import math
 import shutil
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from functools import partial
 from importlib.metadata import version
 from itertools import islice
+from numbers import Integral
 from operator import length_hint
 from pathlib import Path
 
@@ -27,7 +28,8 @@ from data_prep import READERS
 from data_prep.chunks import CHUNK, Chunk, in_chunks
 from data_prep.errors import WORKER_DIED, DataError
 from data_prep.files import require_folder
-from data_prep.geometry import Geometry
+from data_prep.geometry import FITS
+from data_prep.image.levels import rising
 from data_prep.parallel import cores, in_order
 from data_prep.record import Prepared, Recipe, SetAside, prepare_study, set_aside
 from data_prep.splits import DEFAULT_SHARES, check_shares
@@ -59,6 +61,12 @@ def prepare(
 ) -> Path:
     """Prepares a corpus from a dataset as downloaded; called again after it was stopped anywhere, it goes on there.
 
+    What was set aside before it was stopped is tried again. From the first chunk of which something now comes out
+    otherwise (a decoder was installed, a file's rights were changed), the rest is prepared anew.
+
+    In a script, call it below `if __name__ == "__main__":`, for every worker process runs the script again; or take
+    processes=1.
+
     Args:
         dataset: a name in `READERS`.
         root: the dataset's folder.
@@ -82,24 +90,27 @@ def prepare(
         `out`.
 
     Raises:
-        DataError: the dataset cannot be used, too many of its records cannot, or `out` holds something else.
+        DataError: an argument makes no sense, the dataset cannot be used, too many of its records cannot, `out` holds
+            something else, or worker processes cannot be started.
     """
     root, out, truth = Path(root), Path(out), Path(truth) if truth is not None else None
     reader = find_reader(dataset, reader_options, _own_options())
+    image_size_px = _whole("image_size_px", image_size_px, "For example 224.")
+    limit = limit if limit is None else _whole("limit", limit, "Leave it out to read every study.")
+    processes = cores() if processes is None else _whole("processes", processes, "Leave it out for one per core.")
+    if fit not in FITS:
+        raise DataError(f"fit {fit!r}", "not one that is known", f"Use one of {', '.join(FITS)}.")
     require_folder(root)
     if out.exists() and not (out / HEADER).is_file() and not (out.is_dir() and not any(out.iterdir())):
         raise DataError(out, "is there already and is no prepared corpus", "Name another folder, or remove this one.")
     if (before := _dataset_of(out)) not in (None, dataset):
         raise DataError(out, f"holds a corpus of {before}", f"Name another folder for {dataset}, or remove this one.")
-    if image_size_px < 1:
-        raise DataError(f"image_size_px {image_size_px}", "an image has at least one pixel a side", "For example 224.")
-    Geometry(1, 1, image_size_px, fit)  # says at once if fit is wrong
-    recipe = Recipe(root, image_size_px, fit, masks, truth, _in_order(percentiles))
+    recipe = Recipe(root, image_size_px, fit, masks, truth, rising(percentiles))
     studies = reader(root, **reader_options)
     total = min(length_hint(studies), limit if limit is not None else length_hint(studies))
     if total == 0:
-        raise DataError(root, "no study to prepare", "Check the root, the views and the limit.")
-    processes = min(processes or cores(), math.ceil(total / CHUNK))
+        raise DataError(root, "no study to prepare", "Check the root and the views.")
+    processes = min(processes, math.ceil(total / CHUNK))
 
     parameters = {
         "fit": fit, "seed": seed, "limit": limit, "masks": masks, "truth": truth is not None,
@@ -115,7 +126,8 @@ def prepare(
     work = out.with_name(f".{out.name}.partial")
     asked = facts | {"root": str(root.resolve()), "truth": truth and str(truth.resolve()), "code": _code()}
     with CorpusWriter(work, asked, seed, shares) as writer:
-        chunks = writer.resume(in_chunks(islice(studies, total)))
+        with _again(recipe, processes, cluster) as again:
+            chunks = writer.resume(in_chunks(islice(studies, total)), again)
         done = writer.count + writer.set_aside
         if done:
             logger.info("%s: %d of %d records are there from a run that was stopped", out, done, total)
@@ -147,10 +159,29 @@ def _prepared(
             given.append(chunk)
             yield chunk.studies
 
-    lost = partial(_lost, recipe=recipe)
-    with closing(in_order(partial(_prepare_chunk, recipe=recipe), lost, studies(), processes, cluster)) as done:
+    with closing(in_order(*_work(recipe), studies(), processes, cluster)) as done:
         for results in done:
             yield given.popleft(), results
+
+
+@contextmanager
+def _again(
+    recipe: Recipe, processes: int, cluster: str | None
+) -> Iterator[Callable[[list[Study]], list[Prepared | SetAside]]]:
+    """A function that prepares some studies at once; its workers start when it is first called."""
+    given: deque[list[Study]] = deque()
+    with closing(in_order(*_work(recipe), iter(given.popleft, None), processes, cluster, ahead=0)) as done:
+
+        def again(studies: list[Study]) -> list[Prepared | SetAside]:
+            given.append(studies)
+            return next(done)
+
+        yield again
+
+
+def _work(recipe: Recipe) -> tuple[Callable, Callable]:
+    """What workers do with a chunk of studies, and what becomes of a study that killed its worker."""
+    return partial(_prepare_chunk, recipe=recipe), partial(_lost, recipe=recipe)
 
 
 def _prepare_chunk(studies: list[Study], recipe: Recipe) -> list[Prepared | SetAside]:
@@ -186,7 +217,7 @@ def check_datasets(datasets: dict[str, dict], common: Sequence[str] = (), needed
         try:
             find_reader(options["dataset"], options, own)
             check_shares(options.get("shares", DEFAULT_SHARES))
-            _in_order(options.get("percentiles"))
+            rising(options.get("percentiles"))
         except DataError as error:
             raise DataError(f"{where}: {error.where}", error.problem, error.remedy) from error
         if "root" not in options:
@@ -226,12 +257,15 @@ def _nearest(name: object, known: Iterable[str], asked: str = "Did you mean") ->
     return f"{asked} {near[0]!r}? " if near else ""
 
 
-def _in_order(percentiles: tuple[float, float] | None) -> tuple[float, float] | None:
-    if percentiles is None:
-        return None
-    if len(percentiles) != 2 or not 0 <= percentiles[0] < percentiles[1] <= 100:
-        raise DataError(f"percentiles {percentiles}", "not two rising numbers in 0..100", "For example (0.5, 99.5).")
-    return float(percentiles[0]), float(percentiles[1])
+def _whole(name: str, value: object, remedy: str) -> int:
+    """A parameter that counts something.
+
+    Raises:
+        DataError: not a whole number above 0.
+    """
+    if not isinstance(value, Integral) or value < 1:
+        raise DataError(f"{name} {value!r}", "not a whole number above 0", remedy)
+    return int(value)
 
 
 def _plain(value: object) -> object:

@@ -34,6 +34,7 @@ def in_order(
     chunks: Iterable[list[Item]],
     processes: int,
     cluster: str | None = None,
+    ahead: int = AHEAD,
 ) -> Iterator[list[Result]]:
     """Works on chunks in worker processes and gives the results in the chunks' order, a bounded number ahead.
 
@@ -45,9 +46,10 @@ def in_order(
         chunks: read as far ahead as there are workers to feed.
         processes: worker processes; 1 works in this one, where nothing guards against a crash.
         cluster: address of a Dask scheduler ("tcp://host:8786"), whose workers are used instead.
+        ahead: chunks read ahead for every worker; 0 asks for a chunk only once the one before it has been answered.
 
     Raises:
-        DataError: the cluster cannot be reached, or goes away.
+        DataError: worker processes cannot be started; or the cluster cannot be reached, or goes away.
     """
     if cluster is None and processes == 1:
         yield from map(work, chunks)
@@ -57,7 +59,7 @@ def in_order(
     try:
         for chunk in chunks:
             waiting.append((chunk, workers.submit(work, chunk)))
-            if len(waiting) > AHEAD * workers.count:
+            if len(waiting) > ahead * workers.count:
                 yield _first(waiting, work, lost, workers)
         while waiting:
             yield _first(waiting, work, lost, workers)
@@ -97,6 +99,13 @@ class _Cores:
     def __init__(self, count: int) -> None:
         self.count = count
         self._pool = self._start()
+        try:  # asked before any work is given, so that no item is blamed for workers that never ran
+            self.submit(_answer, []).result()
+        except BrokenExecutor as error:
+            self.close()
+            problem = "could not be started (Python runs the calling script again in each of them, and it failed there)"
+            remedy = 'Make the call below `if __name__ == "__main__":`, or with processes=1.'
+            raise DataError("worker processes", problem, remedy) from error
 
     def _start(self) -> Executor:
         method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
@@ -163,6 +172,10 @@ class _Cluster:
 def _on_one_thread(work: Callable, chunk: list) -> list:
     cv2.setNumThreads(1)  # the cluster has a task for every core
     return work(chunk)
+
+
+def _answer(nothing: list) -> list:
+    return nothing
 
 
 def _start_worker() -> None:

@@ -12,7 +12,7 @@ one that was stopped is not for sharing, for patient ids of DICOM headers can be
 import csv
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import astuple
 from itertools import chain
 from pathlib import Path
@@ -25,6 +25,7 @@ from data_prep.errors import DataError
 from data_prep.journal import Journal
 from data_prep.record import Prepared, SetAside
 from data_prep.splits import assign_split
+from data_prep.study import Study
 from medslip_core.corpus import FORMAT, HEADER, LABEL_PREFIX, VERSION, VOCABULARY, block_digests, header_digest
 
 
@@ -63,15 +64,21 @@ class CorpusWriter:
     def __exit__(self, *_: object) -> None:
         self.journal.close()
 
-    def resume(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    def resume(
+        self, chunks: Iterator[Chunk], again: Callable[[list[Study]], list[Prepared | SetAside]]
+    ) -> Iterator[Chunk]:
         """Skips the chunks that are written already and whose studies and image files are still the same.
+
+        Args:
+            chunks: all of them.
+            again: prepares studies that were set aside; a chunk is skipped only if they are so for the same reasons.
 
         Returns:
             The chunks that are left to prepare.
         """
         while line := self.journal.read():
             chunk = next(chunks, None)
-            if chunk is None or line["key"] != chunk.key:
+            if chunk is None or line["key"] != chunk.key or not _still_refused(line, chunk, again):
                 chunks = chain([chunk] if chunk else [], chunks)
                 break
             self._count(line)
@@ -81,12 +88,13 @@ class CorpusWriter:
 
     def add(self, chunk: Chunk, results: Iterable[Prepared | SetAside]) -> None:
         """Writes a chunk: its bytes, and the line that stands for them."""
-        line: dict = {"key": chunk.key, "manifest": [], "set_aside": [], **{name: [] for name in TABLES}}
+        line: dict = {"key": chunk.key, "manifest": [], "set_aside": [], "refused": [], **{name: [] for name in TABLES}}
         pixels, bits = [], []
         offset = self.journal.end("masks.bits")
-        for result in results:
+        for number, result in enumerate(results):
             if isinstance(result, SetAside):
                 line["set_aside"].append(astuple(result))
+                line["refused"].append(number)  # of the study in its chunk
                 continue
             row, manifest = self.count + len(pixels), result.manifest
             patient = result.patient_digest or manifest["patient_id"]
@@ -142,6 +150,13 @@ class CorpusWriter:
         patients = (row["patient_id"] for row in line["manifest"])
         self.taken.update(patient for patient in patients if patient and patient.startswith(NUMBERED))
         self.labels |= dict.fromkeys(name for row in line["manifest"] for name in row if name.startswith(LABEL_PREFIX))
+
+
+def _still_refused(line: dict, chunk: Chunk, again: Callable[[list[Study]], list[Prepared | SetAside]]) -> bool:
+    """Whether all that a line says was set aside would be set aside again, for the same reasons."""
+    refused = [chunk.studies[number] for number in line["refused"]]
+    results = again(refused) if refused else []
+    return [list(astuple(result)) if isinstance(result, SetAside) else None for result in results] == line["set_aside"]
 
 
 def put_in_place(corpus: Path, out: Path) -> None:

@@ -12,7 +12,7 @@ import os
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Literal
 
@@ -107,16 +107,18 @@ def embed_texts(
         pooling: "cls" takes the first token's last hidden state (published), "mean" averages over the tokens;
             None takes "mean" for the packaged MiniLM, which was trained so, and "cls" for all others.
         separator: end each text with [SEP]; the published tokenizer wrapper does not.
-        cache_folder: where embeddings are kept; None takes $MEDSLIP_CACHE, or ~/.cache/medslip.
+        cache_folder: where embeddings are kept, if it can be written; None takes $MEDSLIP_CACHE, or ~/.cache/medslip.
 
     Returns:
         [n, T] float32, not normalised.
 
     Raises:
-        ValueError: no texts, an empty one, or an unknown pooling; or the encoder's files are damaged, or ask for code
-            of their own to be run.
+        ValueError: no texts, one str in place of a list, an empty one, or an unknown pooling; or the encoder's files
+            are damaged, or ask for code of their own to be run.
         FileNotFoundError: the encoder is not on this machine and cannot be fetched, or is a path where nothing lies.
     """
+    if isinstance(texts, str):
+        raise ValueError(f"texts: {texts[:40]!r} is one str, each letter of which would be a text; give a list, [text]")
     if not texts or not all(text.strip() for text in texts):
         raise ValueError("texts: at least one is needed, and none may be empty")
     encoder = located(encoder)
@@ -128,9 +130,22 @@ def embed_texts(
     if embeddings is not None:
         return embeddings
     embeddings = _encode(texts, encoder, pooling, separator)
-    write_whole(cached, save({"embeddings": embeddings}))
-    logger.info("embedded %d texts with %s into %s", len(texts), encoder, cached)
+    try:
+        write_whole(cached, save({"embeddings": embeddings}))
+    except OSError as error:
+        _warn_not_kept(cached.parent, error.strerror)
+    else:
+        logger.info("embedded %d texts with %s into %s", len(texts), encoder, cached)
     return embeddings
+
+
+@cache
+def _warn_not_kept(folder: Path, problem: str) -> None:
+    """Says once that a folder cannot be written."""
+    logger.warning(
+        "%s: cannot be written (%s), so texts are embedded anew each time; name another folder by MEDSLIP_CACHE",
+        folder, problem,
+    )  # fmt: skip
 
 
 def usual_pooling(encoder: str) -> Literal["cls", "mean"]:
@@ -140,7 +155,7 @@ def usual_pooling(encoder: str) -> Literal["cls", "mean"]:
 
 def _read_cached(path: Path, count: int) -> Tensor | None:
     """The embeddings kept in a file; None if there is no such file, or it is not what was written."""
-    if not path.is_file():
+    if not os.path.isfile(path):  # pathlib's raises where the folder may not be searched
         return None
     try:
         embeddings = load_file(path)["embeddings"]

@@ -1,9 +1,12 @@
 """Grey levels, and how they are spread over 0..255."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from data_prep.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,23 @@ class GreyImage:
 def stretch(pixels: np.ndarray, percentiles: tuple[float, float] | None) -> np.ndarray:
     """Levels that are 0..255 already stay as they are, unless percentiles are asked for: uint8 [H, W]."""
     return pixels if percentiles is None else spread(pixels, percentiles=percentiles)
+
+
+def rising(percentiles: Sequence[float] | None) -> tuple[float, float] | None:
+    """Percentiles as they were asked for, or None.
+
+    Raises:
+        DataError: not two rising numbers in 0..100.
+    """
+    if percentiles is None:
+        return None
+    try:
+        low, high = map(float, percentiles)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if not 0 <= low < high <= 100:
+        raise DataError(f"percentiles {percentiles}", "not two rising numbers in 0..100", "For example (0.5, 99.5).")
+    return low, high
 
 
 def reversed_percentiles(percentiles: tuple[float, float] | None) -> tuple[float, float] | None:

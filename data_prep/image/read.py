@@ -6,7 +6,7 @@ from pathlib import Path
 
 from data_prep.errors import UnreadableImage
 from data_prep.image.dicom import decode_dicom
-from data_prep.image.levels import GreyImage
+from data_prep.image.levels import GreyImage, rising
 from data_prep.image.limits import AGAIN, MAX_BYTES, SMALLER
 from data_prep.image.picture import decode_picture
 
@@ -22,8 +22,9 @@ def read_grey(path: str | Path, percentiles: tuple[float, float] | None = None) 
 
     Raises:
         UnreadableImage: with path, reason and remedy, whatever is wrong with the file.
+        DataError: the percentiles are not two rising numbers in 0..100.
     """
-    path = Path(path)
+    path, percentiles = Path(path), rising(percentiles)
     try:
         if not path.is_file() and path.exists():
             raise UnreadableImage(path, "is a folder or a device, not a file", "Put the image itself there.")

@@ -12,7 +12,7 @@ import medslip_core.corpus
 import medslip_core.vocabulary
 from data_prep import chunks, corpus, corpus_tables, record, writer
 from data_prep.corpus import prepare
-from data_prep.errors import DataError
+from data_prep.errors import DataError, UnreadableImage
 from medslip_core.corpus import PreparedCorpus
 
 SIZE_PX = 32
@@ -179,6 +179,47 @@ def test_records_set_aside_before_the_stop_still_count(nih_layout, tmp_path, mon
     out = prepare("nih", nih_layout, tmp_path / "out", SIZE_PX, max_set_aside=0.3, processes=1)
     assert PreparedCorpus.open(out).header["set_aside"] == 2
     assert len((out / "set_aside.csv").read_text().splitlines()) == 3
+
+
+def refusing(names, monkeypatch):
+    """Each image of these names is refused, as by a decoder that is not installed."""
+    read_grey = record.read_grey
+
+    def reading(path, *options):
+        grey = read_grey(path, *options)
+        if path.stem in names:
+            raise UnreadableImage(path, "no decoder", "Install it.")
+        return grey
+
+    monkeypatch.setattr(record, "read_grey", reading)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_doing_what_the_error_says_helps_though_no_image_changed(nih_layout, tmp_path, monkeypatch, seen, processes):
+    clean = file_digests(prepare("nih", nih_layout, tmp_path / "clean", SIZE_PX, processes=1))
+    with monkeypatch.context() as patch:
+        refusing(["00000002_000"], patch)  # of the second chunk
+        with pytest.raises(DataError, match="1 of 7 records .*no decoder.*Mend them, .*what is done is kept"):
+            prepare("nih", nih_layout, tmp_path / "out", SIZE_PX, processes=1)
+    seen.clear()
+    out = prepare("nih", nih_layout, tmp_path / "out", SIZE_PX, processes=processes)
+    assert file_digests(out) == clean
+    if processes == 1:  # others are seen elsewhere
+        assert seen[0] == "00000002_000" and len(set(seen)) == 5, "what stands before it is kept"
+
+
+def test_what_is_still_refused_is_all_that_is_tried_again(nih_layout, tmp_path, monkeypatch, seen):
+    refusing(["00000001_001", "00000003_000"], monkeypatch)  # of the first two chunks
+    options = {"max_set_aside": 0.3, "processes": 1}
+    clean = file_digests(prepare("nih", nih_layout, tmp_path / "clean", SIZE_PX, **options))
+    with monkeypatch.context() as patch:
+        stopping_at(2, patch)
+        with pytest.raises(Stop):
+            prepare("nih", nih_layout, tmp_path / "out", SIZE_PX, **options)
+    seen.clear()
+    assert file_digests(prepare("nih", nih_layout, tmp_path / "out", SIZE_PX, **options)) == clean
+    refused, left = ["00000001_001", "00000003_000"], ["00000004_000", "00000005_000", "00000006_000"]
+    assert seen == refused + left
 
 
 def test_two_runs_do_not_write_at_once(nih_layout, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from pydicom.encaps import encapsulate
 
-from data_prep.errors import UnreadableImage
+from data_prep.errors import DataError, UnreadableImage
 from data_prep.image import read_grey, read_header
 
 RAMP = np.add.outer(np.arange(48) * 3, np.arange(64) * 1.8).astype(np.uint8)  # no symmetry: rotations would show
@@ -263,6 +263,14 @@ def test_percentiles_cut_off_marks_and_spread_the_rest(tmp_path, write_dicom):
     inverted = {"PhotometricInterpretation": "MONOCHROME1"}
     path = write_dicom(tmp_path / "b.dcm", 4095 - marked.astype(np.uint16) * 16, **inverted)
     assert np.abs(read_grey(path, percentiles=(0, 97)).pixels.astype(int) - pixels).max() <= 1
+
+
+@pytest.mark.parametrize("percentiles", [(0, 200), (1,), (99, 1), 5, ("low", "high"), (float("nan"), 99)])
+def test_percentiles_that_make_no_sense_are_not_blamed_on_the_file(tmp_path, percentiles):
+    Image.fromarray(RAMP).save(tmp_path / "a.png")
+    for name in ("a.png", "not there.png"):
+        with pytest.raises(DataError, match=r"^percentiles .*: not two rising numbers in 0..100. For example"):
+            read_grey(tmp_path / name, percentiles)
 
 
 def test_percentiles_leave_an_image_of_one_level_with_a_mark_readable(tmp_path):

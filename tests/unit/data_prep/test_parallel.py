@@ -2,7 +2,12 @@
 
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from data_prep.errors import DataError
@@ -45,6 +50,49 @@ def double(chunk: list[int]) -> list[int]:
 def test_only_the_item_that_kills_its_worker_is_lost():
     results = [result for chunk in in_order(double_or_die, lost, chunks(9), 2) for result in chunk]
     assert results == [*range(0, 26, 2), "lost 13", *range(28, 54, 2)]
+
+
+def test_an_item_that_kills_the_very_first_worker_is_lost_alone():
+    assert list(in_order(double_or_die, lost, [[13, 1], [2]], 2)) == [["lost 13", 2], [4]]
+
+
+SCRIPT = """
+from data_prep.corpus import prepare
+prepare("manifest", "own", "out", 16, processes={processes}, max_set_aside=1)
+"""
+
+
+def test_a_script_whose_workers_cannot_start_is_told_so_and_no_image_is_blamed(tmp_path):
+    (tmp_path / "own").mkdir()
+    names = [f"{number}.png" for number in range(33)]  # more than one chunk, so that there are workers
+    for number, name in enumerate(names):
+        cv2.imwrite(str(tmp_path / "own" / name), np.full((8, 8), number, np.uint8))
+    (tmp_path / "own" / "manifest.csv").write_text("\n".join(["path", *names]) + "\n")
+    script, environment = tmp_path / "script.py", os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+
+    def run(processes: int) -> subprocess.CompletedProcess:
+        script.write_text(SCRIPT.format(processes=processes))
+        return subprocess.run(
+            [sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+        )
+
+    said = run(processes=2).stderr.strip().splitlines()[-1]
+    assert "DataError: worker processes: could not be started" in said
+    assert 'below `if __name__ == "__main__":`, or with processes=1' in said
+    journal = (tmp_path / ".out.partial" / "journal.jsonl").read_text()
+    assert len(journal.splitlines()) == 1, "nothing but what was asked"
+    assert run(processes=1).returncode == 0
+    assert (tmp_path / "out" / "set_aside.csv").read_text().count("\n") == 1
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_nothing_is_read_ahead_where_each_answer_is_waited_for(processes):
+    given = []
+    results = in_order(double, lost, iter(given.pop, None), processes, ahead=0)
+    for chunk in chunks(3):
+        given.append(chunk)
+        assert next(results) == double(chunk)
+    results.close()
 
 
 @pytest.fixture(scope="module")

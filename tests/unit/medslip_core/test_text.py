@@ -1,3 +1,4 @@
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -113,6 +114,36 @@ def test_bad_arguments(encoder: str, tmp_path: Path) -> None:
         embed_texts(TEXTS, encoder, "max", cache_folder=tmp_path)
     with pytest.raises(ValueError, match="none may be empty"):
         embed_texts(["air", " "], encoder, cache_folder=tmp_path)
+
+
+def test_one_text_is_not_taken_for_a_list_of_letters(encoder: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"texts: 'pneumonia' is one str.*; give a list, \[text\]"):
+        embed_texts("pneumonia", encoder, cache_folder=tmp_path)
+
+
+def test_embeddings_that_cannot_be_kept_are_returned_and_said_once(encoder: str, tmp_path: Path, caplog) -> None:
+    kept = embed_texts(TEXTS, encoder, cache_folder=tmp_path / "kept")
+    (tmp_path / "file").write_text("no folder can be made below")
+    for _ in range(2):
+        assert torch.equal(embed_texts(TEXTS, encoder, cache_folder=tmp_path / "file"), kept)
+    (said,) = caplog.messages
+    assert f"{tmp_path / 'file' / 'text'}: cannot be written (Not a directory)" in said and "MEDSLIP_CACHE" in said
+
+
+@pytest.mark.parametrize("call", ["stat", "mkdir"])
+def test_a_cache_folder_without_rights(
+    encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    kept = embed_texts(TEXTS, encoder, cache_folder=tmp_path / "kept")
+    folder, function = tmp_path / "locked", getattr(os, call)
+
+    def refuse(path, *arguments, **options):  # as without rights, which the superuser always has
+        if Path(path).is_relative_to(folder):
+            raise PermissionError(13, "Permission denied")
+        return function(path, *arguments, **options)
+
+    monkeypatch.setattr(os, call, refuse)
+    assert torch.equal(embed_texts(TEXTS, encoder, cache_folder=folder), kept)
 
 
 def test_packaged_books_tell_the_sides_apart(tmp_path: Path) -> None:
