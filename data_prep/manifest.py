@@ -27,7 +27,6 @@ import pandas as pd
 from data_prep.age import parse_age
 from data_prep.errors import DataError
 from data_prep.files import LONGEST_NAME, report_absent
-from data_prep.splits import SPLITS
 from data_prep.study import Studies, Study
 from data_prep.tables import (
     find_table,
@@ -38,7 +37,7 @@ from data_prep.tables import (
     require_unique,
     tables_folder,
 )
-from medslip_core.corpus import LABEL_PREFIX
+from medslip_core.corpus import LABEL_PREFIX, SPLITS
 
 logger = logging.getLogger(__name__)
 

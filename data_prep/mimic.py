@@ -22,11 +22,11 @@ import pandas as pd
 
 from data_prep.errors import DataError, RecordError
 from data_prep.files import report_absent
-from data_prep.splits import SPLITS
 from data_prep.study import Studies, Study
 from data_prep.tables import find_table, label_values, names_of_option, read_table, require_unique, tables_folder
 from data_prep.texts import TextFiles
 from data_prep.views import FRONTAL_VIEWS, header_has_view
+from medslip_core.corpus import SPLITS
 
 logger = logging.getLogger(__name__)
 

@@ -5,8 +5,7 @@ import hashlib
 import pandas as pd
 
 from data_prep.errors import DataError
-
-SPLITS = ("train", "validate", "test")
+from medslip_core.corpus import SPLITS
 
 DEFAULT_SHARES = (0.7, 0.1, 0.2)
 """Shares of patients in train, validate and test where a dataset has no split of its own."""

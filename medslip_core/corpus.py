@@ -44,6 +44,9 @@ FORMAT = "medslip-corpus"
 VERSION = 3
 HEADER = "corpus.json"
 LABEL_PREFIX = "label:"
+SPLITS = ("train", "validate", "test")
+KINDS = ("pathology", "anatomy")
+SOURCES = ("report", "truth")
 
 VOCABULARY = {"anatomies": list(ANATOMIES), "pathologies": list(PATHOLOGIES)}
 """As the header keeps it: triplets are indices, and mean other names after any change of the lists."""
@@ -139,7 +142,13 @@ class PreparedCorpus:
 
         What will be read is announced first. Touched unannounced, every image that is not in memory yet makes the
         system read on behind it, as far as the disk's settings say: up to megabytes for each, all for naught.
+
+        Raises:
+            IndexError: a row that is none of 0 … N - 1.
         """
+        for row in rows:
+            if not 0 <= row < len(self):
+                raise IndexError(f"{self.folder}: no row {row}; its {len(self)} images are rows 0 to {len(self) - 1}")
         if hasattr(mmap, "MADV_WILLNEED"):
             length = self.image_size_px**2
             for row in rows:
@@ -153,7 +162,12 @@ class PreparedCorpus:
         return _read_parquet(self.folder / "triplets.parquet")
 
     def rows(self, split: str) -> np.ndarray:
-        """Rows of a split ("train", "validate" or "test"): int64 [n]."""
+        """Rows of a split: int64 [n], none where the dataset has nothing in it.
+
+        Raises:
+            CorpusError: not "train", "validate" or "test".
+        """
+        self._check_name("split", split, SPLITS)
         return np.flatnonzero(self.manifest["split"] == split)
 
     def labels(self, classes: Sequence[str], rows: np.ndarray | None = None) -> np.ndarray:
@@ -183,7 +197,11 @@ class PreparedCorpus:
         Args:
             row: row of the image.
             kind: "pathology" or "anatomy".
+
+        Raises:
+            CorpusError: another kind.
         """
+        self._check_name("kind of masks", kind, KINDS)
         side = self.image_size_px
         count = (side * side + 7) // 8
         entries = _of_row(self._masks, row)
@@ -223,12 +241,21 @@ class PreparedCorpus:
         return matrix.reshape(len(rows), len(ANATOMIES), len(PATHOLOGIES))
 
     def stated(self, split: str, source: str = "report") -> np.ndarray:
-        """Rows of a split with a triplet of that source: int64 [n]."""
+        """Rows of a split with a triplet of that source ("report" or "truth"): int64 [n].
+
+        Raises:
+            CorpusError: another split or source.
+        """
+        self._check_name("source of triplets", source, SOURCES)
         rows = self.rows(split)
         if source not in self._sparse:
             return rows[:0]
         starts = self._sparse[source][0]
         return rows[starts[rows + 1] > starts[rows]]
+
+    def _check_name(self, what: str, name: str, known: Sequence[str]) -> None:
+        if name not in known:
+            raise CorpusError(f"{self.folder}: no {what} is called {name!r}. Use one of {', '.join(known)}.")
 
     @cached_property
     def _sparse(self) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:

@@ -77,6 +77,24 @@ def test_rows_and_labels(corpus):
         corpus.labels(["Scoliosis"])
 
 
+def test_a_misspelt_name_is_no_empty_result(corpus):
+    assert corpus.masks(0, "anatomy") == {}, "of a kind that there is, but not for this image"
+    for ask in corpus.rows, corpus.stated:
+        with pytest.raises(CorpusError, match="corpus: no split is called 'val'. Use one of train, validate, test"):
+            ask("val")
+    with pytest.raises(CorpusError, match="no source of triplets is called 'reports'. Use one of report, truth"):
+        corpus.stated("train", "reports")
+    with pytest.raises(CorpusError, match="no kind of masks is called 'anatomies'. Use one of pathology, anatomy"):
+        corpus.masks(0, "anatomies")
+
+
+@pytest.mark.parametrize("row", [-1, 4, 1000])
+def test_a_row_that_is_not_there_is_named(corpus, row):
+    for rows in [0, row], np.array([0, row]):
+        with pytest.raises(IndexError, match=f"corpus: no row {row}; its 4 images are rows 0 to 3"):
+            corpus.take(rows)
+
+
 def test_images_cannot_be_written_and_a_pickled_corpus_holds_no_pixels(corpus):
     with pytest.raises(ValueError, match="read-only"):
         corpus.images[0, 0, 0] = 1
