@@ -28,7 +28,8 @@ from medslip_core.cells import Cells, command
 from medslip_core.corpus import PreparedCorpus
 from medslip_core.files import write_whole
 from medslip_core.finetune import fractions, initial, results
-from medslip_core.finetune.classifier import PooledFeatures
+from medslip_core.finetune.classifier import Classifier, PooledFeatures
+from medslip_core.finetune.finetuned import NETWORK, Finetuned
 from medslip_core.finetune.learners import FeatureClassifier, ImageClassifier, ImageSegmenter, Learner
 from medslip_core.finetune.params import FinetuneParams, GridParams, TaskParams
 from medslip_core.finetune.results import COLUMNS, Run
@@ -157,7 +158,9 @@ class Grid(Cells):
         return [run for run in map(self._result, self.cells) if run]
 
     def _result(self, cell: Cell) -> Run | None:
-        """Of a finished cell; those of other parameters, data or weights do not count."""
+        """Of a finished cell: of these parameters, data and weights, and with its network if that is to be kept."""
+        if self.params.keep_models and not (self.folder_of(cell) / NETWORK).is_file():
+            return None
         run = results.read_run(self.folder_of(cell))
         return run if run and run.identity == self.identity(cell) else None
 
@@ -191,9 +194,21 @@ class Grid(Cells):
             "split": split.sha256, "weights_sha256": identity["weights_sha256"],
         }  # fmt: skip
         table = table.drop(columns="protocol", errors="ignore").assign(**facts)[COLUMNS]
+        if self.params.keep_models:
+            self._finetuned(cell, task, learner).save(folder)
         results.write_run(folder, identity, table, done.history, predictions)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
         logger.info("%s: best after %d of %d steps", cell.name, done.best_step, done.steps)
+
+    def _finetuned(self, cell: Cell, task: _Task, learner: Learner) -> Finetuned:
+        """What a cell has trained, with the part of it that stayed as it was."""
+        features = task.params.features if task.params.kind == "classification" else ""
+        if not isinstance(learner, FeatureClassifier):
+            return Finetuned(learner.network, learner.model, tuple(task.classes), features)
+        model = self.model(cell.weights, cell.seed)
+        network = Classifier(model, len(task.classes), features)
+        network.head = learner.network
+        return Finetuned(network, model, tuple(task.classes), features)
 
     def learner(self, cell: Cell, task: _Task, split: fractions.Split) -> Learner:
         """What a cell trains."""

@@ -89,6 +89,7 @@ class GridParams(FiledParameters):
     training: dict = parameter({}, "kind of task -> protocol -> FinetuneParams")
     resamples: int = parameter(1000, "bootstrap resamples over test patients", low=2)
     device: str = parameter("auto", "auto: a GPU if there is one", choices=("auto", "cpu"))
+    keep_models: bool = parameter(False, "leave each run's network in its folder, see `finetuned.load_finetuned`")
 
     def __post_init__(self) -> None:
         paths = {name: str(source) if isinstance(source, Path) else source for name, source in self.weights.items()}

@@ -21,6 +21,7 @@ from medslip_core.contrastive.model import ContrastiveModel
 from medslip_core.corpus import CorpusError
 from medslip_core.finetune import compare, fractions, grid, results
 from medslip_core.finetune.classifier import PooledFeatures
+from medslip_core.finetune.finetuned import NETWORK, load_finetuned
 from medslip_core.finetune.learners import FeatureClassifier
 from medslip_core.finetune.params import GridParams
 from medslip_core.finetune.summary import compared_weights
@@ -122,6 +123,39 @@ def test_features_and_results_are_of_the_options_they_were_made_with(corpus, fin
     cell, task = finished.cells[0], finished.tasks["effusion"]
     ours, theirs = (one.features(cell, task, one.model("random", 0)) for one in (finished, other))
     assert ours.shape == theirs.shape and not np.allclose(ours, theirs)
+
+
+@pytest.mark.parametrize("features", ["trunk", "streams"])
+def test_a_network_that_is_kept_answers_as_its_run_did(corpus, saved_model, tmp_path, features):
+    tasks = {"effusion": {"corpus": "nih", "classes": ["Effusion"], "features": features}}
+    if features == "trunk":
+        tasks["boxes"] = {"corpus": "nih", "kind": "segmentation", "truth": "boxes", "label": "Effusion"}
+    asked = dict(tasks=tasks, weights={"ours": str(saved_model)}, model={}, fractions=[1.0])
+    plain = grid.Grid(params(corpus, **asked), tmp_path)
+    plain.run()
+    with pytest.raises(FileNotFoundError, match="no network was kept; run its grid with keep_models"):
+        load_finetuned(plain.folder_of(plain.cells[0]))
+    study = grid.Grid(params(corpus, keep_models=True, **asked), tmp_path)
+    assert study.identity(study.cells[0]) == plain.identity(plain.cells[0]) and study.finished() == []
+    for cell, run in zip(study.cells, study.run(), strict=True):
+        kept, images = load_finetuned(study.folder_of(cell)), study.corpora["nih"]
+        if cell.task == "boxes":
+            rows = study.split(cell).rows("test")
+            learner = study.learner(cell, study.tasks["boxes"], study.split(cell))
+            assert kept.predict(images.take(rows)).shape == (len(rows), 32, 32)
+            learner.network = kept.network
+            best = grid.best_thresholds(learner.predictions(study.split(cell).rows("validate")))
+            scores = grid.score_masks(learner.predictions(rows), study.tasks["boxes"].patients, best)
+            np.testing.assert_array_equal(scores.masks, results.mask_scores(run).masks)
+        else:
+            told = results.class_predictions(run)
+            np.testing.assert_allclose(kept.predict(images.take(told.rows)), told.probabilities, atol=1e-5)
+
+
+def test_a_damaged_network_is_named(tmp_path):
+    (tmp_path / NETWORK).write_bytes(b"nothing")
+    with pytest.raises(ValueError, match=f"{NETWORK}: damaged"):
+        load_finetuned(tmp_path)
 
 
 def test_a_killed_cell_goes_on_to_the_same_result(corpus, finished, tmp_path, monkeypatch):
