@@ -146,6 +146,8 @@ def _require_kind(model: TrunkModel, params: PretrainParams) -> None:
         raise ValueError(
             f"method {params.method!r} trains a {wanted.__name__}, and the model is a {type(model).__name__}"
         )
+    if getattr(model.config, "method", params.method) != params.method:
+        raise ValueError(f"method {params.method!r}: the model is one of {model.config.method!r}")
     require_vocabulary(model.config)
 
 

@@ -38,6 +38,7 @@ from medslip_core.finetune.segmenter import Masks
 from medslip_core.finetune.summary import summarise
 from medslip_core.finetune.training import fit
 from medslip_core.inference import batches
+from medslip_core.metrics import require_labels
 from medslip_core.trunk_model import TrunkModel
 from medslip_core.vocabulary import DATASET_CLASSES
 from medslip_core.zero_shot import ClassPredictions, evaluate
@@ -179,6 +180,7 @@ class Grid(Cells):
         task, split, identity = self.tasks[cell.task], self.split(cell), self.identity(cell)
         folder = self.folder_of(cell)
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / NETWORK).unlink(missing_ok=True)  # of an older result
         split.write(self.folder / "splits" / f"{cell.task}-{cell.fraction:g}-seed{cell.seed}.csv")
         learner = self.learner(cell, task, split)
         done = fit(learner, split.rows("train"), learner.params, cell.seed, folder / "checkpoints", identity)
@@ -281,6 +283,7 @@ class _Task:
             dataset = self.corpus.header["dataset"]
             self.classes = params.classes or list(DATASET_CLASSES.get(dataset, self.corpus.classes))
             self.labels = self.corpus.labels(self.classes)
+            require_labels(self.labels)
             self.positives = self.labels == 1
             self.usable = np.flatnonzero(~np.isnan(self.labels).all(axis=1))
         else:

@@ -97,9 +97,9 @@ class GridParams(FiledParameters):
         super().__post_init__()
         problems = []
         for option in ("tasks", "weights"):
-            problems += [
-                f"{option}: {name!r} names folders: leave out '/'" for name in getattr(self, option) if "/" in name
-            ]
+            for name in getattr(self, option):
+                if not isinstance(name, str) or "/" in name:
+                    problems.append(f"{option}: {name!r} is to name a folder: a text without '/'")
         for name, task in self.tasks.items():
             try:
                 TaskParams.from_dict(task)

@@ -45,6 +45,11 @@ def digest(folder: Path) -> str:
     return hashlib.sha256((folder / "model" / "model.safetensors").read_bytes()).hexdigest()
 
 
+def test_a_given_model_is_of_the_method(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="method 'mgca': the model is one of 'convirt'"):
+        pretrain(replace(PARAMS, method="mgca"), TinyReports(), tmp_path / "run", model=starting_model(PARAMS))
+
+
 @pytest.mark.parametrize("method", CONTRASTIVE_METHODS)
 def test_killed_and_resumed_ends_bit_equal(method: str, tmp_path: Path) -> None:
     params = replace(PARAMS, method=method)

@@ -150,6 +150,8 @@ def test_a_network_that_is_kept_answers_as_its_run_did(corpus, saved_model, tmp_
         else:
             told = results.class_predictions(run)
             np.testing.assert_allclose(kept.predict(images.take(told.rows)), told.probabilities, atol=1e-5)
+    plain.run_cell(plain.cells[0])
+    assert not (plain.folder_of(plain.cells[0]) / NETWORK).exists(), "an older result's"
 
 
 def test_a_damaged_network_is_named(tmp_path):
@@ -269,7 +271,8 @@ def test_parameters_travel_in_a_file(corpus, tmp_path, folder):
         ({"weights": {"ours": "nowhere"}}, FileNotFoundError, "nowhere: no saved model there"),
         ({"tasks": {"a": {"corpus": "rsna"}}}, ParameterError, r"corpus 'rsna' is none of \['nih'\]"),
         ({"protocols": {"classification": ["linaer"]}}, ParameterError, r"no \['linaer'\]; choose from"),
-        ({"weights": {"a/b": "random"}}, ParameterError, "weights: 'a/b' names folders: leave out '/'"),
+        ({"weights": {"a/b": "random"}}, ParameterError, "weights: 'a/b' is to name a folder: a text without '/'"),
+        ({"weights": {1: "random"}}, ParameterError, "weights: 1 is to name a folder"),
         ({"weights": {"ours": Path("nowhere")}}, FileNotFoundError, "nowhere: no saved model there"),
         ({"fractions": [10]}, ParameterError, r"not all in \(0, 1\]"),
         ({"fractions": [1, 1.0]}, ParameterError, r"fractions: \[1, 1.0\] names one twice"),
