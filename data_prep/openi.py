@@ -1,31 +1,30 @@
-"""Indiana University chest radiographs (OpenI) as downloaded: PNG or DICOM images, one XML report per patient.
+"""Indiana University chest radiographs (OpenI) as downloaded from there or from Kaggle: PNG or DICOM, and reports.
 
     <root>/CXR1000_IM-0003-2001.png      NLMCXR_png, or 1000/1000_IM-0003-2001.dcm of NLMCXR_dcm, or Kaggle's
         images_normalized/1000_IM-0003-2001.dcm.png; anywhere below root
-    <reports>/1000.xml      ecgen-radiology, a folder or NLMCXR_reports.tgz as it is: see `read`
+    <reports>      XML or Kaggle's tables: see `data_prep.openi_reports`
     <tables>/nlmcxr_dicom_metadata.csv.gz, nlmcxr_tsne_pa.csv.gz      optional: views, shipped by torchxrayvision
 
 Labels are the codes that two people gave each report (MeSH/major), matched whole. torchxrayvision looks for words
 anywhere in the automatic codes, and so counts a pericardial effusion as a pleural one.
 
-The headers call many lateral images "PA". torchxrayvision ships the views that t-SNE found for one image per report:
-where its table is there, "PA" and "AP" are believed only of the images that it calls PA.
+The headers call many lateral images "PA". Kaggle's table of images tells frontal (3,818) from lateral by eye, and is
+believed where it is there. Else torchxrayvision ships the views that t-SNE found for one image per report: where its
+table is there, "PA" and "AP" are believed only of the images that it calls PA (3,267).
 
-Source: Demner-Fushman et al., JAMIA 2016; views: Cohen et al., TorchXRayVision, MIDL 2022.
+Source: Demner-Fushman et al., JAMIA 2016; views: Cohen et al., TorchXRayVision, MIDL 2022, and kaggle.com/datasets/
+raddar/chest-xrays-indiana-university.
 """
 
 import logging
-import re
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from data_prep.errors import DataError, RecordError
+from data_prep.errors import DataError
 from data_prep.files import DICOM_SUFFIXES, index_images, report_absent
+from data_prep.openi_reports import KAGGLE_IMAGES, Report, kaggle_projections, number_once, read_reports
 from data_prep.study import Studies, Study
-from data_prep.tables import find_table, names_of_option, read_table, require_unique, tables_folder
-from data_prep.texts import TextFiles
+from data_prep.tables import find_optional, find_table, names_of_option, read_table, require_unique, tables_folder
 from data_prep.views import FRONTAL_VIEWS, header_has_view
 
 logger = logging.getLogger(__name__)
@@ -55,28 +54,13 @@ CODES = {
 NO_CODE = ("No Indexing", "Technical Quality of Image Unsatisfactory")
 """Codes that say nothing of the patient; a report with no other has unknown labels."""
 
-KAGGLE_REPORTS = "indiana_reports.csv"
-REPORTS_URL = "openi.nlm.nih.gov/imgs/collections/NLMCXR_reports.tgz"
-
-SPEAKING = ("FINDINGS", "IMPRESSION")
-"""Sections at least one of which a report needs to count as one."""
-
-
-@dataclass(frozen=True)
-class Report:
-    """What one XML file says."""
-
-    name: str  # of the file
-    patient: str  # "CXR1000"
-    text: str | None = None
-    codes: tuple[str, ...] = ()
-    images: tuple[str, ...] = ()  # "CXR1000_IM-0003-2001"
-    fault: str | None = None  # why the file cannot be read
+VIEWS = (*FRONTAL_VIEWS, "FRONTAL")
+"""Read by default; "FRONTAL" where only that is known."""
 
 
 def read(
     root: Path,
-    views: str | Sequence[str] | None = FRONTAL_VIEWS,
+    views: str | Sequence[str] | None = VIEWS,
     reports: str | Path | None = None,
     tables: str | Path | None = None,
 ) -> Studies:
@@ -86,7 +70,7 @@ def read(
         root: folder with the images anywhere below it.
         views: of the tables, or else of the DICOM headers ("PA,AP" or a list); None or "" for all.
         reports: the folder ecgen-radiology or NLMCXR_reports.tgz. Default: looked for by these names in root and in
-            the tables' folder.
+            the tables' folder, and then for Kaggle's tables there.
         tables: folder of the tables, if not root; "torchxrayvision" takes tables and reports that this package ships.
 
     Raises:
@@ -95,8 +79,8 @@ def read(
     root = Path(root)
     views = names_of_option(views)
     folder = tables_folder(root, tables)
-    place, found = _read_reports(root, folder, reports)
-    known_views = _views(folder)
+    place, found = read_reports(root, folder, reports)
+    known_views = _views(root, folder)
     files = index_images(root)
     owners: dict[str, Report] = {}
     for report in found:
@@ -108,7 +92,7 @@ def read(
     absent = report_absent([image for image, path in paths.items() if path is None], len(paths), place, root)
     images = [image for image, path in paths.items() if path is not None]
     if known_views is not None and views:
-        frontal = [image for image in images if known_views.get(image) in views]
+        frontal = [image for image in images if known_views.get(number_once(image)) in views]
         message = "openi: %d of %d images have another view than %s, or none that is known"
         logger.info(message, len(images) - len(frontal), len(images), "/".join(views))
         images = frontal
@@ -131,7 +115,7 @@ def read(
                 patient_id=report.patient,
                 dataset="openi",
                 image_path=paths[image],
-                view=known_views.get(image) if known_views is not None else None,
+                view=known_views.get(number_once(image)) if known_views is not None else None,
                 report=report.text,
                 labels=_labels(report.codes),
                 provenance={"report": report.name},
@@ -143,40 +127,13 @@ def read(
     return Studies(studies(), len(images), absent)
 
 
-def _read_reports(root: Path, tables: Path, given: str | Path | None) -> tuple[Path, list[Report]]:
-    """Where the reports are, and all of them in the order of their numbers."""
-    names = ("ecgen-radiology", "NLMCXR_reports.tgz", "NLMCXR_reports")
-    places = [place / name for place in dict.fromkeys((root, tables)) for name in names]
-    place = Path(given) if given is not None else next((place for place in places if place.exists()), None)
-    if place is None:
-        problem = f"no {' or '.join(names[:2])}"
-        if (root / KAGGLE_REPORTS).is_file():
-            problem += f"; {KAGGLE_REPORTS} is Kaggle's table, and the reports are read as XML"
-            remedy = f"Put {names[0]} or {names[1]} (from {REPORTS_URL}) beside the images."
-            remedy += " tables=torchxrayvision has them, too."
-            raise DataError(root, problem, remedy)
-        raise DataError(root, problem, "Download the reports into it, or name them by reports=….")
-    texts = TextFiles(place)
-    found = []
-    for name in texts.names():
-        if not name.endswith(".xml"):
-            continue
-        try:
-            found.append(_parse(name, texts.read(name), f"{place}: {name}"))
-        except RecordError as error:
-            found.append(Report(name, f"CXR{PurePosixPath(name).stem}", fault=str(error)))
-    if not found:
-        raise DataError(place, "no XML report in it", "Download the reports again, or name them by reports=….")
-    return place, sorted(found, key=lambda report: (len(report.patient), report.patient))
-
-
 def _spellings(image: str) -> tuple[str, ...]:
     """File names without suffix of an image as the reports call it: as NLMCXR_png, NLMCXR_dcm and Kaggle spell it.
 
     The reports and NLMCXR_png have the number of the first one twice: CXR1_1_IM-0001-3001 is 1_IM-0001-3001 elsewhere.
     """
     number = image.removeprefix("CXR")
-    once = re.sub(r"^(\d+)_\1_", r"\1_", number)
+    once = number_once(number)
     return image, number, once, f"{once}.dcm"
 
 
@@ -184,29 +141,6 @@ def _images_by_name(report: Report, files: dict[str, Path]) -> list[str]:
     """The images that belong to a report by their names, where the report itself cannot say."""
     names = (f"CXR{name.removeprefix('CXR').removesuffix('.dcm')}" for name in files)
     return [name for name in names if name.startswith(f"{report.patient}_")]
-
-
-def _parse(name: str, text: str, place: str) -> Report:
-    remedy = "Download it again; its images are set aside."
-    if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise RecordError(place, "XML with a document type of its own, which these reports have not", remedy)
-    try:
-        root = ElementTree.fromstring(text.encode())
-    except ElementTree.ParseError as error:
-        raise RecordError(place, f"not readable as XML ({error})", remedy) from error
-    patient = root.find("uId")
-    if patient is None or not patient.get("id"):
-        raise RecordError(place, "has no uId", remedy)
-    sections = {one.get("Label", "").upper(): (one.text or "").strip() for one in root.iter("AbstractText")}
-    said = any(sections.get(section) for section in SPEAKING)
-    lines = [f"{section}: {words}" for section, words in sections.items() if words]
-    return Report(
-        name=name,
-        patient=patient.get("id"),
-        text="\n\n".join(lines) if said else None,
-        codes=tuple((one.text or "").strip() for one in root.iterfind("MeSH/major")),
-        images=tuple(one.get("id", "") for one in root.iter("parentImage")),
-    )
 
 
 def _labels(codes: tuple[str, ...]) -> dict[str, float]:
@@ -219,13 +153,20 @@ def _labels(codes: tuple[str, ...]) -> dict[str, float]:
     }
 
 
-def _views(folder: Path) -> dict[str, str] | None:
-    """Image -> view, of those whose view is known; None without a table."""
+def _views(root: Path, folder: Path) -> dict[str, str] | None:
+    """Image, its number once -> view, of those whose view is known; None without a table."""
+    kaggle = find_optional((root, folder), KAGGLE_IMAGES)
     headers = find_table(folder, "nlmcxr_dicom_metadata.csv", required=False)
     derived = find_table(folder, "nlmcxr_tsne_pa.csv", required=False)
-    if headers is None and derived is None:
+    if kaggle is None and headers is None and derived is None:
         return None
     views = _column(headers, "View Position")
+    if kaggle is not None:
+        known = {}
+        for image, projection in kaggle_projections(kaggle).items():
+            agrees = (views.get(image) in FRONTAL_VIEWS) == (projection == "Frontal")
+            known[image] = views[image] if image in views and agrees else projection.upper()
+        return known
     if derived is not None:
         by_tsne = _column(derived, "tsne-view")
         views = {image: view for image, view in views.items() if view not in FRONTAL_VIEWS or image in by_tsne}
@@ -243,4 +184,4 @@ def _column(path: Path | None, name: str) -> dict[str, str]:
     table = read_table(path, ["imageid", name], filled=["imageid"])
     require_unique(table, "imageid", path)
     table = table[table[name].notna()]
-    return dict(zip(table["imageid"], table[name], strict=True))
+    return dict(zip(table["imageid"].map(number_once), table[name], strict=True))

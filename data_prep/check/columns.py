@@ -33,6 +33,10 @@ PUBLISHED: dict[str, dict[str, str]] = {
         "mimic-cxr-2.*-split": "dicom_id,study_id,subject_id,split",
         "mimic-cxr-2.*-chexpert": ",".join(("subject_id", "study_id", *mimic.CLASSES)),
     },
+    "openi": {
+        "indiana_reports": "uid,MeSH,Problems,image,indication,comparison,findings,impression",
+        "indiana_projections": "uid,filename,projection",
+    },
     "covid": {
         "metadata": "patientid,offset,sex,age,finding,RT_PCR_positive,survival,intubated,intubation_present,went_icu,"
         "in_icu,needed_supplemental_O2,extubated,temperature,pO2_saturation,leukocyte_count,neutrophil_count,"

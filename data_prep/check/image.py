@@ -136,7 +136,7 @@ def look(grey: GreyImage, study: Study) -> list[Finding]:
         problem = f"98 % of it lies between the grey levels {low:.0f} and {high:.0f}"
         return [Finding(WARNING, "nearly blank image", where, problem, again)]
     view = (study.view or grey.view or "PA").upper()
-    if view.startswith(("PA", "AP")) and (likeness := chest_likeness(grey.pixels)) < INVERTED_BELOW:
+    if view.startswith(("PA", "AP", "FRONTAL")) and (likeness := chest_likeness(grey.pixels)) < INVERTED_BELOW:
         problem = f"bright where a chest is dark (rank correlation with a mean chest {likeness:.2f})"
         remedy = "Look at it; invert it, or correct its photometric interpretation."
         return [Finding(WARNING, "looks inverted", where, problem, remedy)]

@@ -392,15 +392,72 @@ def test_openi_finds_dicom_files_whose_number_stands_once(openi_layout, write_di
     assert list(by_image(openi.read(openi_layout))) == ["CXR1_1_IM-0001-3001"]
 
 
-def test_openi_says_what_kaggle_s_tables_lack(openi_layout):
+KAGGLE_REPORTS = """uid,MeSH,Problems,image,indication,comparison,findings,impression
+1,normal,normal,Chest,,,Clear lungs.,Normal.
+2,Pericardial Effusion;Thickening/pleura/right ,Pericardial Effusion,Chest,,,,Large heart.
+10,No Indexing,No Indexing,Chest,Pain,None.,,
+"""
+KAGGLE_IMAGES = """uid,filename,projection
+1,1_IM-0001-3001.dcm.png,Frontal
+1,1_IM-0001-4001.dcm.png,Lateral
+2,2_IM-0652-1001.dcm.png,Frontal
+10,10_IM-0002-1001.dcm.png,Frontal
+"""
+
+
+@pytest.fixture
+def kaggle_layout(openi_layout):
     as_on_kaggle(openi_layout)
     shutil.rmtree(openi_layout / "ecgen-radiology")
-    with pytest.raises(DataError, match="no ecgen-radiology or NLMCXR_reports.tgz. Download"):
-        openi.read(openi_layout)
-    (openi_layout / "indiana_reports.csv").write_text("uid,MeSH,Problems,image,indication,findings,impression\n")
-    with pytest.raises(DataError, match="indiana_reports.csv is Kaggle's table, and") as caught:
-        openi.read(openi_layout)
-    assert "openi.nlm.nih.gov/imgs/collections/NLMCXR_reports.tgz" in caught.value.remedy
+    (openi_layout / "indiana_reports.csv").write_text(KAGGLE_REPORTS)
+    (openi_layout / "indiana_projections.csv").write_text(KAGGLE_IMAGES)
+    return openi_layout
+
+
+def test_openi_s_tables_of_kaggle_say_what_the_xml_says(openi_layout, request):
+    from_xml = by_image(openi.read(openi_layout, views=""))
+    from_kaggle = by_image(openi.read(request.getfixturevalue("kaggle_layout"), views=""))
+    assert len(from_xml) == len(from_kaggle) == 4
+    for (_, one), (_, other) in zip(sorted(from_xml.items()), sorted(from_kaggle.items()), strict=True):
+        assert (one.patient_id, one.report) == (other.patient_id, other.report)
+        np.testing.assert_array_equal(list(one.labels.values()), list(other.labels.values()))
+
+
+def test_openi_on_kaggle_is_frontal_where_someone_saw_so(kaggle_layout):
+    images = by_image(openi.read(kaggle_layout))
+    assert {name: image.view for name, image in images.items()} == {
+        "CXR1_IM-0001-3001": "PA", "CXR2_IM-0652-1001": "AP", "CXR10_IM-0002-1001": "PA",
+    }  # fmt: skip
+    for table in kaggle_layout.glob("nlmcxr*.csv"):
+        table.unlink()
+    images = by_image(openi.read(kaggle_layout))
+    assert [image.view for image in images.values()] == ["FRONTAL"] * 3
+    assert by_image(openi.read(kaggle_layout, views=""))["CXR1_IM-0001-4001"].view == "LATERAL"
+
+
+@pytest.mark.parametrize(
+    "file, old, new, message",
+    [
+        ("indiana_reports.csv", "\n2,", "\n1,", "uid '1' stands in rows"),
+        ("indiana_reports.csv", "\n2,", "\n3,", "indiana_projections.csv row 4: uid is '2'"),
+        ("indiana_projections.csv", "Lateral", "Oblique", "row 3: projection is 'Oblique'. Use Frontal or Lateral"),
+        ("indiana_projections.csv", "filename", "file", "column 'filename' missing"),
+    ],
+)
+def test_openi_refuses_tables_of_kaggle_that_were_changed(kaggle_layout, file, old, new, message):
+    path = kaggle_layout / file
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(DataError, match=message):
+        openi.read(kaggle_layout)
+
+
+def test_openi_says_which_reports_and_tables_are_missing(kaggle_layout):
+    (kaggle_layout / "indiana_projections.csv").unlink()
+    with pytest.raises(DataError, match="no indiana_projections.csv beside it"):
+        openi.read(kaggle_layout)
+    (kaggle_layout / "indiana_reports.csv").unlink()
+    with pytest.raises(DataError, match="no ecgen-radiology, NLMCXR_reports.tgz or indiana_reports.csv"):
+        openi.read(kaggle_layout)
 
 
 def test_openi_sets_the_images_of_a_damaged_report_aside(openi_layout):

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data_prep import nih, openi, rle, rsna, siim
+from data_prep import nih, openi, openi_reports, rle, rsna, siim
 from data_prep.tables import find_table, read_table, tables_folder
 
 SHIPPED = "torchxrayvision"
@@ -92,7 +92,7 @@ def test_openi(shipped, all_there):
     studies = list(openi.read(Path("."), views=None, tables=SHIPPED))
     assert len(studies) == 7_470 and not any(study.fault for study in studies)
     assert len({study.patient_id for study in studies}) == 3_851  # 104 of the 3,955 reports have no image
-    assert len(openi._read_reports(Path("."), shipped, None)[1]) == 3_955
+    assert len(openi_reports.read_reports(Path("."), shipped, None)[1]) == 3_955
     frontal = list(openi.read(Path("."), tables=SHIPPED))
     assert len(frontal) == len({study.patient_id for study in frontal}) == 3_267
     assert {study.view for study in frontal} == {"PA", "AP"}
