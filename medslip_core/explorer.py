@@ -1,7 +1,7 @@
 """The interactive grounding figure: choose image, pathology and anatomy; see heat map, truth, hit or miss.
 
 One block of HTML with its own style and script, no library and no request, so that it works from `file://`, prints,
-fits a phone and takes the keyboard. Scores are computed here, from the maps as they are; the script only draws.
+fits a phone and takes the keyboard. Hits and maxima are found here, from the maps as they are; the script only draws.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import base64
 import html
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +23,11 @@ from medslip_core.vocabulary import PATHOLOGY_INDEX
 from medslip_core.zero_shot import Existence
 
 IMAGE_PX = 224
+CANVAS_PX = 448
 TRUTH_PX = 96
+LEVELS = 16
+"""Of a map in 8 bits: so many for each factor of e below its maximum, to 1e-7 of it, as products of two are drawn."""
+
 JPEG_QUALITY = 65
 
 
@@ -97,44 +101,64 @@ def explorer_html(images: Sequence[ExplorerImage], element_id: str = "grounding-
         "anatomies": [readable(name) for name in anatomies],
         "grid": list(np.shape(next(iter(images[0].pathology_maps.values())))),
         "truthPx": TRUTH_PX,
+        "levels": LEVELS,
         "images": [_encode(one, pathologies, anatomies) for one in images],
     }
     as_script = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
     first = html.escape(images[0].title)
-    return _TEMPLATE.replace("__ID__", element_id).replace("__TITLE__", first).replace("__DATA__", as_script)
+    filled = _TEMPLATE.replace("__ID__", element_id).replace("__CANVAS__", str(CANVAS_PX))
+    return filled.replace("__TITLE__", first).replace("__DATA__", as_script)
 
 
 def _encode(one: ExplorerImage, pathologies: list[str], anatomies: list[str]) -> dict:
     maps = np.stack([one.pathology_maps[name] for name in pathologies] + [one.anatomy_maps[name] for name in anatomies])
     largest = maps.max(axis=(1, 2), keepdims=True)
-    scaled = np.divide(maps, largest, out=np.zeros(maps.shape), where=largest > 0)  # keeps products true but for scale
+    scaled = np.divide(maps, largest, out=np.ones(maps.shape), where=largest > 0)
+    logarithms = np.log(scaled, out=np.full(maps.shape, -np.inf), where=scaled > 0)
     truths = [*map(one.pathology_truth.get, pathologies), *map(one.anatomy_truth.get, anatomies)]
     probabilities = map(one.probabilities.get, pathologies)
+    asked = list(_asked(one, pathologies, anatomies))
     return {
         "title": one.title,
         "jpeg": _base64(_jpeg(one.image)),
-        "maps": _base64(np.round(scaled * 255).astype(np.uint8).tobytes()),
+        "maps": _base64(np.round(255 + LEVELS * logarithms).clip(0).astype(np.uint8).tobytes()),
         "truth": [None if truth is None or not truth.any() else _runs(truth) for truth in truths],
         "prob": [None if prob is None else round(float(prob), 2) for prob in probabilities],
-        "hits": _hits(one, pathologies, anatomies),
+        "hits": [[_hit(heat, truth) for heat, truth in row] for row in asked],
+        "peaks": [[_peak(heat) for heat, _ in row] for row in asked],
     }
 
 
-def _hits(one: ExplorerImage, pathologies: list[str], anatomies: list[str]) -> list[list[float | None]]:
-    """Pointing game of every choice: a row per pathology, then one for "none"; a column per anatomy, then "none"."""
+def _asked(
+    one: ExplorerImage, pathologies: list[str], anatomies: list[str]
+) -> Iterator[list[tuple[np.ndarray | None, np.ndarray | None]]]:
+    """Map and truth of every choice: a row per pathology, then one for "none"; a column per anatomy, then "none".
 
-    def played(heat: np.ndarray | None, truth: np.ndarray | None) -> float | None:
-        if heat is None or truth is None or not truth.any():
-            return None
-        large = stretched(heat, truth.shape[-1])
-        return round(pointing_game(large, truth), 2)
+    The truth of a pathology at an anatomy is what both have in common, or the pathology's where none of the image's
+    anatomies is known.
+    """
+    for name in pathologies:
+        heat, truth = one.pathology_maps[name], one.pathology_truth.get(name)
+        there = one.anatomy_truth if truth is not None else {}
+        yield [
+            (heat * one.anatomy_maps[place], truth & there.get(place, False) if there else truth) for place in anatomies
+        ] + [(heat, truth)]
+    yield [(one.anatomy_maps[place], one.anatomy_truth.get(place)) for place in anatomies] + [(None, None)]
 
-    table = []
-    for pathology in pathologies:
-        heat, truth = one.pathology_maps[pathology], one.pathology_truth.get(pathology)
-        table.append([played(heat * one.anatomy_maps[anatomy], truth) for anatomy in anatomies] + [played(heat, truth)])
-    alone = [played(one.anatomy_maps[anatomy], one.anatomy_truth.get(anatomy)) for anatomy in anatomies]
-    return [*table, [*alone, None]]
+
+def _hit(heat: np.ndarray | None, truth: np.ndarray | None) -> float | None:
+    """The pointing game; None where there is nothing to hit."""
+    if heat is None or truth is None or not truth.any():
+        return None
+    return round(pointing_game(stretched(heat, truth.shape[-1]), truth), 2)
+
+
+def _peak(heat: np.ndarray | None) -> list[int] | None:
+    """Where a map, as it is drawn, has its maximum: (x, y) on the canvas; None for a constant one."""
+    if heat is None or heat.min() == heat.max():
+        return None
+    down, right = divmod(int(stretched(heat, CANVAS_PX).argmax()), CANVAS_PX)
+    return [right, down]
 
 
 def _jpeg(image: np.ndarray) -> bytes:
@@ -181,7 +205,7 @@ html[data-theme="dark"] #__ID__, body[data-jp-theme-light="false"] #__ID__ {
 #__ID__ .key { display: inline-block; width: 14px; height: 10px; border: 3px solid #56b4e9; background: #000; }
 </style>
 <div class="panes">
-<div class="picture"><canvas width="448" height="448" role="img" aria-label="__TITLE__"></canvas></div>
+<div class="picture"><canvas width="__CANVAS__" height="__CANVAS__" role="img" aria-label="__TITLE__"></canvas></div>
 <div class="choices">
 <label>Image <select class="image"></select></label>
 <label>Pathology <select class="pathology"></select></label>
@@ -189,7 +213,7 @@ html[data-theme="dark"] #__ID__, body[data-jp-theme-light="false"] #__ID__ {
 <label><input type="checkbox" class="heat" checked> heat map (&#9675; rings its maximum)</label>
 <label><input type="checkbox" class="truth" checked> truth <span class="key" aria-hidden="true"></span></label>
 <p class="says" aria-live="polite"></p>
-<noscript>Choosing needs JavaScript; the static figure and the table on this page show the same numbers.</noscript>
+<noscript>Choosing an image and a map needs JavaScript.</noscript>
 </div>
 </div>
 <script>
@@ -215,7 +239,8 @@ html[data-theme="dark"] #__ID__, body[data-jp-theme-light="false"] #__ID__ {
     if (p === P && a === A) { return null; }
     var maps = bytes(one.maps), n = h * w, heat = new Float64Array(n);
     for (var i = 0; i < n; i++) {
-      heat[i] = (p < P ? maps[p * n + i] : 255) * (a < A ? maps[(P + a) * n + i] : 255);
+      var level = (p < P ? maps[p * n + i] - 255 : 0) + (a < A ? maps[(P + a) * n + i] - 255 : 0);
+      heat[i] = Math.exp(level / data.levels);
     }
     var low = Math.min.apply(null, heat), high = Math.max.apply(null, heat);
     return heat.map(function (value) { return high > low ? (value - low) / (high - low) : 0; });
@@ -227,8 +252,8 @@ html[data-theme="dark"] #__ID__, body[data-jp-theme-light="false"] #__ID__ {
     return (heat[j * w + i] * (1 - s) + heat[j * w + right] * s) * (1 - t) +
            (heat[down * w + i] * (1 - s) + heat[down * w + right] * s) * t;
   }
-  function drawHeat(heat) {  // returns where its maximum is, null for a map without one
-    var shown = pen.getImageData(0, 0, size, size), best = -1, bestX = 0, bestY = 0, ties = 0;
+  function drawHeat(heat) {
+    var shown = pen.getImageData(0, 0, size, size);
     for (var y = 0; y < size; y++) {
       for (var x = 0; x < size; x++) {
         // by the square root: an attention map is a peak of one cell and little beside it
@@ -239,12 +264,9 @@ html[data-theme="dark"] #__ID__, body[data-jp-theme-light="false"] #__ID__ {
           var colour = colours[from][c] * (1 - part) + colours[from + 1][c] * part;
           shown.data[k + c] = shown.data[k + c] * (1 - opaque) + colour * opaque;
         }
-        if (value > best + 1e-6) { best = value; bestX = x; bestY = y; ties = 1; }
-        else if (value > best - 1e-6) { bestX += x; bestY += y; ties += 1; }
       }
     }
     pen.putImageData(shown, 0, 0);
-    return best > 0 ? [bestX / ties, bestY / ties] : null;
   }
   function drawRing(x, y) {  // hollow, so that what it marks stays to be seen
     [["#000", 5], ["#fff", 2.5]].forEach(function (line) {
@@ -252,13 +274,24 @@ html[data-theme="dark"] #__ID__, body[data-jp-theme-light="false"] #__ID__ {
       pen.beginPath(); pen.arc(x, y, 9, 0, 2 * Math.PI); pen.stroke();
     });
   }
-  function drawTruth(runs) {  // the border between inside and outside
-    var n = data.truthPx, inside = new Uint8Array(n * n), position = 0, value = 0;
+  function region(runs) {
+    var inside = new Uint8Array(data.truthPx * data.truthPx), position = 0, value = 0;
     runs.split(",").forEach(function (run) {
       var length = parseInt(run, 36);
       inside.fill(value, position, position + length);
       position += length; value = 1 - value;
     });
+    return inside;
+  }
+  function truthOf(one, p, a) {  // what the answer is measured by; null where nothing is
+    if (one.hits[p][a] === null) { return null; }
+    var whole = p < P ? one.truth[p] : null, place = a < A ? one.truth[P + a] : null;
+    if (!whole || !place) { return region(whole || place); }
+    var there = region(place);
+    return region(whole).map(function (value, i) { return value & there[i]; });
+  }
+  function drawTruth(inside) {  // the border between inside and outside
+    var n = data.truthPx;
     var is = function (x, y) { return x >= 0 && y >= 0 && x < n && y < n ? inside[y * n + x] : 0; }, step = size / n;
     pen.beginPath();
     for (var y = 0; y <= n; y++) {
@@ -275,13 +308,12 @@ html[data-theme="dark"] #__ID__, body[data-jp-theme-light="false"] #__ID__ {
   function describe(one, p, a) {
     var asked = p < P ? data.pathologies[p] + (a < A ? " at " + data.anatomies[a] : "") :
                 a < A ? data.anatomies[a] : "nothing";
-    var truth = p < P ? one.truth[p] : a < A ? one.truth[P + a] : null, hit = one.hits[p][a];
-    var text = "Asked for: " + asked + ".";
+    var hit = one.hits[p][a], text = "Asked for: " + asked + ".";
     if (p < P && one.prob[p] !== null) {
       text += " Probability of " + data.pathologies[p] + ": " + one.prob[p].toFixed(2) + ".";
     }
     if (p === P && a === A) { return text; }
-    if (!truth) { return text + " No such region is marked in this image."; }
+    if (hit === null) { return text + " No such region is marked in this image."; }
     return text + (hit >= 0.5 ? " \\u2713 Hit: the maximum lies inside the truth." :
                                 " \\u2717 Miss: the maximum lies outside the truth.");
   }
@@ -291,10 +323,10 @@ html[data-theme="dark"] #__ID__, body[data-jp-theme-light="false"] #__ID__ {
     picture.onload = function () {
       if (picture.wanted !== draw.latest) { return; }
       pen.drawImage(picture, 0, 0, size, size);
-      var heat = heatOf(one, p, a), truth = p < P ? one.truth[p] : a < A ? one.truth[P + a] : null;
-      var peak = heat && choose.heat.checked ? drawHeat(heat) : null;
+      var heat = choose.heat.checked ? heatOf(one, p, a) : null, truth = truthOf(one, p, a), peak = one.peaks[p][a];
+      if (heat) { drawHeat(heat); }
       if (truth && choose.truth.checked) { drawTruth(truth); }
-      if (peak) { drawRing(peak[0], peak[1]); }
+      if (heat && peak) { drawRing(peak[0], peak[1]); }
     };
     picture.wanted = draw.latest = (draw.latest || 0) + 1;
     picture.src = "data:image/jpeg;base64," + one.jpeg;

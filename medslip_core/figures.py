@@ -112,7 +112,7 @@ def loss_curves(history: pd.DataFrame, smoothing_rows: int = 10) -> Described:
         figure, axes = plt.subplots(2, 3, figsize=(WIDTH_INCHES, 4.0), sharex=True)
         for axis, (term, title) in zip(axes.flat, terms.items(), strict=True):
             smooth = train[term].rolling(smoothing_rows, min_periods=1).median()
-            axis.plot(train["step"], train[term], color=BLUE, alpha=0.25, linewidth=0.8)
+            axis.plot(train["step"], train[term], color=BLUE, alpha=0.5, linewidth=0.8)
             axis.plot(train["step"], smooth, color=BLUE, label=f"training, median of the last {smoothing_rows} rows")
             axis.plot(validate["step"], validate[term], color=ORANGE, marker="o", markersize=3, label="validation")
             axis.set_title(title)
@@ -300,7 +300,7 @@ def reliability_diagram(
             axis.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, linestyle="--", label="perfect")
             of_classes = [reliability(*pair, bins) for pair in zip(one.labels.T, one.probabilities.T, strict=True)]
             pooled = reliability(one.labels.ravel(), one.probabilities.ravel(), bins)
-            look = {"color": BLUE, "alpha": 0.25, "linewidth": 0.8}
+            look = {"color": BLUE, "alpha": 0.5, "linewidth": 0.8}
             for curve in of_classes:
                 enough = curve[curve["n"] >= least_labels].set_index("bin").reindex(range(bins))  # gaps stay gaps
                 axis.plot(enough["probability"], enough["frequency"], **look, label="single class")

@@ -83,7 +83,7 @@ def build_book(profile: str, repository: Path = Path()) -> Path:
 
 def glance_table(chapters: list[FinishedChapter], profile: str, repository: Path) -> str:
     """Markdown table of the numbers to which chapters gave a headline."""
-    seeds = _of_seeds(repository, chapters)
+    trained, seeds = _of_seeds(repository, chapters)
     rows = [
         (
             f"[{number['headline']}]({chapter.name})",
@@ -104,19 +104,20 @@ def glance_table(chapters: list[FinishedChapter], profile: str, repository: Path
         "value. The last column says what to compare a result with, or how to take it: *mean truth* knows where "
         "findings or anatomies usually lie, and looks at no image.\n\n"
     )
-    return note + _table(("Result", "Value", "Interval", "Over training seeds", "Beside it"), rows)
+    return note + _table(("Result", "Value", "Interval", f"Over training seeds {trained}".strip(), "Beside it"), rows)
 
 
-def _of_seeds(repository: Path, chapters: list[FinishedChapter]) -> dict[str, list[float]]:
-    """Number -> its value for each training seed, if those chapters were run with the same parameters as these."""
+def _of_seeds(repository: Path, chapters: list[FinishedChapter]) -> tuple[str, dict[str, list[float]]]:
+    """The training seeds, and number -> its value for each, if those chapters had the same parameters as these."""
     file = repository / "benchmarks" / "results" / "demo_seeds.json"
     if not file.is_file():
-        return {}
+        return "", {}
     told = json.loads(file.read_text())
     here = {chapter.name: study_parameters(chapter.results) for chapter in chapters}
     if any(here.get(name) != asked for name, asked in told["asked"].items()):
-        return {}
-    return {figure["name"]: figure["values"] for figure in told["figures"]}
+        return "", {}
+    values = {figure["name"]: figure["values"] for figure in told["figures"]}
+    return ", ".join(map(str, told["seeds"])), values
 
 
 def chapter_list(chapters: list[FinishedChapter]) -> str:

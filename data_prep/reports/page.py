@@ -4,6 +4,7 @@ Works in light and dark pages and in print: the state is also a sign, and colour
 """
 
 import html
+import re
 
 from data_prep.reports.reader import Mention, mention_anatomies
 from medslip_core.vocabulary import ABSENT, PRESENT, UNCERTAIN
@@ -13,6 +14,9 @@ _LOOK = {  # state -> sign, word, colour
     ABSENT: ("−", "absent", "31, 119, 180"),
     UNCERTAIN: ("?", "uncertain", "255, 160, 0"),
 }
+
+_WRAP = re.compile(r"(?<=\S)\n(?=[^\S\n]*(?![A-Z][A-Z ]*:)\S)")
+"""Where a line was wrapped inside a paragraph: the next one is neither empty nor a heading."""
 
 
 def report_html(text: str, mentions: list[Mention]) -> str:
@@ -24,6 +28,7 @@ def report_html(text: str, mentions: list[Mention]) -> str:
         text: the report.
         mentions: as read from this very text; what decided the state of any of them is underlined.
     """
+    text = _WRAP.sub(" ", text)  # as long as before; with the marks, lines end elsewhere
     marks = {(mention.start, mention.end): mention for mention in mentions}
     cues = {mention.cue for mention in mentions if mention.cue}
     pieces, position = [], 0

@@ -110,7 +110,7 @@ def labels_table(needed: pd.DataFrame, ours: str) -> pd.DataFrame:
     return pd.DataFrame(
         {"task": needed["task"] + ", " + needed["protocol"], "other weights": needed["against"],
          "metric": needed["metric"].map(METRIC_NAMES), "their level": needed["level"].astype(float),
-         "they reach it with": text["fraction_other"], f"{ours} reaches it with": text["fraction"]}
+         "theirs not below with": text["fraction_other"], f"{ours} not below with": text["fraction"]}
     )  # fmt: skip
 
 

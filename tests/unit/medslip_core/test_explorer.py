@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from medslip_core.explorer import TRUTH_PX, ExplorerImage, explorer_html, explorer_images
+from medslip_core.explorer import CANVAS_PX, LEVELS, TRUTH_PX, ExplorerImage, explorer_html, explorer_images
 from medslip_core.grounding.maps import AttentionMaps
 from medslip_core.grounding.truth import Question, Truth
 from medslip_core.vocabulary import PATHOLOGY_INDEX
@@ -66,7 +66,7 @@ def test_maps_and_truth_survive_the_encoding():
     maps = np.frombuffer(base64.b64decode(one["maps"]), np.uint8).reshape(5, 8, 8)
     expected = [*explored().pathology_maps.values(), *explored().anatomy_maps.values()]
     for found, given in zip(maps, expected, strict=True):
-        np.testing.assert_allclose(found / 255, given / given.max(), atol=0.002)
+        np.testing.assert_allclose(np.exp((found - 255.0) / LEVELS), given / given.max(), rtol=0.04)
     values, inside = [], False
     for run in one["truth"][0].split(","):
         values += [inside] * int(run, 36)
@@ -74,6 +74,28 @@ def test_maps_and_truth_survive_the_encoding():
     values += [False] * (TRUTH_PX**2 - len(values))
     assert np.mean(values) == pytest.approx(0.25, abs=0.01)
     assert np.reshape(values, (TRUTH_PX, TRUTH_PX))[-1, -1] and not values[0]
+
+
+def test_a_product_that_is_weak_everywhere_is_drawn_and_ringed_where_it_is_hit():
+    """Two maps whose peaks lie apart: in 8 linear levels their product would be zero, or have its maximum elsewhere."""
+    far, near = np.full((8, 8), 1e-6), np.full((8, 8), 1e-6)
+    far[0, 0], near[7, 7] = 1, 1
+    far[5, 5] = near[5, 5] = 1.5e-3
+    one = explored(pathology_maps=dict.fromkeys(("effusion", "mass", "edema"), far), anatomy_maps={"trachea": near})
+    one = data_of(explorer_html([one]))["images"][0]
+    levels = np.frombuffer(base64.b64decode(one["maps"]), np.uint8).reshape(4, 64).astype(int)
+    assert (levels[0] + levels[3]).argmax() == 5 * 8 + 5 and (levels > 0).all()
+    assert np.floor_divide(one["peaks"][0][0], CANVAS_PX // 8).tolist() == [5, 5]
+    assert one["hits"][0] == [1, 0] and np.floor_divide(one["peaks"][0][1], CANVAS_PX // 8).tolist() == [0, 0]
+
+
+def test_a_finding_at_a_place_is_hit_only_there():
+    upper = np.zeros_like(MASK)
+    upper[:40] = True
+    one = explored(anatomy_truth={"left_lower_lung": upper})  # no trachea is seen
+    assert data_of(explorer_html([one]))["images"][0]["hits"][0] == [0, None, 1]
+    one = explored(anatomy_truth={})  # of the anatomies of this image nothing is known
+    assert data_of(explorer_html([one]))["images"][0]["hits"][0] == [1, 0, 1]
 
 
 def test_titles_cannot_break_out():

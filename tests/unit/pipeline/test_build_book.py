@@ -28,13 +28,15 @@ def seeds(tmp_path: Path) -> Path:
     file = tmp_path / "benchmarks" / "results" / "demo_seeds.json"
     file.parent.mkdir(parents=True)
     file.write_text(json.dumps({
-        "asked": {"one": {"epochs": 6}}, "figures": [{"name": "auroc", "values": [0.91, 0.8712, 0.8]}],
+        "seeds": [0, 1, 2], "asked": {"one": {"epochs": 6}},
+        "figures": [{"name": "auroc", "values": [0.91, 0.8712, 0.8]}],
     }))  # fmt: skip
     return file
 
 
 def test_a_number_stands_beside_its_range_over_training_seeds(tmp_path: Path, seeds: Path) -> None:
     assert row(tmp_path) == "| [AUROC](one) | **0.871** | 0.8 to 0.9 | 0.800 to 0.910 | guessing 0.5 |"
+    assert "| Over training seeds 0, 1, 2 |" in glance_table([CHAPTER], "demo", tmp_path)
     seeds.unlink()
     assert row(tmp_path) == "| [AUROC](one) | **0.871** | 0.8 to 0.9 |  | guessing 0.5 |"
 
