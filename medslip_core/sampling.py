@@ -22,11 +22,14 @@ class BatchOrder:
         rows: [n] int64 corpus rows to train on.
         batch_size: images per optimiser step over all processes; the last batch of an epoch holds the rest.
         seed: of the run.
+        even: cut an epoch into as many batches whose sizes differ by one at most, so that none is a handful whose
+            gradient AdamW takes for as much as a whole batch's.
     """
 
     rows: np.ndarray = field(repr=False)
     batch_size: int
     seed: int
+    even: bool = False
 
     def __post_init__(self) -> None:
         if len(self.rows) == 0:
@@ -42,8 +45,10 @@ class BatchOrder:
 
     def batch(self, step: int) -> np.ndarray:
         """Rows [batch_size or fewer] int64 of a step (from 0)."""
-        start = step % self.steps_per_epoch * self.batch_size
-        return _epoch_order(self, self.epoch_of(step))[start : start + self.batch_size]
+        of_epoch, place = _epoch_order(self, self.epoch_of(step)), step % self.steps_per_epoch
+        if self.even:
+            return of_epoch[part_of_batch(len(of_epoch), place, self.steps_per_epoch)]
+        return of_epoch[place * self.batch_size : (place + 1) * self.batch_size]
 
 
 @functools.lru_cache(maxsize=2)

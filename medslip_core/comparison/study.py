@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 VERSION = 3
 """Of what a cell does: a change of it runs all cells again."""
-ASKED_VERSION = 2
+ASKED_VERSION = 3
 """Of how a trained model is asked: a change of it asks all cells again."""
 
 TRAINED, HISTORY, RESULT, ANSWERS = "training.json", "history.csv", "result.json", "answers.parquet"

@@ -230,7 +230,7 @@ def _learnable(run: Run, classes: Sequence[str], held: pd.DataFrame | None) -> n
     if held is None:
         return np.ones(len(classes), bool)
     named = ["task", "fraction", "seed"]
-    empty = held.set_index(named)["empty"].loc[tuple(run.identity[key] for key in named)].split(", ")
+    empty = held.set_index(named)["empty"].loc[tuple(run.identity[key] for key in named)]
     return np.array([name not in empty for name in classes])
 
 

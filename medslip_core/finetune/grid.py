@@ -45,7 +45,7 @@ from medslip_core.zero_shot import ClassPredictions, evaluate
 
 logger = logging.getLogger(__name__)
 
-VERSION = 2
+VERSION = 3
 """Of what a cell does: a change of it runs all cells again."""
 
 
@@ -222,9 +222,12 @@ class Grid(Cells):
             if task.params.kind == "segmentation":
                 return ImageSegmenter(task.corpus, model, task.masks, cell.protocol == "frozen", *rest)
             if cell.protocol == "full":
-                return ImageClassifier(task.corpus, model, task.labels, task.params.features, *rest)
-            features = self.features(cell, task, model)
-            return FeatureClassifier(features, task.labels, params, validation, self.device)
+                learner = ImageClassifier(task.corpus, model, task.labels, task.params.features, *rest)
+            else:
+                features = self.features(cell, task, model)
+                learner = FeatureClassifier(features, task.labels, params, validation, self.device)
+        learner.network.start_from(torch.from_numpy(task.labels[split.rows("train")]))
+        return learner
 
     def features(self, cell: Cell, task: _Task, model: TrunkModel) -> np.ndarray:
         """Pooled features [N, F] float32 of all images of a task's corpus, computed once per weights."""
@@ -323,7 +326,7 @@ def part_sizes(grid: Grid) -> pd.DataFrame:
 
 
 def empty_cells(grid: Grid) -> pd.DataFrame:
-    """What each fraction holds: columns task, fraction, seed, patients, images, empty (classes with one label only)."""
+    """What each fraction holds: task, fraction, seed, patients, images, empty (list of the classes with one label)."""
     rows = []
     for cell in dict.fromkeys(replace(cell, protocol="", weights="") for cell in grid.cells):
         task, split = grid.tasks[cell.task], grid.split(cell)
@@ -332,7 +335,7 @@ def empty_cells(grid: Grid) -> pd.DataFrame:
         empty = fractions.empty_classes(truth[split.rows("train")], task.classes)
         rows.append(
             {"task": cell.task, "fraction": cell.fraction, "seed": cell.seed, "patients": train["patient_id"].nunique(),
-             "images": len(train), "empty": ", ".join(empty)}
+             "images": len(train), "empty": empty}
         )  # fmt: skip
     return pd.DataFrame(rows)
 

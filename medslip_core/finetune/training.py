@@ -59,10 +59,10 @@ def fit(
         identity: all that must be the same for a resumed run to be the same run; what JSON can hold.
 
     Raises:
-        FloatingPointError: the loss became NaN or infinite.
+        FloatingPointError: the loss or the score became NaN or infinite.
         checkpoint.CheckpointError: a checkpoint could not be written.
     """
-    order = BatchOrder(rows, params.batch_size, seed)
+    order = BatchOrder(rows, params.batch_size, seed, even=True)
     total = params.steps(order.steps_per_epoch)
     every = math.ceil(total / params.validations)
     network = learner.network
@@ -96,9 +96,10 @@ def fit(
                 progress.update()
             state["step"] += len(losses)
             mean_loss = float(torch.stack(losses).mean())
-            if not math.isfinite(mean_loss):
-                raise FloatingPointError(f"the loss is {mean_loss} by step {state['step']}: lower the learning_rate")
-            score = learner.score()
+            score = learner.score() if math.isfinite(mean_loss) else math.nan
+            if not math.isfinite(score):
+                told = f"the loss is {mean_loss}, and the validation score {score}, by step {state['step']}"
+                raise FloatingPointError(f"{told}: lower the learning_rate")
             state["history"].append({"step": state["step"], "loss": mean_loss, "score": score})
             progress.set_postfix(loss=mean_loss, score=score)
             if score > state["best_score"]:

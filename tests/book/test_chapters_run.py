@@ -8,12 +8,14 @@ import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
+from medslip_core.corpus import PreparedCorpus
 from pipeline.parameters import declared_parameters, read_parameters
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -54,6 +56,14 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_chapters_run_in_order(runs: Path) -> None:
     for name in CHAPTERS:
         assert json.loads((runs / name / "results.json").read_text())["finished"] is True
+
+
+def test_no_image_to_learn_from_is_one_to_judge_by(runs: Path) -> None:
+    """A fine-tuned network may be asked about the images of the other chapters."""
+    labelled = [PreparedCorpus.open(path).images for path in (runs / "finetuning" / "corpora").iterdir()]
+    others = [PreparedCorpus.open(path.parent).images for path in (runs / "corpus").glob("*/corpus.json")]
+    seen = [{image.tobytes() for images in some for image in np.asarray(images)} for some in (labelled, others)]
+    assert all(seen) and not seen[0] & seen[1]
 
 
 def test_a_finished_run_is_gathered_into_one_file(runs: Path, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from medslip_core.sampling import BatchOrder, part_of_batch
+from medslip_core.sampling import BatchOrder, _epoch_order, part_of_batch
 
 ROWS = np.arange(100, 123)
 
@@ -19,6 +19,14 @@ def test_parts_share_every_batch_without_overlap(parts: int) -> None:
         assert max(map(len, shares)) - min(map(len, shares)) <= 1
         seen.extend(batch)
     assert sorted(seen) == list(ROWS) != seen, "shuffled; the last batch, of three, counts too"
+
+
+def test_even_batches_differ_by_one_image_at_most() -> None:
+    for count in (1, 5, 6, 23, 26):
+        order = BatchOrder(np.arange(count), batch_size=5, seed=1, even=True)
+        batches = [order.batch(step) for step in range(order.steps_per_epoch)]
+        assert len(batches) == -(-count // 5) and max(map(len, batches)) - min(map(len, batches)) <= 1
+        assert np.array_equal(np.concatenate(batches), _epoch_order(order, 0))
 
 
 def test_the_order_depends_on_seed_and_epoch_alone() -> None:

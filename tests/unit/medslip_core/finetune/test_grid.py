@@ -6,6 +6,7 @@ import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -23,8 +24,9 @@ from medslip_core.finetune import compare, fractions, grid, results
 from medslip_core.finetune.classifier import PooledFeatures
 from medslip_core.finetune.finetuned import NETWORK, load_finetuned
 from medslip_core.finetune.learners import FeatureClassifier
-from medslip_core.finetune.params import GridParams
+from medslip_core.finetune.params import FinetuneParams, GridParams
 from medslip_core.finetune.summary import compared_weights
+from medslip_core.finetune.training import fit
 from medslip_core.finetune.without_labels import zero_shot_cases
 from medslip_core.model import MedslipModel
 from medslip_core.model_config import MedslipConfig
@@ -236,8 +238,11 @@ def test_a_class_that_could_not_be_learned_can_be_left_out_of_the_mean(finished,
     effusion, mass = (roc_auc_score(parts[0].labels[:, c], parts[0].probabilities[:, c]) for c in (0, 1))
     mean = (effusion + mass) / 2
     assert abs(effusion - mass) > 0.1
-    for empty, learnable in (("", mean), ("Effusion", mass), ("Mass", effusion), ("Effusion, Mass", np.nan)):
-        summary = compare.over_seeds(compare.cases([both], resamples=20, held=held.assign(empty=empty)))
+    for empty, learnable in (
+        ([], mean), (["Effusion"], mass), (["Mass"], effusion), (["Effusion", "Mass"], np.nan), (["Mass, left"], mean),
+    ):  # fmt: skip
+        told = held.assign(empty=[empty] * len(held))
+        summary = compare.over_seeds(compare.cases([both], resamples=20, held=told))
         told = summary.set_index("metric")["value"]
         assert [told["auroc"], told["auroc_learnable"]] == pytest.approx([mean, learnable], nan_ok=True)
     summary = compare.over_seeds(compare.cases([both], resamples=20)).set_index("metric")["value"]
@@ -410,3 +415,14 @@ def test_command_line_says_what_is_wrong(tmp_path, capsys):
     with pytest.raises(SystemExit):
         grid.main(["--params", str(tmp_path / "grid.yaml")])
     assert "nearest valid name is fractions" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("loss, score, told", [(np.nan, 0.5, "the loss is nan"), (0.1, np.nan, "score nan")])
+def test_a_training_that_diverges_says_so(tmp_path, loss, score, told):
+    network = torch.nn.Linear(1, 1)
+    learner = SimpleNamespace(
+        network=network, training_mode=network.train, score=lambda: score,
+        loss=lambda rows, epoch: network.weight.sum() * loss,
+    )  # fmt: skip
+    with pytest.raises(FloatingPointError, match=f"{told}.*lower the learning_rate"):
+        fit(learner, np.arange(4), FinetuneParams(epochs=1, batch_size=2), 0, tmp_path, {})

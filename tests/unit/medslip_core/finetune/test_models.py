@@ -6,7 +6,7 @@ import torch
 from tiny_model import MODEL
 
 from medslip_core.finetune import initial
-from medslip_core.finetune.classifier import Classifier, PooledFeatures, known_label_loss
+from medslip_core.finetune.classifier import Classifier, LinearHead, PooledFeatures, known_label_loss
 from medslip_core.finetune.segmenter import Segmenter, mask_loss
 from medslip_core.model import MedslipModel
 from medslip_core.model_config import MedslipConfig
@@ -57,6 +57,14 @@ def test_known_label_loss_against_a_loop():
     ]
     assert float(known_label_loss(logits, labels)) == pytest.approx(np.mean(terms), rel=1e-5)
     assert known_label_loss(logits, torch.full_like(labels, torch.nan)) == 0
+
+
+def test_answers_begin_at_the_frequency_of_each_class():
+    labels = torch.tensor([[1, 0, 1], [0, 0, np.nan], [0, 0, 1], [0, 0, 1]])
+    head = LinearHead(4, 3).eval()
+    head.start_from(labels)
+    probabilities = head(torch.randn(2, 4)).sigmoid().detach().numpy()
+    np.testing.assert_allclose(probabilities, [[1.5 / 5, 0.5 / 5, 3.5 / 4]] * 2, rtol=1e-5)
 
 
 @pytest.mark.parametrize("size", [32, 64])
