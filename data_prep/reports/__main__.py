@@ -10,28 +10,14 @@ then 1.
 """
 
 import argparse
-import json
 import logging
 import sys
-from collections.abc import Callable
-from contextlib import closing
-from functools import partial
-from itertools import chain, islice
 from pathlib import Path
 
-from tqdm import tqdm
-
-from data_prep.errors import WORKER_DIED
-from data_prep.parallel import cores, in_order
-from data_prep.reports.findings import mention_labels
-from data_prep.reports.reader import Mention, mention_triplets, read_mentions
-from medslip_core.vocabulary import ABSENT, PRESENT, UNCERTAIN
+from data_prep.parallel import cores
+from data_prep.reports.jsonl import POLICIES, read_file
 
 logger = logging.getLogger(__name__)
-CHUNK_LINES = 256
-
-POLICIES = {"drop": UNCERTAIN, "present": PRESENT, "absent": ABSENT}
-"""What an uncertain mention counts as."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -44,10 +30,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--uncertain", choices=POLICIES, default="drop", help="what a hedged finding counts as")
     parser.add_argument("--processes", type=int, default=cores(), help="default: one per core")
     given = parser.parse_args(arguments)
-    answer = partial(_answers, what=given.what, uncertain=given.uncertain)
+    if given.out.exists() and given.out.samefile(given.source):
+        parser.error(f"{given.out} is the file to be read; name another one to write")
     unfinished = given.out.with_name(f".{given.out.name}.partial")
     try:
-        malformed = _read_file(given.source, unfinished, answer, given.processes)
+        malformed = read_file(given.source, unfinished, given.what, given.uncertain, given.processes)
         unfinished.replace(given.out)
     except OSError as error:
         logger.error("%s", error)
@@ -57,79 +44,6 @@ def main(arguments: list[str] | None = None) -> int:
     if malformed:
         logger.error("%s: %d malformed lines left out", given.source, malformed)
     return 1 if malformed else 0
-
-
-def _read_file(source: Path, out: Path, answer: Callable, processes: int) -> int:
-    """Read all lines of one file into another, in order and in constant memory; how many were malformed."""
-    with source.open("rb") as lines:
-        total = sum(1 for _ in lines)
-    malformed = 0
-    processes = max(1, min(processes, total // CHUNK_LINES))
-    with source.open("rb") as lines, out.open("w", encoding="ascii") as written:
-        numbered = enumerate(lines, start=1)
-        chunks = iter(lambda: list(islice(numbered, CHUNK_LINES)), [])
-        with closing(in_order(answer, _lost, chunks, processes)) as answers:
-            for number, line, error in tqdm(chain.from_iterable(answers), total=total, unit="report"):
-                if error:
-                    malformed += 1
-                    logger.error("%s line %d: %s", source, number, error)
-                elif line:
-                    written.write(line)
-    return malformed
-
-
-def _answers(numbered: list[tuple[int, bytes]], what: str, uncertain: str) -> list[tuple[int, str, str]]:
-    return [_answer(number, line, what, uncertain) for number, line in numbered]
-
-
-def _lost(numbered: tuple[int, bytes]) -> tuple[int, str, str]:
-    return numbered[0], "", WORKER_DIED
-
-
-def _answer(number: int, line: bytes, what: str, uncertain: str) -> tuple[int, str, str]:
-    """(line number, line of the answer, what is wrong with the line): one of the last two is empty."""
-    if not line.strip():
-        return number, "", ""
-    try:
-        record = json.loads(line)
-        identifier, text, whole = _text(record)
-    except (ValueError, RecursionError) as error:
-        return number, "", str(error)
-    mentions = read_mentions(text, whole=whole)
-    if what == "findings":
-        found = mention_labels(mentions, uncertain)
-    else:
-        found = {"triplets": _rows(mentions, uncertain)}
-    return number, json.dumps({"id": identifier, **found}) + "\n", ""
-
-
-def _rows(mentions: list[Mention], uncertain: str) -> list[list]:
-    rows = []
-    for triplet in mention_triplets(mentions):
-        state = POLICIES[uncertain] if triplet.state == UNCERTAIN else triplet.state
-        rows.append([triplet.anatomy, triplet.pathology, state, triplet.start, triplet.end])
-    return rows
-
-
-def _text(record: object) -> tuple[str | int, str, bool]:
-    """Identifier and text of a line, and whether the text is findings and impression alone.
-
-    Raises:
-        ValueError: naming what the line lacks.
-    """
-    if not isinstance(record, dict):
-        raise ValueError(f"not an object but {type(record).__name__}")
-    if not isinstance(record.get("id"), str | int):
-        raise ValueError('no "id" (text or number)')
-    parts = {name: record[name] for name in ("text", "findings", "impression") if record.get(name) is not None}
-    odd = [name for name, value in parts.items() if not isinstance(value, str)]
-    if odd:
-        raise ValueError(f'"{odd[0]}" is no text but {type(parts[odd[0]]).__name__}')
-    if "text" in parts:
-        return record["id"], parts["text"], False
-    if not {"findings", "impression"} & set(record):
-        raise ValueError('neither "text" nor "findings" and "impression"')
-    return record["id"], parts.get("findings", "") + "\n\n" + parts.get("impression", ""), True
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def mention_labels(mentions: list[Mention], uncertain: str = "drop") -> dict[str
                     locs.update((label, anatomy) for anatomy in place_anatomies(place))
                     if place.zone is not None and place.zone.name == "abdomen":  # a place that the 51 lack
                         locs.add((label, "abdomen"))
-    if not abnormal:
+    if mentions and not abnormal:
         findings.add(NORMAL)
     return {
         "findings": sorted(findings),

@@ -37,6 +37,8 @@ def assign_states(items: list[Item]) -> None:
                 item.state, item.cue = state, governing
         elif kind == "negation_before":
             state, governing = ABSENT, item
+            if index == len(items) - 1:  # "pneumothorax: no"
+                _govern_back(items, index, ABSENT)
         elif kind == "hedge_before":
             if state == PRESENT:
                 state, governing = UNCERTAIN, item
@@ -129,9 +131,11 @@ def _first_device(items: list[Item], at: int) -> bool:
 
 
 def _tells_how_it_is(items: list[Item], subject: int) -> bool:
-    """ "No pneumothorax, the effusion is unchanged": after the subject's verb comes more than that it is seen."""
+    """ "No pneumothorax, the effusion is unchanged", "and atelectasis persists": more is told than that it is seen."""
     told = [item for item in items[subject + 1 :] if item.kind not in ("place", "side", "level", "preposition")][:2]
-    if len(told) < 2 or told[0].kind != "verb":
+    if told and told[0].kind == "lasting":
+        return True
+    if len(told) < 2 or told[0].kind not in ("verb", "shows"):
         return False
     return told[1].kind in ("presence", "lasting", "quality") or (told[1].kind == "finding" and told[1].entry.normal)
 

@@ -1,6 +1,7 @@
 """Sections of a report: which stretch of text is findings or impression, and which only says why the image was taken.
 
-Headings are known by name, with a colon or alone on their line, in any case. What stands under no heading is body
+Headings are known by name, with a colon or alone on their line, in any case; in capitals also inside a line, as lines
+are often joined where reports were put into a table. What stands under no heading is body
 text and is read; so is a new paragraph after a section that is not read, since many reports give their findings no
 heading.
 """
@@ -11,8 +12,12 @@ from dataclasses import dataclass
 
 READ_SECTIONS = frozenset({"findings", "impression", "body"})
 
+_VIEW = (
+    "(?:frontal|lateral|portable|upright|supine|ap|pa|single|one|two|views?|radiographs?|x-?rays?|films?|and|of|the)"
+)
 _HEADINGS = {
-    "findings": "findings?|report|description|chest|radiographic findings|observations?|addendum",
+    "findings": "findings?|report|description|radiographic findings|observations?|addendum"
+    rf"|(?:{_VIEW}[ ,]+){{0,8}}chest(?:[ ,]+{_VIEW}){{0,8}}",
     "impression": "impressions?|conclusions?|summary|opinion|interpretation|diagnosis|assessment|wet read",
     "indication": "(?:indications?|reason)(?: for (?:the |this )?(?:exam|examination|study|test))?"
     "|clinical (?:indications?|history|information|data|details|statement)|(?:patient |past medical )?history"
@@ -26,6 +31,7 @@ _HEADINGS = {
 _KINDS = "|".join(f"(?P<{kind}>{names})" for kind, names in _HEADINGS.items())
 _NAME = rf"(?:final )?(?:{_KINDS})(?:(?: and | ?[/&] ?)[a-z]{{4,20}})?"
 _BEFORE_COLON = re.compile(rf"(?:^[ \t*#]*|[.;:]\s|\s\s)({_NAME})[ \t*]{{0,4}}$", re.IGNORECASE)
+_AFTER_BLANK = re.compile(rf"(?:^|\s)({_NAME})[ \t*]{{0,4}}$", re.IGNORECASE)
 _ALONE = re.compile(rf"[ \t*#]*({_NAME})[ \t*\r]*", re.IGNORECASE)
 _END_OF_HEADING = re.compile(r":|\n|$")
 _LONGEST_HEADING = 72
@@ -57,12 +63,14 @@ def split_sections(text: str) -> list[Section]:
 
 def _headings(text: str) -> Iterator[Section]:
     """Headings as sections of their own. Only what stands before a colon or a line end is compared with the names."""
-    line_start = 0
+    line_start, capitals_tell = 0, not text.isupper()
     for mark in _END_OF_HEADING.finditer(text):
         end = mark.start()
         start = max(line_start, end - _LONGEST_HEADING)
         if mark.group() == ":":
             found = _BEFORE_COLON.search(text[start:end])
+            if not found and (inside := capitals_tell and _AFTER_BLANK.search(text[start:end])):
+                found = inside if inside.group(1).isupper() else None
         else:
             found = _ALONE.fullmatch(text[start:end]) if start == line_start else None
             line_start = mark.end()

@@ -7,7 +7,7 @@ from data_prep.reports.lexicon import Lexicon, Term
 from medslip_core.vocabulary import PRESENT
 
 _WORD = re.compile(
-    r"[a-z]+|\(?\b\d{1,2}\)|[.,;:?!()/<>&]|\d+(?:\.\d+)*|_{2,}|\n|(?<=\s)-+(?=\s)",
+    r"[a-z]+|\(?\b\d{1,2}\)|[.,;:?!()/<>&]|\d+(?:\.\d+)*|_{2,}|\n|(?<=\s)[-\u2013\u2014]+(?=\s)|\u2014",
     re.ASCII,
 )
 _LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
@@ -25,7 +25,7 @@ LONGEST_SENTENCE = 200
 _PUNCTUATION = {
     ",": Term("comma", None), ";": Term("semicolon", None), ":": Term("verb", None), "/": Term("slash", None),
     "&": Term("and", None), "(": Term("comma", None), ")": Term("comma", None), "-": Term("semicolon", None),
-    "--": Term("semicolon", None),
+    "--": Term("semicolon", None), "\u2013": Term("semicolon", None), "\u2014": Term("semicolon", None),
 }  # fmt: skip
 
 
@@ -59,7 +59,7 @@ def sentences(text: str, start: int, end: int) -> Iterator[list[Word]]:
             if first == "\n":
                 ends = _ends_sentence(text, line_start, word_start, end)
                 line_start = word_end
-            elif word == "?" and text[word_end : word_end + 1].isalpha():  # "?pneumonia"
+            elif word == "?" and (not current or text[word_end : word_end + 1].isalpha()):  # "?pneumonia"
                 word, ends = "question", False
             elif word == ".":
                 before = current[-1][0] if current else ""

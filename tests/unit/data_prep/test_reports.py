@@ -48,7 +48,15 @@ def states(text: str) -> dict[str, int]:
         ("No focal opacity to suggest pneumonia.", "-opacity -pneumonia"),
         ("The heart is not enlarged.", "+normal"),
         ("Hilar engorgement appears within normal limits.", "-engorgement +normal"),
+        ("The study is negative for pneumonia.", "-pneumonia"),
+        ("It is unlikely that this represents pneumonia.", "-pneumonia"),
+        ("The opacity is unlikely to represent pneumonia.", "+opacity -pneumonia"),
+        ("Consolidation: absent.", "-consolidation"),
+        ("Pleural effusion: no.", "-effusion"),
+        ("A pneumothorax cannot be seen.", "-pneumothorax"),
         # no negations
+        ("Non-displaced left rib fracture.", "+fracture"),
+        ("The ETT has been withdrawn and now ends above the carina.", "+tube"),
         ("No change in the small effusion.", "+effusion"),
         ("Opacity in the left base, not seen on the prior study.", "+opacity"),
         ("Atelectasis has not changed.", "+atelectasis"),
@@ -56,6 +64,13 @@ def states(text: str) -> dict[str, int]:
         ("There is not a significant change in the large left effusion.", "+effusion"),
         ("Persistent but not worsening right lower lobe pneumonia.", "+pneumonia"),
         # what a negation does not reach
+        ("No pneumothorax, and the left effusion has decreased.", "-pneumothorax +effusion"),
+        ("No consolidation and atelectasis has worsened.", "-consolidation +atelectasis"),
+        ("No pneumothorax and left lower lobe atelectasis persists.", "-pneumothorax +atelectasis"),
+        ("No consolidation, only streaky atelectasis.", "-consolidation +atelectasis"),
+        ("No pneumothorax \u2014 small left effusion.", "-pneumothorax +effusion"),
+        ("Removal of the tube and development of a pneumothorax.", "-tube +pneumothorax"),
+        ("No abnormality beyond mild cardiomegaly.", "-abnormality +cardiomegaly"),
         ("No pneumothorax with right chest tube in place.", "-pneumothorax +tube"),
         ("No pneumothorax after placement of right IJ line.", "-pneumothorax +line"),
         ("There is no pneumothorax and a right IJ catheter terminates in the SVC.", "-pneumothorax +catheter"),
@@ -89,6 +104,12 @@ def states(text: str) -> dict[str, int]:
         ("Consolidation consistent with pneumonia.", "+consolidation +pneumonia"),
         ("It would be difficult to exclude pneumonia.", "?pneumonia"),
         ("?pneumonia", "?pneumonia"),
+        ("? RLL pneumonia", "?pneumonia"),
+        ("Rule out pneumonia.", "?pneumonia"),
+        ("A skin fold mimics pneumothorax.", "?pneumothorax"),
+        ("An effusion is doubtful.", "?effusion"),
+        ("Pneumothorax not assessed.", "?pneumothorax"),
+        ("No prior pneumothorax.", "-pneumothorax"),
         ("Patchy opacity, atelectasis versus pneumonia.", "+opacity ?atelectasis ?pneumonia"),
         ("Left effusion with atelectasis, consolidation cannot be excluded.", "+effusion +atelectasis ?consolidation"),
         ("Effusion and consolidation cannot be excluded.", "?effusion ?consolidation"),
@@ -184,6 +205,19 @@ def test_only_findings_and_impression_are_read():
 )  # fmt: skip
 def test_what_is_asked_or_compared_with_is_not_read(heading):
     text = f" {heading}:  Left pneumothorax, right lung mass.\n \n FINDINGS:  Small effusion.\n"
+    assert states(text) == {"effusion": PRESENT}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "EXAMINATION: CHEST (PA AND LAT) INDICATION: pneumonia // edema? COMPARISON: None FINDINGS: Small effusion",
+        "COMPARISON: edema\nCHEST, TWO VIEWS: Small effusion.",
+        "Comparison: None. PA and lateral views of the chest: There is a small effusion.",
+        "INDICATION: pneumonia\nFRONTAL CHEST RADIOGRAPH: Small effusion.",
+    ],
+)
+def test_headings_inside_a_line_and_those_that_name_the_view(text):
     assert states(text) == {"effusion": PRESENT}
 
 

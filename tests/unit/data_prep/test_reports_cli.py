@@ -1,6 +1,8 @@
 """The command line: both forms of a line, errors by line number, the same answer from one process or several."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -27,6 +29,34 @@ def test_both_forms_of_a_line(tmp_path):
     assert status == 0
     assert sections == {"id": "a", "findings": ["Effusion"], "pairs": [["Effusion", "left"]], "locs": []}
     assert (whole["findings"], number["id"], number["findings"]) == (["Normal"], 3, ["Cardiomegaly"])
+
+
+def test_a_report_that_says_nothing_is_not_called_normal(tmp_path):
+    silent = [
+        {"id": 1, "text": ""},
+        {"id": 2, "findings": None, "impression": None},
+        {"id": 3, "text": "HISTORY: cough"},
+    ]
+    _, answers = run(tmp_path, silent)
+    assert [answer["findings"] for answer in answers] == [[], [], []]
+
+
+def test_the_file_to_be_read_is_not_written_over(tmp_path, capsys):
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"id": 1, "text": "Edema."}\n')
+    with pytest.raises(SystemExit):
+        main(["findings", str(source), str(source)])
+    assert "name another one to write" in capsys.readouterr().err and "Edema" in source.read_text()
+
+
+def test_the_command_itself_reads_in_several_processes(tmp_path):
+    """As a module that is run, whose functions worker processes would look for in vain."""
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text("".join(f'{{"id": {i}, "text": "Edema."}}\n' for i in range(600)))
+    command = [sys.executable, "-m", "data_prep.reports", "findings", source, out, "--processes", "2"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["id"] for line in out.read_text().splitlines()] == list(range(600))
 
 
 def test_sections_given_apart_are_read_whole(tmp_path):
