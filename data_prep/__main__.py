@@ -32,6 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (DataError, CorpusError) as error:
         logging.error("%s", error)
         return 1
+    except OSError as error:
+        logging.error("%s: %s. Mend that and say the same again; what is done is kept.", error.filename, error.strerror)
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -94,6 +94,8 @@ def prepare(
             something else, or worker processes cannot be started.
     """
     root, out, truth = Path(root), Path(out), Path(truth) if truth is not None else None
+    if out.is_symlink() or not out.name:  # what is renamed at the end is the folder, not a link to it
+        out = out.resolve()
     reader = find_reader(dataset, reader_options, _own_options())
     image_size_px = _whole("image_size_px", image_size_px, "For example 224.")
     limit = limit if limit is None else _whole("limit", limit, "Leave it out to read every study.")

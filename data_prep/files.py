@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from data_prep.errors import DataError
@@ -22,17 +22,31 @@ def require_folder(root: Path) -> None:
         raise DataError(root, "no such folder", "Point root at the dataset as downloaded and unpacked.")
 
 
+def walk(root: Path) -> Iterator[tuple[str, list[str]]]:
+    """Every folder below root, in order, with the names of its files.
+
+    Links to folders are followed, each folder is visited once, and what macOS leaves in archives is passed over.
+    """
+    seen = set()
+    for place, folders, names in os.walk(root, followlinks=True):
+        if (real := os.path.realpath(place)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(folder for folder in folders if folder != "__MACOSX")
+        yield place, sorted(name for name in names if not name.startswith("._"))
+
+
 def index_images(root: Path) -> dict[str, Path]:
-    """Maps each image's file name without its suffix to its path; links to folders are not followed.
+    """Maps each image's file name without its suffix to its path.
 
     Raises:
         DataError: `root` is no folder or holds no image, or two files have the same name.
     """
     require_folder(root)
     found: dict[str, Path] = {}
-    for folder, folders, names in os.walk(root):
-        folders.sort()
-        for name in sorted(names):
+    for folder, names in walk(root):
+        for name in names:
             stem, suffix = os.path.splitext(name)
             if suffix.lower() not in IMAGE_SUFFIXES:
                 continue

@@ -75,6 +75,7 @@ def read(
     for column, allowed in ALLOWED.items():
         if column in rows:
             require_known(rows, column, allowed, path)
+    _check_splits(rows, path)
     ages = _ages(rows, path)
     rows = rows.reindex(columns=[*COLUMNS, "row"]).assign(age=ages)
 
@@ -118,12 +119,27 @@ def _check_paths(rows: pd.DataFrame, path: Path) -> None:
             raise DataError(f"{path} row {row}", f"path has {len(name)} characters", "Check the row's quotes.")
 
 
+def _check_splits(rows: pd.DataFrame, path: Path) -> None:
+    """Finds a patient in two splits before anything is prepared."""
+    if not {"patient", "split"} <= set(rows):
+        return
+    given = rows.dropna(subset=["patient", "split"]).drop_duplicates(["patient", "split"])
+    twice = given[given["patient"].duplicated(keep=False)]
+    if len(twice):
+        patient = twice["patient"].iloc[0]
+        of_patient = twice[twice["patient"] == patient]
+        told = ", ".join(f"{one.split} (row {one.row})" for one in of_patient.itertuples())
+        problem = f"patient {patient} is in {told}"
+        raise DataError(path, problem, "Keep a patient's images in one split.")
+
+
 def _label_columns(rows: pd.DataFrame, named: list[str], path: Path) -> dict[str, str]:
     """Column -> class."""
     missing = [name for name in named if name not in rows.columns]
     if missing:
         raise DataError(path, f"no column {missing}", f"Its columns: {', '.join(rows.columns.drop('row'))}.")
-    names = {name: name.removeprefix(LABEL_PREFIX) for name in rows if name in named or name.startswith(LABEL_PREFIX)}
+    given = [name for name in rows if name in named or name.startswith(LABEL_PREFIX)]
+    names = {name: name.removeprefix(LABEL_PREFIX).strip() for name in given}
     unused = [name for name in rows.columns if name not in (*COLUMNS, "row", *names)]
     if unused:
         logger.warning("%s: columns left alone: %s (name labels by labels=…)", path.name, ", ".join(unused))

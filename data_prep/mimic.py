@@ -34,6 +34,7 @@ CLASSES = (
     "Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Enlarged Cardiomediastinum", "Fracture", "Lung Lesion",
     "Lung Opacity", "No Finding", "Pleural Effusion", "Pleural Other", "Pneumonia", "Pneumothorax", "Support Devices",
 )  # fmt: skip
+SUFFIXES = (".jpg", ".dcm", ".jpeg", ".png", ".JPG", ".DCM", ".JPEG", ".PNG")
 REPORTS = "mimic-cxr-reports.zip"
 """Read as it is."""
 
@@ -140,7 +141,7 @@ def _study_folder(row) -> str:
 def _suffix(row, files: Path) -> str | None:
     """Of the row's image file; None if there is none."""
     folder = files / _study_folder(row)
-    return next((suffix for suffix in (".jpg", ".dcm") if (folder / (row.dicom_id + suffix)).is_file()), None)
+    return next((suffix for suffix in SUFFIXES if (folder / (row.dicom_id + suffix)).is_file()), None)
 
 
 def _table(folder: Path, name: str, required: bool = True) -> Path | None:

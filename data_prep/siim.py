@@ -50,9 +50,10 @@ def read(root: Path, tables: str | Path | None = None) -> Studies:
     def studies() -> Iterator[Study]:
         for image in there:
             empty = [text == rle.EMPTY for text, _ in annotations[image]]
-            fault = None
-            if any(empty) and not all(empty):
-                rows = [row for _, row in annotations[image]]
+            fault, rows = None, [row for _, row in annotations[image]]
+            if not all(text for text, _ in annotations[image]):
+                fault = f"{path} rows {rows}: an empty cell. Write {rle.EMPTY} for no mask, or the mask's run lengths."
+            elif any(empty) and not all(empty):
                 fault = f"{path} rows {rows}: both a mask and {rle.EMPTY} (no mask). Keep the ones that are right."
             mask = partial(united_mask, annotations[image], files[image], path)
             yield Study(

@@ -30,7 +30,7 @@ LABEL_VALUES = {"1": 1.0, "1.0": 1.0, "0": 0.0, "0.0": 0.0, "-1": float("nan"), 
 
 
 def read_table(path: Path, columns: Sequence[str], filled: Sequence[str] = ()) -> pd.DataFrame:
-    """Reads a CSV (plain, .gz or .zip) as strings; empty cells are NaN, blanks around column names are dropped.
+    """Reads a CSV (plain, .gz or .zip) as strings; empty cells are NaN, blanks around names and cells are dropped.
 
     Args:
         path: the table.
@@ -74,6 +74,8 @@ def read_table(path: Path, columns: Sequence[str], filled: Sequence[str] = ()) -
     twice = [name for name in columns if list(table.columns).count(name) > 1 or f"{name}.1" in table.columns]
     if twice:
         raise DataError(path, f"column {', '.join(map(repr, twice))} is there twice", again)
+    for name in table.columns:  # blanks would make strangers of equal ids
+        table[name] = table[name].str.strip().replace("", np.nan)
     blank = table.isna().all(axis=1)
     table["row"] = range(FIRST_ROW, FIRST_ROW + len(table))
     table = table[~blank].reset_index(drop=True)
@@ -88,7 +90,7 @@ def _unpacked(path: Path) -> bytes:
     """A table's text, whatever size its archive announces."""
     if path.suffix == ".zip":
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
+            names = [name for name in archive.namelist() if not name.startswith("__MACOSX/")]
             if len(names) != 1:
                 raise ValueError(f"{len(names)} files in the archive instead of one")
             with archive.open(names[0]) as stream:

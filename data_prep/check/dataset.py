@@ -142,7 +142,8 @@ class _Tally:
         self.suspects: list[Picture] = []
         self.paths: set[str] = set()
         self.studies = self.looked_at = self.readable = 0
-        self._splits, self._views, self._sizes, self._given = Counter(), Counter(), Counter(), Counter()
+        self._splits, self._views, self._sizes = Counter(), Counter(), Counter()
+        self._given, self._given_by_header = Counter(), Counter()
         self._labels: dict[str, Counter] = {}
         self._first_of_patient: dict[str, tuple[str | None, str]] = {}  # patient -> split, image id
         self._leaking: set[str] = set()
@@ -158,8 +159,9 @@ class _Tally:
                 self.paths.add(path.relative_to(self.root).as_posix())
         self._splits[study.split or "not given"] += 1
         self._given.update(
-            patient=study.patient_id is not None, age=study.age_years is not None, sex=study.sex is not None,
-            report=study.report is not None, box=bool(study.boxes), mask=bool(study.masks),
+            patient=int(study.patient_id is not None), age=int(study.age_years is not None),
+            sex=int(study.sex is not None), report=int(study.report is not None), box=int(bool(study.boxes)),
+            mask=int(bool(study.masks)),
         )  # fmt: skip
         for name, value in study.labels.items():
             self._labels.setdefault(name, Counter())[value if value == value else None] += 1
@@ -185,6 +187,7 @@ class _Tally:
         if inspection.thumbnail is None:
             return
         self.readable += 1
+        self._given_by_header.update(inspection.given)
         self._views[inspection.view or "not given"] += 1
         self._sizes[inspection.width_px, inspection.height_px] += 1
         name = Path(inspection.path).stem[-16:]
@@ -206,7 +209,9 @@ class _Tally:
         rows = [("files", suffix or "no suffix", count, files) for suffix, count in suffixes.most_common()]
         rows += [("patients", "", patients, patients)] if patients else []
         rows += [("split", split, count, self.studies) for split, count in sorted(self._splits.items())]
-        rows += [("with", name, count, self.studies) for name, count in self._given.items()]
+        for name, count in self._given.items():
+            in_headers = 0 if count else self._given_by_header[name]
+            rows.append(("with", name, in_headers or count, self.readable if in_headers else self.studies))
         rows += [("view", view, count, self.readable) for view, count in self._views.most_common()]
         if self._sizes:
             widths, heights = zip(*self._sizes, strict=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from data_prep.check.columns import lines_of, tables_of
 from data_prep.check.finding import NOTE, WARNING, Finding
-from data_prep.files import IMAGE_SUFFIXES
+from data_prep.files import IMAGE_SUFFIXES, walk
 from data_prep.mimic import REPORTS as MIMIC_REPORTS
 
 ARCHIVES = (".tar", ".tgz", ".tar.gz", ".zip", ".7z")
@@ -33,7 +33,7 @@ class Folder:
 
 
 def scan(root: Path, reports: str | Path | None = None) -> Folder:
-    """Walks through a folder; no file is opened, links to folders are not followed.
+    """Walks through a folder; no file is opened.
 
     Args:
         root: the folder.
@@ -41,9 +41,8 @@ def scan(root: Path, reports: str | Path | None = None) -> Folder:
     """
     found = Folder(root)
     read_as_they_are = {MIMIC_REPORTS, Path(reports or "").name}
-    for place, folders, names in os.walk(root):
-        folders.sort()
-        for name in sorted(names):
+    for place, names in walk(root):
+        for name in names:
             path = Path(place, name)
             below = path.relative_to(root).as_posix()
             stem, suffix = os.path.splitext(name)
@@ -72,8 +71,8 @@ def extra_images(folder: Folder, read: Iterable[str], dataset: str, tables: Path
         dataset: a name in `READERS`.
         tables: folder of the dataset's tables, if not the root.
     """
-    left = {path: folder.images[path] for path in folder.images.keys() - set(read)}
-    names = {name for path, stem in left.items() for name in (stem, Path(path).name)}
+    left = {path: _names(path, folder.images[path]) for path in folder.images.keys() - set(read)}
+    names = {name for spellings in left.values() for name in spellings}
     beside = [*(path for path, _ in tables_of(dataset, tables)), *tables.glob(f"*{REPORTS}")]
     lists = dict.fromkeys([*folder.lists, *beside])
     named: set[str] = set()
@@ -81,11 +80,16 @@ def extra_images(folder: Folder, read: Iterable[str], dataset: str, tables: Path
         for line in lines_of(path):
             named.update(names.intersection(BETWEEN_NAMES.split(line)))
     findings = []
-    for path, stem in sorted(left.items()):
-        if stem in named or Path(path).name in named:
+    for path, spellings in sorted(left.items()):
+        if not named.isdisjoint(spellings):
             problem = "named by a table, and left out by the reader or its options"
             findings.append(Finding(NOTE, "image left out", path, problem))
         else:
             problem = "no table names this image"
             findings.append(Finding(WARNING, "extra image", path, problem, "It is not used; complete the table."))
     return findings
+
+
+def _names(path: str, stem: str) -> tuple[str, str, str]:
+    """What a table may call an image file: its name, without its suffix, and as Indiana's reports name Kaggle's."""
+    return Path(path).name, stem, f"CXR{stem.removesuffix('.dcm')}"

@@ -48,6 +48,7 @@ class Inspection:
     patient_id: str | None
     split: str | None
     findings: tuple[Finding, ...]
+    given: tuple[str, ...] = ()  # which of patient, age and sex the table or the header tells
     view: str | None = None  # of the table, else of the header
     width_px: int | None = None
     height_px: int | None = None
@@ -71,7 +72,13 @@ def inspect(study: Study, root: Path) -> Inspection:
         findings += look(grey, study)
         constant = grey.pixels.min() == grey.pixels.max()
         height, width = grey.pixels.shape
+        known = {
+            "patient": study.patient_id or grey.patient_digest,
+            "age": grey.age_years if study.age_years is None else study.age_years,
+            "sex": study.sex or grey.sex,
+        }
         image = {
+            "given": tuple(name for name, value in known.items() if value is not None),
             "view": study.view or grey.view,
             "width_px": width,
             "height_px": height,

@@ -21,13 +21,16 @@ def grey_levels(dataset: "pydicom.Dataset", path: Path, percentiles: tuple[float
     """Stored values -> 0..255 as the header asks for: uint8 [H, W].
 
     Raises:
-        UnreadableImage: a photometric interpretation that is neither colour nor monochrome.
+        UnreadableImage: a photometric interpretation that is neither colour nor monochrome, or several frames.
     """
     from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi
 
     photometric = str(dataset.get("PhotometricInterpretation", "MONOCHROME2"))
     dataset.pixel_array_options(correct_unused_bits=False)  # pydicom takes HighBit for BitsStored - 1
     stored = dataset.pixel_array
+    samples = int(dataset.get("SamplesPerPixel", 1))
+    if stored.shape != (dataset.Rows, dataset.Columns, samples)[: 3 if samples > 1 else 2]:
+        raise UnreadableImage(path, f"its pixels hold {len(stored)} frames", "Save the radiograph as one frame.")
     if photometric == "PALETTE COLOR":
         colour = apply_color_lut(stored, dataset)
         return stretch(_luma(spread(colour) if colour.dtype != np.uint8 else colour), percentiles)
@@ -47,8 +50,8 @@ def grey_levels(dataset: "pydicom.Dataset", path: Path, percentiles: tuple[float
     values = apply_modality_lut(stored, dataset)
     window = _first_window(dataset)
     if dataset.get("VOILUTSequence"):
-        bits = int(dataset.VOILUTSequence[0].LUTDescriptor[2])
-        levels = np.clip(apply_voi(values.astype(np.int64), dataset) / (2**bits - 1), 0, 1) * 255
+        looked_up, brightest = apply_voi(values.astype(np.int64), dataset), _brightest(dataset.VOILUTSequence[0])
+        levels = np.clip(looked_up / brightest, 0, 1) * 255
     elif window is not None:
         levels = np.clip(_through_window(values.astype(np.float32), *window), 0, 1) * 255
     elif values is stored and stored.dtype == np.uint8 and bits_stored == 8:
@@ -66,6 +69,19 @@ def grey_levels(dataset: "pydicom.Dataset", path: Path, percentiles: tuple[float
     if padded is not None:
         pixels = np.where(padded, np.uint8(0), pixels)
     return np.ascontiguousarray(pixels)
+
+
+def _brightest(table: "pydicom.Dataset") -> int:
+    """What a VOI table makes white: its largest value of so many bits, or its own, where it uses less than half.
+
+    Some tables of 12 bits announce 16, and would leave an image nearly black.
+    """
+    bits = int(table.LUTDescriptor[2])
+    data = (
+        np.frombuffer(table.LUTData, "<u2" if bits > 8 else "u1") if isinstance(table.LUTData, bytes) else table.LUTData
+    )
+    largest, own = 2**bits - 1, int(np.max(data))
+    return own if 0 < 2 * own < largest else largest
 
 
 def _luma(colour: np.ndarray) -> np.ndarray:

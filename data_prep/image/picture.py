@@ -6,6 +6,7 @@ import struct
 import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageFile
 
@@ -15,6 +16,9 @@ from data_prep.image.limits import SMALLER, check_size
 
 FORMATS = ("PNG", "JPEG", "JPEG2000", "TIFF", "BMP", "GIF", "WEBP")
 """What Pillow may take a file for. It knows others, and for some of them starts other programs."""
+
+PNG_DEPTH = 24
+"""Place of a PNG's bits per sample, in bytes."""
 
 PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
 """TIFF's tag of the photometric interpretation, and its value for images that are stored inverted."""
@@ -41,10 +45,14 @@ def decode_picture(content: bytes, path: Path, percentiles: tuple[float, float] 
     if image.format == "PNG" and not np.asarray(image.crop((0, image.height - 1, image.width, image.height))).any():
         _check_png_end(content)
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+    of_16_bits = image.format == "PNG" and content[PNG_DEPTH] == 16
+    if not of_16_bits and (image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info):
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
-    if image.mode.startswith("I") or image.mode == "F":
+    if of_16_bits:  # of which Pillow keeps eight, where there is colour or transparency
+        asked = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+        pixels = spread(cv2.imdecode(np.frombuffer(content, np.uint8), asked), percentiles=percentiles)
+    elif image.mode.startswith("I") or image.mode == "F":
         inverted = image.format == "TIFF" and image.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO
         pixels = spread(np.asarray(image), percentiles=reversed_percentiles(percentiles) if inverted else percentiles)
         pixels = 255 - pixels if inverted else pixels  # Pillow does so for 8 bits only

@@ -11,6 +11,9 @@ from data_prep.image.limits import AGAIN, MAX_BYTES, SMALLER
 from data_prep.image.picture import decode_picture
 
 LFS_POINTER = b"version https://git-lfs"
+DICOM_SUFFIXES = (".dcm", ".dicom")
+PICTURES = (b"\x89PNG", b"\xff\xd8\xff")
+"""How PNG and JPEG files begin, whatever they are called."""
 
 
 def read_grey(path: str | Path, percentiles: tuple[float, float] | None = None) -> GreyImage:
@@ -37,7 +40,8 @@ def read_grey(path: str | Path, percentiles: tuple[float, float] | None = None) 
         raise UnreadableImage(path, "the file is empty", AGAIN)
     if content.startswith(LFS_POINTER):
         raise UnreadableImage(path, "a Git LFS pointer, not the image itself", "Run `git lfs pull` in its repository.")
-    is_dicom = content[128:132] == b"DICM" or path.suffix.lower() in (".dcm", ".dicom")
+    named_dicom = path.suffix.lower() in DICOM_SUFFIXES and not content.startswith(PICTURES)
+    is_dicom = content[128:132] == b"DICM" or named_dicom
     decode = decode_dicom if is_dicom else decode_picture
     try:
         with warnings.catch_warnings():

@@ -199,7 +199,7 @@ SETS_ASIDE = {
     "siim: RLE past the end": ("siim", table(RLE, "4032 64", "4032 65"), "1.2.3", f"{RLE} row 5: RLE ends at .*4097"),
     "siim: RLE odd": ("siim", table(RLE, "64 3 61 2", "64 3 61"), "1.2.2", f"{RLE} row 3: RLE has 3 numbers"),
     "siim: RLE of words": ("siim", table(RLE, "64 3", "64 three"), "1.2.2", f"{RLE} row 3: RLE is not a list of whole"),
-    "siim: RLE empty": ("siim", table(RLE, "64 3 61 2", ""), "1.2.2", f"{RLE} row 3: RLE has 0 numbers"),
+    "siim: RLE empty": ("siim", table(RLE, "64 3 61 2", ""), "1.2.2", rf"{RLE} rows \[3\]: an empty cell"),
     "siim: mask and none": ("siim", table(RLE, "0 64", "-1"), "1.2.3", rf"{RLE} rows \[4, 5\]: both a mask and -1"),
     "mimic: empty report": ("mimic", content(REPORT, b" \n"), "s57375967", r"row 5, report .*7.txt\): the report is"),
     "mimic: no report": ("mimic", drop(REPORT), "s57375967", "s57375967.txt: no such report. Download it"),

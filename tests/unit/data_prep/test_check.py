@@ -71,6 +71,12 @@ def test_counts(nih_layout):
     assert counts.loc[("files", ".png"), "count"] == 7 and counts.loc[("with", "box"), "count"] == 2
 
 
+def test_what_headers_tell_is_counted(siim_layout):
+    counts = check("siim", siim_layout, processes=1).counts.set_index(["what", "value"])
+    told = {name: tuple(counts.loc[("with", name), ["count", "of"]]) for name in ("patient", "age", "report")}
+    assert told == {"patient": (3, 3), "age": (0, 3), "report": (0, 3)}
+
+
 def _first(root: Path) -> Path:
     return images(root)[0]
 

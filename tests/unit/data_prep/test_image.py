@@ -79,6 +79,26 @@ def test_sixteen_bit_png_is_spread_over_its_own_range(tmp_path, highest):
     assert_close(tmp_path / "a.png", FULL)
 
 
+@pytest.mark.parametrize("channels", [3, 4])
+def test_sixteen_bit_colour_png_keeps_its_twelve_bits(tmp_path, channels):
+    grey = np.rint(FULL / 255 * 4095).astype(np.uint16)
+    colour = np.dstack([grey] * 3 + [np.full_like(grey, 65535)])[..., :channels]
+    cv2.imwrite(str(tmp_path / "a.png"), colour)
+    assert_close(tmp_path / "a.png", FULL)
+
+
+def test_a_transparent_level_of_a_sixteen_bit_png_stays_what_it_is(tmp_path):
+    image = Image.fromarray(np.rint(FULL / 255 * 4095).astype(np.uint16))
+    image.save(tmp_path / "a.png", transparency=0)
+    assert_close(tmp_path / "a.png", FULL)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_picture_called_dicom_is_read_as_a_picture(tmp_path, kind):
+    Image.fromarray(RAMP).save(tmp_path / "a.dcm", kind)
+    assert_close(tmp_path / "a.dcm", RAMP, levels=6)
+
+
 def test_jpeg(tmp_path):
     Image.fromarray(RAMP).save(tmp_path / "a.jpg", quality=98)
     assert_close(tmp_path / "a.jpg", RAMP, levels=4)
@@ -175,6 +195,16 @@ def test_voi_lookup_table(tmp_path, write_dicom):
     table["LUTData"].VR = "US"
     path = write_dicom(tmp_path / "a.dcm", RAMP, VOILUTSequence=[table])
     assert_close(path, 255.0 - RAMP)
+
+
+def test_a_voi_table_of_twelve_bits_announced_as_sixteen_does_not_come_out_black(tmp_path, write_dicom):
+    table = pydicom.Dataset()
+    table.LUTDescriptor = [256, 0, 16]
+    table["LUTDescriptor"].VR = "US"
+    table.LUTData = np.rint(np.arange(256) / 255 * 4095).astype("<u2").tobytes()
+    table["LUTData"].VR = "OW"
+    path = write_dicom(tmp_path / "a.dcm", np.rint(FULL).astype(np.uint8), VOILUTSequence=[table])
+    assert_close(path, np.rint(FULL))
 
 
 def test_padding_becomes_black_and_does_not_stretch_the_levels(tmp_path, write_dicom):
@@ -376,6 +406,12 @@ def test_dicom_that_is_refused(tmp_path, write_dicom, tags, said):
     with pytest.raises(UnreadableImage) as caught:
         read_grey(path)
     assert said in caught.value.problem
+
+
+def test_frames_that_the_header_does_not_count_are_refused(tmp_path, write_dicom):
+    path = write_dicom(tmp_path / "a.dcm", np.vstack([RAMP, RAMP]), Rows=len(RAMP))
+    with pytest.raises(UnreadableImage, match="its pixels hold 2 frames"):
+        read_grey(path)
 
 
 def test_several_frames_in_a_picture_are_refused(tmp_path):

@@ -11,6 +11,7 @@ from file_digests import file_digests
 
 from data_prep import READERS, chunks, corpus
 from data_prep.__main__ import main
+from data_prep.check.dataset import check
 from data_prep.corpus import prepare
 from data_prep.errors import DataError
 from data_prep.geometry import Geometry
@@ -187,6 +188,37 @@ def test_unusable_records_are_set_aside_with_their_reason(nih_layout, tmp_path):
     set_aside = (corpus.folder / "set_aside.csv").read_text()
     assert "images_002/images/00000001_001.png,00000001_001," in set_aside and "truncated or damaged" in set_aside
     assert str(tmp_path) not in set_aside
+
+
+def test_a_linked_folder_is_prepared_where_it_leads(nih_layout, tmp_path):
+    for number in (1, 2):
+        (tmp_path / "disk").mkdir(exist_ok=True)
+        link = tmp_path / "link"
+        link.exists() or link.symlink_to(tmp_path / "disk" / "corpus")
+        prepare("nih", nih_layout, link, 16, seed=number)
+        assert link.is_symlink() and PreparedCorpus.open(link).header["parameters"]["seed"] == number
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["disk", "link", "nih"]
+
+
+def test_linked_folders_are_searched_and_what_macos_leaves_is_not(nih_layout, tmp_path):
+    whole = prepare("nih", nih_layout, tmp_path / "whole", 16)
+    (folder,) = [path for path in nih_layout.iterdir() if path.name == "images_002"]
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    (nih_layout / "loop").symlink_to(nih_layout)
+    for strange in (nih_layout / "__MACOSX" / "images", nih_layout / "images_001"):
+        strange.mkdir(parents=True, exist_ok=True)
+        (strange / "._00000001_000.png").write_bytes(b"fork")
+    linked = prepare("nih", nih_layout, tmp_path / "linked", 16)
+    assert (linked / "images.u8").read_bytes() == (whole / "images.u8").read_bytes()
+    assert not (check("nih", nih_layout, processes=1).table()["finding"] == "extra image").any()
+
+
+def test_what_the_disk_refuses_is_said_in_a_line(nih_layout, tmp_path, caplog):
+    (tmp_path / "file").write_text("")
+    out = str(tmp_path / "file" / "out")
+    assert main(["prepare", "nih", str(nih_layout), out, "--image-size-px", "16"]) == 1
+    assert "Not a directory. Mend that" in caplog.text
 
 
 def test_command_line(nih_layout, tmp_path, caplog):

@@ -149,6 +149,13 @@ def test_siim(siim_layout):
     assert both.sum() == 128
 
 
+def test_siim_s_empty_cell_is_neither_a_mask_nor_none(siim_layout):
+    path = siim_layout / "train-rle.csv"
+    path.write_text(path.read_text().replace("-1", ""))
+    emptied = [study for study in siim.read(siim_layout) if study.fault]
+    assert emptied and all("an empty cell. Write -1 for no mask" in study.fault for study in emptied)
+
+
 def test_siim_flat_copies_are_coded_in_the_released_frame(siim_layout):
     shutil.rmtree(siim_layout / "dicom-images-train")
     for image in ("1.2.1", "1.2.2", "1.2.3"):
@@ -482,6 +489,20 @@ def own_layout(tmp_path):
     ]
     (root / "manifest.csv").write_text("\n".join(rows) + "\n")
     return root
+
+
+def test_blanks_around_ids_make_no_other_patient(own_layout):
+    path = own_layout / "manifest.csv"
+    path.write_text(path.read_text().replace("a/2.png,007", "a/2.png, 007 ").replace("label:Edema", "label: Edema"))
+    first, second, _ = by_image(manifest.read(own_layout)).values()
+    assert first.patient_id == second.patient_id == "007" and "Edema" in first.labels
+
+
+def test_a_patient_in_two_splits_is_found_before_anything_is_prepared(own_layout):
+    path = own_layout / "manifest.csv"
+    path.write_text(path.read_text().replace("a/2.png,007,train", "a/2.png,007,test"))
+    with pytest.raises(DataError, match=r"patient 007 is in train \(row 2\), test \(row 3\)\. Keep"):
+        manifest.read(own_layout)
 
 
 def test_manifest_of_ones_own_images(own_layout, caplog):
