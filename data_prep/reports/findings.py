@@ -15,7 +15,8 @@ def mention_labels(mentions: list[Mention], uncertain: str = "drop") -> dict[str
             still count, since coders file them.
 
     Returns:
-        {"findings": [label], "pairs": [[label, "left" | "right"]], "locs": [[label, anatomy]]}: only what is said.
+        {"findings": [label], "pairs": [[label, "left" | "right"]], "locs": [[label, anatomy]]}: only what is said;
+        "Normal" where nothing else is, so do not ask of a report that `says_nothing`.
     """
     counted = {PRESENT, UNCERTAIN} if uncertain == "present" else {PRESENT}
     findings, pairs, locs = set(), set(), set()
@@ -33,7 +34,7 @@ def mention_labels(mentions: list[Mention], uncertain: str = "drop") -> dict[str
                     locs.update((label, anatomy) for anatomy in place_anatomies(place))
                     if place.zone is not None and place.zone.name == "abdomen":  # a place that the 51 lack
                         locs.add((label, "abdomen"))
-    if mentions and not abnormal:
+    if not abnormal:
         findings.add(NORMAL)
     return {
         "findings": sorted(findings),

@@ -13,6 +13,7 @@ from data_prep.errors import WORKER_DIED
 from data_prep.parallel import in_order
 from data_prep.reports.findings import mention_labels
 from data_prep.reports.reader import Mention, mention_triplets, read_mentions
+from data_prep.reports.sections import says_nothing
 from medslip_core.vocabulary import ABSENT, PRESENT, UNCERTAIN
 
 logger = logging.getLogger(__name__)
@@ -73,7 +74,9 @@ def _answer(number: int, line: bytes, what: str, uncertain: str) -> tuple[int, s
     except (ValueError, RecursionError) as error:
         return number, "", str(error)
     mentions = read_mentions(text, whole=whole)
-    if what == "findings":
+    if what == "findings" and says_nothing(text):
+        found = {"findings": [], "pairs": [], "locs": []}
+    elif what == "findings":
         found = mention_labels(mentions, uncertain)
     else:
         found = {"triplets": _rows(mentions, uncertain)}

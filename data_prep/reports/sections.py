@@ -61,6 +61,11 @@ def split_sections(text: str) -> list[Section]:
     return [section for section in sections if section.end > section.start]
 
 
+def says_nothing(text: str) -> bool:
+    """Whether a report has no word of what was seen: it is empty, or tells only why the image was taken."""
+    return not any(text[one.start : one.end].strip() for one in split_sections(text) if one.kind in READ_SECTIONS)
+
+
 def _headings(text: str) -> Iterator[Section]:
     """Headings as sections of their own. Only what stands before a colon or a line end is compared with the names."""
     line_start, capitals_tell = 0, not text.isupper()
