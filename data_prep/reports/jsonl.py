@@ -74,7 +74,7 @@ def _answer(number: int, line: bytes, what: str, uncertain: str) -> tuple[int, s
     except (ValueError, RecursionError) as error:
         return number, "", str(error)
     mentions = read_mentions(text, whole=whole)
-    if what == "findings" and says_nothing(text):
+    if what == "findings" and (not text.strip() if whole else says_nothing(text)):
         found = {"findings": [], "pairs": [], "locs": []}
     elif what == "findings":
         found = mention_labels(mentions, uncertain)

@@ -37,7 +37,7 @@ def assign_states(items: list[Item]) -> None:
                 item.state, item.cue = state, governing
         elif kind == "negation_before":
             state, governing = ABSENT, item
-            if index == len(items) - 1:  # "pneumothorax: no"
+            if index == len(items) - 1 and items[index - 1].kind == "verb":  # "pneumothorax: no"
                 _govern_back(items, index, ABSENT)
         elif kind == "hedge_before":
             if state == PRESENT:
