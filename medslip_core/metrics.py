@@ -28,8 +28,11 @@ WITHOUT_INTERVAL = ("ece",)
 METRICS = RANKING_METRICS + THRESHOLD_METRICS + CALIBRATION_METRICS
 
 LEAST_PATIENTS = 10
-"""A difference that fewer patients speak of (`patients_behind`) is not told from chance: draws of so few say little of
-others."""
+"""Of what fewer patients speak of (`patients_behind`), neither an interval nor a verdict is given: draws of so few say
+little of others. (With 10 positives, the interval of an AUROC of 0.8 holds it in 90 % of samples instead of 95, with 5
+in 83 %, with one in 14 %.)"""
+
+TOO_FEW = f"fewer than {LEAST_PATIENTS} patients: no interval"
 
 NEEDED_LABELS = {"auroc": (1, 0), "average_precision": (1, 0), "f1": (1,), "sensitivity": (1,), "specificity": (0,)}
 """Those without which a metric is undefined."""
@@ -199,10 +202,19 @@ def class_metrics(truth: np.ndarray, prob: np.ndarray, threshold: float, weight:
     return np.column_stack([*ranking, at_threshold, *calibration])
 
 
-def mean_over_classes(values: np.ndarray) -> np.ndarray:
-    """Macro value: [R, C, ...] -> [R, ...], the mean over the classes that are defined; NaN if none is."""
-    defined = ~np.isnan(values)
-    return _ratio(np.where(defined, values, 0).sum(axis=1), defined.sum(axis=1))
+def mean_over_classes(values: np.ndarray, defined: np.ndarray | None = None) -> np.ndarray:
+    """Macro value: the mean over the classes that are defined; NaN if none is.
+
+    Args:
+        values: [R, C, ...].
+        defined: [C, ...] bool, the classes defined on all samples: a draw that leaves out one of them is NaN, as the
+            mean of the others would be another quantity. Default: those that are defined in `values`, row by row.
+
+    Returns:
+        [R, ...].
+    """
+    counted = ~np.isnan(values) if defined is None else np.broadcast_to(defined, values.shape)
+    return _ratio(np.where(counted, values, 0).sum(axis=1), counted.sum(axis=1))
 
 
 def patients_behind(metric: str, counted: np.ndarray, patients: np.ndarray) -> int:

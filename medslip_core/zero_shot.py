@@ -16,13 +16,16 @@ import torch
 from medslip_core.evaluating import evaluating
 from medslip_core.inference import batches, without_trunk
 from medslip_core.metrics import (
+    LEAST_PATIENTS,
     METRICS,
     THRESHOLD_METRICS,
+    TOO_FEW,
     WITHOUT_INTERVAL,
     best_f1_threshold,
     class_metrics,
     mean_over_classes,
     patient_bootstrap,
+    patients_behind,
     require_labels,
     why_undefined,
 )
@@ -263,12 +266,13 @@ def evaluate(
 ) -> pd.DataFrame:
     """All metrics per class and, of several, their mean ("macro"), with 95 % intervals over the test patients.
 
-    Those in `metrics.WITHOUT_INTERVAL` have none (NaN). Thresholds are those with the best F1 on `validation`. On a
-    resample that leaves a class with one label only, the macro value is the mean of the other classes.
+    Those in `metrics.WITHOUT_INTERVAL` have none (NaN), nor has a class of which fewer than `metrics.LEAST_PATIENTS`
+    speak. Thresholds are those with the best F1 on `validation`. For the interval of a macro value, only draws count
+    that leave no class with one label only.
 
     Returns:
         columns dataset, class, metric, value, low, high, n (rows with a known label), positives, threshold, protocol,
-        note (why a value is NaN; how many classes a macro value is the mean of).
+        note (why a value or its interval is NaN; how many classes a macro value is the mean of).
 
     Raises:
         ValueError: if rows or patients overlap, or datasets or classes differ.
@@ -281,15 +285,22 @@ def evaluate(
     ]
     truth, prob = test.labels.astype(float).T, test.probabilities.astype(float).T  # [C, n]
 
+    def per_class(weight: np.ndarray) -> np.ndarray:  # [R, n] -> [R, C, metrics]
+        return np.stack([class_metrics(*one, weight) for one in zip(truth, prob, thresholds, strict=True)], axis=1)
+
+    defined = ~np.isnan(per_class(np.ones((1, len(test.rows)))))[0]
+
     def every_value(weight: np.ndarray) -> np.ndarray:  # [R, n] -> [R, C + 1, metrics], the last "class" being macro
-        per_class = np.stack([class_metrics(*one, weight) for one in zip(truth, prob, thresholds, strict=True)], axis=1)
-        return np.concatenate([per_class, mean_over_classes(per_class)[:, None]], axis=1)
+        of_class = per_class(weight)
+        return np.concatenate([of_class, mean_over_classes(of_class, defined)[:, None]], axis=1)
 
     estimate = patient_bootstrap(every_value, test.patients, resamples, seed)
     table = []
     for c, name in enumerate((*test.classes, "macro") if len(test.classes) > 1 else test.classes):
         for m, metric in enumerate(METRICS):
-            ends = (np.nan, np.nan) if metric in WITHOUT_INTERVAL else (estimate.low[c, m], estimate.high[c, m])
+            few = name != "macro" and patients_behind(metric, truth[c], test.patients) < LEAST_PATIENTS
+            untold = few or metric in WITHOUT_INTERVAL
+            ends = (np.nan, np.nan) if untold else (estimate.low[c, m], estimate.high[c, m])
             row = {"dataset": test.dataset, "class": name, "metric": metric, "value": estimate.value[c, m],
                    "low": ends[0], "high": ends[1]}  # fmt: skip
             if name == "macro":
@@ -297,7 +308,8 @@ def evaluate(
                 row |= {"n": len(test.rows), "positives": int(np.nansum(truth)), "threshold": np.nan,
                         "note": f"mean of {defined} of {len(test.classes)} classes"}  # fmt: skip
             else:
-                reason = why_undefined(truth[c], thresholds[c], metric) if np.isnan(row["value"]) else ""
+                undefined = np.isnan(row["value"])
+                reason = why_undefined(truth[c], thresholds[c], metric) if undefined else TOO_FEW if few else ""
                 row |= {"n": int((~np.isnan(truth[c])).sum()), "positives": int(np.nansum(truth[c])),
                         "threshold": thresholds[c] if metric in THRESHOLD_METRICS else np.nan,
                         "note": reason}  # fmt: skip

@@ -126,15 +126,14 @@ def _macro(table: pd.DataFrame, metric: str) -> Callable[[np.ndarray], np.ndarra
     of_label = [np.flatnonzero(table["label"] == label) for label in dict.fromkeys(table["label"])]
     truth, score = table["truth"].to_numpy(float), table["score"].to_numpy(float)
 
-    def value(weight: np.ndarray) -> np.ndarray:
+    def per_label(weight: np.ndarray) -> np.ndarray:  # [R, labels]
         if metric == "auroc":
             known = [b[~np.isnan(truth[b])] for b in of_label]
-            per_label = [auroc(truth[b], score[b], weight[:, b]) for b in known]
-        else:
-            per_label = [weighted_mean(score[b], weight[:, b]) for b in of_label]
-        return mean_over_classes(np.stack(per_label, axis=1))
+            return np.stack([auroc(truth[b], score[b], weight[:, b]) for b in known], axis=1)
+        return np.stack([weighted_mean(score[b], weight[:, b]) for b in of_label], axis=1)
 
-    return value
+    defined = ~np.isnan(per_label(np.ones((1, len(table)))))[0]
+    return lambda weight: mean_over_classes(per_label(weight), defined)
 
 
 def _two_sided(difference: float, drawn: np.ndarray) -> float:

@@ -208,15 +208,24 @@ def _of_classes(runs: list[Run], held: pd.DataFrame | None) -> Told:
         for one in (class_predictions(run, "validate") for run in runs)
     ]
 
+    told = [[getattr(test, name).astype(float) for test in tests] for name in ("labels", "probabilities")]
+
+    def of_seeds(weight: np.ndarray) -> list[np.ndarray]:  # of each seed [R, C, metrics]
+        return [
+            np.stack(
+                [class_metrics(*one, weight) for one in zip(labels.T, probabilities.T, chosen, strict=True)], axis=1
+            )
+            for labels, probabilities, chosen in zip(*told, thresholds, strict=True)
+        ]
+
+    defined = [~np.isnan(of_class[0]) for of_class in of_seeds(np.ones((1, len(tests[0].rows))))]
+    auroc = METRICS.index("auroc")
+
     def values(weight: np.ndarray) -> np.ndarray:
         per_seed = []
-        for test, chosen, could in zip(tests, thresholds, learnable, strict=True):
-            truth, prob = test.labels.T.astype(float), test.probabilities.T.astype(float)
-            of_class = np.stack(
-                [class_metrics(*one, weight) for one in zip(truth, prob, chosen, strict=True)], axis=1
-            )  # [R, C, metrics]
-            of_learnable = mean_over_classes(of_class[:, could, METRICS.index("auroc")])
-            per_seed.append(np.column_stack([mean_over_classes(of_class), of_learnable]))
+        for of_class, known, could in zip(of_seeds(weight), defined, learnable, strict=True):
+            of_learnable = mean_over_classes(of_class[:, could, auroc], known[could, auroc])
+            per_seed.append(np.column_stack([mean_over_classes(of_class, known), of_learnable]))
         return np.stack(per_seed, axis=1)
 
     first = tests[0]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from medslip_core.finetune import initial
-from medslip_core.finetune.compare import Case, case_of
+from medslip_core.finetune.compare import Case, Values, case_of
 from medslip_core.loading import load_config
 from medslip_core.metrics import METRICS, class_metrics, mean_over_classes, patients_behind_macro
 from medslip_core.zero_shot import ClassPredictions, asked_by_name, classify, predict_classes
@@ -59,12 +59,17 @@ def _case(grid: Grid, task_name: str, weights: str, resamples: int, seed: int) -
              "protocol": PROTOCOL, "fraction": 0.0, "weights": weights}  # fmt: skip
     patients = task.patients[rows]
     speaking = [patients_behind_macro(metric, said.labels.T, patients) for metric in SCORES]
-    values = lambda weight: _macro(said, weight)  # noqa: E731
-    return case_of(named, (), SCORES, values, rows, patients, speaking, 0, resamples, seed)
+    return case_of(named, (), SCORES, _macro(said), rows, patients, speaking, 0, resamples, seed)
 
 
-def _macro(said: ClassPredictions, weight: np.ndarray) -> np.ndarray:
-    """`SCORES`, mean over the classes, under weights [R, n] -> [R, 1, scores]."""
+def _macro(said: ClassPredictions) -> Values:
+    """weights [R, n] -> `SCORES`, mean over the classes, [R, 1, scores]."""
     truth, prob = (table.T.astype(float) for table in (said.labels, said.probabilities))  # [C, n]
-    of_class = np.stack([class_metrics(*one, np.nan, weight) for one in zip(truth, prob, strict=True)], axis=1)
-    return mean_over_classes(of_class)[:, None, [METRICS.index(name) for name in SCORES]]
+    chosen = [METRICS.index(name) for name in SCORES]
+
+    def of_class(weight: np.ndarray) -> np.ndarray:  # [R, C, scores]
+        every = [class_metrics(*one, np.nan, weight) for one in zip(truth, prob, strict=True)]
+        return np.stack(every, axis=1)[..., chosen]
+
+    defined = ~np.isnan(of_class(np.ones((1, len(said.rows)))))[0]
+    return lambda weight: mean_over_classes(of_class(weight), defined)[:, None]

@@ -44,15 +44,20 @@ def _summary_of_method(group: pd.DataFrame, labels: list[str], resamples: int, s
     belongs = {label: (group["label"] == label).to_numpy() for label in labels}
     values = {metric: group[metric].to_numpy(float) for metric in SCORES}
 
-    def means(weight: np.ndarray) -> np.ndarray:  # [R, n] -> [R, labels + 1, scores], the last "label" being macro
-        per_label = np.stack(
+    def per_label(weight: np.ndarray) -> np.ndarray:  # [R, n] -> [R, labels, scores]
+        return np.stack(
             [
                 np.stack([weighted_mean(values[metric][b], weight[:, b]) for metric in SCORES], axis=1)
                 for b in belongs.values()
             ],
             axis=1,
         )
-        return np.concatenate([per_label, mean_over_classes(per_label)[:, None]], axis=1)
+
+    defined = ~np.isnan(per_label(np.ones((1, len(group)))))[0]
+
+    def means(weight: np.ndarray) -> np.ndarray:  # [R, n] -> [R, labels + 1, scores], the last "label" being macro
+        of_label = per_label(weight)
+        return np.concatenate([of_label, mean_over_classes(of_label, defined)[:, None]], axis=1)
 
     estimate = patient_bootstrap(means, group["patient"].to_numpy(), resamples, seed)
     table = []
@@ -60,9 +65,11 @@ def _summary_of_method(group: pd.DataFrame, labels: list[str], resamples: int, s
         members = group if label == "macro" else group[belongs[label]]
         for m, metric in enumerate(SCORES):
             uses_threshold = metric in ("iou", "dice") and label != "macro"
+            few = label != "macro" and members["patient"].nunique() < LEAST_PATIENTS
+            low, high = (np.nan, np.nan) if few else (estimate.low[i, m], estimate.high[i, m])
             table.append({
-                "label": label, "metric": metric, "value": estimate.value[i, m], "low": estimate.low[i, m],
-                "high": estimate.high[i, m], "n": len(members),
+                "label": label, "metric": metric, "value": estimate.value[i, m], "low": low, "high": high,
+                "n": len(members),
                 "threshold": members["threshold"].iloc[0] if uses_threshold else np.nan,
             })  # fmt: skip
     return pd.DataFrame(table)
@@ -114,6 +121,6 @@ def _differences(
 
     def means(weight: np.ndarray) -> np.ndarray:  # [R, n] -> [R, labels + 1]
         of_label = np.stack([weighted_mean(difference[b], weight[:, b]) for b in belongs], axis=1)
-        return np.column_stack([of_label, mean_over_classes(of_label)])
+        return np.column_stack([of_label, mean_over_classes(of_label, np.ones(len(belongs), bool))])
 
     return patient_bootstrap(means, patients, resamples, seed)

@@ -12,7 +12,7 @@ from sklearn.metrics import f1_score, roc_auc_score
 
 from medslip_core import zero_shot
 from medslip_core.grounding.maps import attention_maps
-from medslip_core.metrics import METRICS, ONE_LABEL
+from medslip_core.metrics import METRICS, ONE_LABEL, TOO_FEW
 from medslip_core.model import MedslipModel
 from medslip_core.model_config import MedslipConfig
 from medslip_core.vocabulary import DATASET_CLASSES, PATHOLOGY_INDEX
@@ -239,6 +239,20 @@ def test_class_with_one_label_is_nan_with_reason_and_left_out_of_macro():
     assert table.loc[("macro", "auroc"), "value"] == table.loc[("Mass", "auroc"), "value"]
     assert table.loc[("macro", "auroc"), "note"] == "mean of 1 of 2 classes"
     assert table.loc[("Mass", "auroc"), "n"] == 110
+
+
+def test_a_class_of_few_patients_has_no_interval_and_none_of_its_own_draws_in_the_macro_s():
+    """The other class is told perfectly: without the rare one, a draw's mean would be 1."""
+    test, validation = predictions(), predictions(first=2000)
+    validation = ClassPredictions(**(vars(validation) | {"patients": validation.patients + 5000}))
+    test.labels[:, 0] = test.probabilities[:, 0] > 0.5
+    test.labels[:, 1] = 0
+    test.labels[np.argsort(test.probabilities[:, 1])[40], 1] = 1  # told badly, and in two draws of three only
+    table = zero_shot.evaluate(test, validation, resamples=300).set_index(["class", "metric"])
+    assert table.loc[("Nodule", "auroc"), "note"] == TOO_FEW and np.isnan(table.loc[("Nodule", "auroc"), "low"])
+    assert table.loc[("Nodule", "specificity"), "note"] == "" and table.loc[("Nodule", "specificity"), "low"] > 0
+    macro = table.loc[("macro", "auroc")]
+    assert table.loc[("Mass", "auroc"), "value"] == 1 and macro["high"] < 0.8 and macro["low"] < macro["value"] < 0.8
 
 
 def test_a_single_class_has_no_macro():

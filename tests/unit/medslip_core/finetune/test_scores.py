@@ -41,19 +41,20 @@ def test_masks_of_another_size():
 
 
 def test_each_metric_has_its_own_threshold_and_it_comes_from_validation():
-    """Positives glow at 0.4; of the negatives, five glow at 0.4 too: marking at 0.4 helps positives only."""
-    truth = np.zeros((7, SIZE, SIZE), bool)
-    truth[:2, :4] = True
-    prob = np.full((7, SIZE, SIZE), 0.02, np.float32)
+    """Positives glow at 0.4, and the negatives too: marking at 0.4 helps positives only."""
+    truth = np.zeros((14, SIZE, SIZE), bool)
+    truth[:4, :4] = True
+    prob = np.full((14, SIZE, SIZE), 0.02, np.float32)
     prob[:, :4] = 0.4
-    thresholds = best_thresholds([(np.arange(7), prob, truth)])
+    thresholds = best_thresholds([(np.arange(14), prob, truth)])
     assert thresholds.all_images > 0.4 >= thresholds.positives
-    scores = score_masks([(np.arange(7), prob, truth)], np.array([f"p{i}" for i in range(7)]), thresholds)
+    scores = score_masks([(np.arange(14), prob, truth)], np.array([f"p{i}" for i in range(14)]), thresholds)
     table = evaluate_masks(scores, resamples=200, seed=0).set_index("metric")
     assert table.loc["dice_all", "value"] == pytest.approx(5 / 7)
     assert table.loc["dice_positives", "value"] == table.loc["iou_positives", "value"] == 1
-    assert table.loc["dice_all", "n"] == 7 and table.loc["dice_positives", "n"] == 2
+    assert table.loc["dice_all", "n"] == 14 and table.loc["dice_positives", "n"] == 4
     assert table.loc["dice_all", "low"] < 5 / 7 < table.loc["dice_all", "high"]
+    assert np.isnan(table.loc["dice_positives", "low"]), "four patients show something"
     np.testing.assert_array_equal(np.unpackbits(scores.masks, axis=-1).astype(bool)[:2], truth[:2])
 
 

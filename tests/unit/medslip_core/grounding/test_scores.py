@@ -79,7 +79,7 @@ def test_scores_of_a_model_that_looks_right():
     ]  # fmt: skip
     assert set(summary["label"]) == {"Pneumonia"}  # the mean over one label is that label
     row = summary.query("method == 'pathology' and metric == 'pointing_game'").iloc[0]
-    assert (row["value"], row["low"], row["high"], row["n"]) == (1, 1, 1, 4)
+    assert (row["value"], row["n"]) == (1, 4) and np.isnan(row["low"]), "four patients say little of others"
 
 
 def test_threshold_is_the_best_of_validation_and_blind_to_test():

@@ -18,7 +18,10 @@ def test_summary_means_by_label_and_over_labels():
     assert summary.loc[("macro", "pointing_game"), "value"] == pytest.approx(1 / 3)
     assert summary.loc[("a", "cnr"), "value"] == 1.5
     assert summary.loc[("a", "dice"), "threshold"] == 0.4 and summary.loc[("macro", "dice"), "n"] == 4
-    assert summary.loc[("a", "pointing_game"), "low"] == 0 and summary.loc[("a", "pointing_game"), "high"] == 1
+    assert np.isnan(summary.loc[("a", "pointing_game"), ["low", "high"]].astype(float)).all(), "two patients"
+    many = pd.concat([scores.assign(patient=scores["patient"] + 10 * i, row=scores["row"] + 10 * i) for i in range(5)])
+    ends = summarise(many, "nih", resamples=200).set_index(["label", "metric"]).loc[("a", "pointing_game")]
+    assert 0 <= ends["low"] < 2 / 3 < ends["high"] <= 1
 
 
 def test_compared_label_by_label():
