@@ -1,14 +1,13 @@
 """Variants against the first of them, on the same test images, with paired intervals and tests.
 
 Images of one patient are alike, so whole patients are drawn with replacement; each draw is the same for all variants,
-which takes out of the difference what makes images easy or hard for all of them. Intervals and tests speak of other
-patients, not of other training seeds, so the difference of each seed stands beside: with one seed, or where they
-disagree, it may be that of a luckier run.
+which takes out of the difference what makes images easy or hard for all of them. Intervals speak of other patients, not
+of other training seeds. Tests speak of both: to the variance of a difference over the draws comes that over the seeds,
+for which all variants of a figure are taken together, as a few seeds of one tell little.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -38,9 +37,9 @@ def compare(answers: Mapping[str, Sequence[pd.DataFrame]], resamples: int = 1000
     Returns:
         columns `COLUMNS`: value, macro over the labels and mean over the seeds, and its difference from the first
         variant's, each with a 95 % interval; n, the image and label pairs behind it; the least and the most difference
-        of a single seed; p of the difference, two-sided and normal with the standard error of its draws (NaN for the
-        first, and where fewer than `LEAST_PATIENTS` patients, for AUROC of either label, speak of one of the labels),
-        and p_holm, adjusted for all differences of the table.
+        of a single seed; p of the difference, two-sided, of Student's t with Satterthwaite's degrees of freedom (NaN
+        for the first, of one seed, and where fewer than `LEAST_PATIENTS` patients, for AUROC of either label, speak of
+        one of the labels), and p_holm, adjusted for all differences of the table.
 
     Raises:
         ValueError: the variants were not asked the same.
@@ -96,14 +95,16 @@ def _figure(name: str, answers: Mapping[str, Sequence[pd.DataFrame]], resamples:
     estimate = percentile_interval(statistic(once)[0], drawn)
     of_seeds = [[one(once)[0] for one in seeds] for seeds in values]
     apart = [np.subtract(seeds, of_seeds[0]) for seeds in of_seeds]
-    enough = _patients(first) >= LEAST_PATIENTS
+    p = _two_sided(estimate.value[:, 1], drawn[:, :, 1], np.stack(apart))
+    if _patients(first) < LEAST_PATIENTS:
+        p[:] = np.nan
     rows = [
         {"figure": name, "protocol": first["protocol"].iloc[0], "variant": variant, "metric": metric,
          "n": int((~np.isnan(_counted(first))).sum()), "seeds": len(seeds),
          "value": estimate.value[v, 0], "low": estimate.low[v, 0], "high": estimate.high[v, 0],
          "difference": estimate.value[v, 1], "difference_low": estimate.low[v, 1],
          "difference_high": estimate.high[v, 1], "difference_least": apart[v].min(), "difference_most": apart[v].max(),
-         "p": _two_sided(estimate.value[v, 1], drawn[:, v, 1]) if v and enough else np.nan}
+         "p": p[v]}
         for v, (variant, seeds) in enumerate(chosen.items())
     ]  # fmt: skip
     return pd.DataFrame(rows)
@@ -136,9 +137,28 @@ def _macro(table: pd.DataFrame, metric: str) -> Callable[[np.ndarray], np.ndarra
     return lambda weight: mean_over_classes(per_label(weight), defined)
 
 
-def _two_sided(difference: float, drawn: np.ndarray) -> float:
-    """p of "no difference", from the standard deviation of what was drawn; NaN where that is 0 and says nothing."""
-    if difference == 0:
-        return 1.0
-    deviation = np.nanstd(drawn)
-    return math.erfc(abs(difference) / deviation / math.sqrt(2)) if deviation > 0 else np.nan
+def _two_sided(difference: np.ndarray, drawn: np.ndarray, of_seeds: np.ndarray) -> np.ndarray:
+    """p of "no difference" of variants from the first of them; NaN for that, and with one seed.
+
+    Args:
+        difference: [V], the mean over seeds; drawn: [R, V], on draws of patients; of_seeds: [V, S], of single seeds.
+
+    Source: Satterthwaite, "An approximate distribution of estimates of variance components", 1946. The degrees of
+    freedom of the variance over seeds are (V - 1)(S - 1) at most, as all variants share the first one's seeds.
+    """
+    from scipy.special import stdtr
+
+    variants, seeds = of_seeds.shape
+    p = np.full(variants, np.nan)
+    if seeds == 1 or variants == 1:
+        return p
+    over_seeds = of_seeds[1:].var(axis=1, ddof=1).mean() / seeds
+    variance = np.nanvar(drawn, axis=0)[1:] + over_seeds
+    freedom = np.divide(
+        variance**2 * (variants - 1) * (seeds - 1), over_seeds**2, out=np.full(variants - 1, np.inf),
+        where=over_seeds > 0,
+    )  # fmt: skip
+    told = variance > 0  # else nothing was drawn apart, and there is nothing to judge by
+    t = np.divide(np.abs(difference[1:]), np.sqrt(variance), out=np.zeros(variants - 1), where=told)
+    p[1:] = np.where(told, 2 * stdtr(freedom, -t), np.where(difference[1:] == 0, 1.0, np.nan))
+    return p

@@ -32,9 +32,8 @@ def _of(asked: pd.DataFrame, variants: Collection[str]) -> pd.DataFrame:
 
 
 def is_certain(comparison: pd.DataFrame) -> pd.Series:
-    """Rows whose difference is beyond chance: p after Holm's adjustment below `LEVEL`, and every seed on one side."""
-    one_side = comparison["difference_least"] * comparison["difference_most"] > 0
-    return (comparison["p_holm"] < LEVEL) & one_side
+    """Rows whose difference is beyond chance: p after Holm's adjustment below `LEVEL`."""
+    return comparison["p_holm"] < LEVEL
 
 
 def options(variant: Mapping[str, Any]) -> str:
@@ -97,7 +96,10 @@ def in_words(comparison: pd.DataFrame) -> str:
             for where, chosen in (("below", below), ("above", above))
             if len(chosen)
         ]
-        lines.append(f"- **{name}**: {'; '.join(told) or 'no variant differs beyond chance'}.")
+        nothing = (
+            "no variant differs beyond chance" if part["p"].notna().any() else "not tested (one seed, or few patients)"
+        )
+        lines.append(f"- **{name}**: {'; '.join(told) or nothing}.")
     return "\n".join(lines)
 
 

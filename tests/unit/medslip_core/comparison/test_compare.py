@@ -6,7 +6,7 @@ import pytest
 from tiny_comparison import table
 
 from medslip_core.comparison import reading
-from medslip_core.comparison.compare import compare, holm
+from medslip_core.comparison.compare import _two_sided, compare, holm
 
 
 def test_holm_by_hand() -> None:
@@ -14,14 +14,31 @@ def test_holm_by_hand() -> None:
     assert holm(np.array([0.9, 0.8])).tolist() == [1.0, 1.0] and len(holm(np.array([]))) == 0
 
 
+def test_no_difference_is_found_as_rarely_as_said_though_seeds_differ() -> None:
+    """Patients and seeds with a variance each, and no difference but by chance."""
+    draw, of_patients, of_seeds = np.random.default_rng(0), 0.01, 0.03
+    found = []
+    for _ in range(400):
+        shared = draw.normal(0, of_patients, 7)
+        seeds = shared[:, None] + draw.normal(0, of_seeds, (7, 2))
+        apart = seeds - seeds[0]
+        drawn = apart.mean(axis=1) + draw.normal(0, of_patients * np.sqrt(2), (200, 7))
+        found.append(_two_sided(apart.mean(axis=1), drawn, apart)[1:] < 0.05)
+    assert 0.02 < np.mean(found) < 0.08
+
+
+def test_one_seed_tells_nothing_of_others(asked) -> None:
+    assert compare(asked, resamples=50)["p"].isna().all()
+
+
 def test_a_worse_variant_is_below_and_the_same_one_is_not(asked) -> None:
-    result = compare(asked, resamples=500).set_index("variant")
+    result = compare({name: seeds * 2 for name, seeds in asked.items()}, resamples=500).set_index("variant")
     assert result.loc["same", "difference"] == 0 and result.loc["same", "p"] == 1
     assert np.isnan(result.loc["full", ["p", "p_holm"]].astype(float)).all() and result.loc["full", "difference"] == 0
     guess = result.loc["guess"]
     assert guess["difference_high"] < 0 and guess["p_holm"] < 0.05
     assert guess["difference"] == pytest.approx(guess["value"] - result.loc["full", "value"])
-    assert (result["n"] == 200).all() and (result["seeds"] == 1).all()
+    assert (result["n"] == 200).all() and (result["seeds"] == 2).all()
 
 
 @pytest.mark.parametrize("known", [slice(0, 1), slice(0, 12)])
@@ -31,6 +48,7 @@ def test_few_patients_tell_nothing_beyond_chance(known: slice) -> None:
     truth[known] = 1
     truth[100:] = 0
     answers = {"full": [table(np.where(truth == 1, 0.9, 0.1), truth)], "worse": [table(np.full(200, 0.5), truth)]}
+    answers = {name: seeds * 2 for name, seeds in answers.items()}
     result = compare(answers, resamples=100)
     assert result.loc[1, "difference"] == -0.5 and np.isnan(result.loc[1, "p"])
     assert not reading.is_certain(result).any() and "−0.500)" in reading.differences(result).loc[1, "AUROC, a"]
@@ -46,7 +64,7 @@ def test_few_patients_of_each_label_tell_nothing_of_their_mean(positives: int, t
         for label, shown in (("x", range(positives)), ("y", range(50, 50 + positives)), ("z", range(100))):
             truth = np.isin(np.arange(200), shown).astype(float)
             of_labels.append(table(draw.random(200), truth).assign(label=label))
-        answers[variant] = [pd.concat(of_labels)]
+        answers[variant] = [pd.concat(of_labels)] * 2
     assert compare(answers, resamples=50)["p"].notna().tolist() == [False, tested]
 
 
@@ -61,7 +79,9 @@ def test_seeds_are_averaged_and_told_apart(asked) -> None:
     both = compare(seeds, resamples=50)
     mixed = both.iloc[1]
     assert mixed["difference_most"] == 0 and mixed["difference_least"] == pytest.approx(2 * mixed["difference"])
-    assert reading.is_certain(both).tolist() == [False, False, True]  # one seed alone does not make a difference
+    assert not reading.is_certain(both).any(), "seeds that disagree speak of the other variants, too"
+    agreeing = compare({"full": seeds["full"], "guess": seeds["guess"]}, resamples=50)
+    assert reading.is_certain(agreeing).tolist() == [False, True]
     alone = compare(asked, resamples=20).set_index("variant")["value"]
     assert both["value"].iloc[1] == pytest.approx((alone["same"] + alone["guess"]) / 2) and both["seeds"].iloc[1] == 2
 

@@ -1,6 +1,5 @@
 """How a comparison reads: in tables, in words and as a figure."""
 
-import numpy as np
 import pandas as pd
 
 from medslip_core.comparison import reading
@@ -32,18 +31,20 @@ def test_what_is_asked_with_labels_reads_apart(asked) -> None:
 
 
 def test_how_it_reads(asked) -> None:
-    result = compare(asked, resamples=500)
+    result = compare({name: seeds * 2 for name, seeds in asked.items()}, resamples=500)
     wide = reading.differences(result)
     assert wide["variant"].tolist() == list(asked) and wide.loc[1, "AUROC, a"].endswith("(+0.000)")
     assert wide.loc[3, "AUROC, a"].endswith("*)") and "−" in wide.loc[3, "AUROC, a"]
-    assert reading.in_words(result) == "- **AUROC, a**: below *full* beyond chance: guess."
+    assert reading.in_words(result).startswith("- **AUROC, a**: below *full* beyond chance: guess (")
+    alone = reading.in_words(compare(asked, resamples=50))
+    assert alone == "- **AUROC, a**: not tested (one seed, or few patients)."
     assert reading.options({"icl_weight": 0.0, "model": {"gated": False}}) == "icl_weight 0.0, model.gated False"
     assert "guess" in reading.forest_of_differences(result).alt
 
 
 def test_single_seeds_stand_beside_their_mean(asked) -> None:
     (full,), (guess,) = asked["full"], asked["guess"]
-    worse = guess.assign(score=np.where(guess["truth"] == 1, -9.0, guess["score"]))
+    worse = guess.assign(score=guess["score"] - 0.05 * guess["truth"])
     result = compare({"full": [full, full], "guess-ed": [guess, worse]}, resamples=500)
     told = result.set_index("variant").loc["guess-ed"]
     least, most = (f"\u2212{abs(told[name]):.3f}" for name in ("difference_most", "difference_least"))
