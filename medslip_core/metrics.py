@@ -268,7 +268,12 @@ def patient_bootstrap(
 
     Returns:
         value on the samples as they are, low and high end of the interval.
+
+    Raises:
+        ValueError: fewer than one draw.
     """
+    if resamples < 1:
+        raise ValueError(f"resamples: {resamples} draws give no interval; take some hundreds")
     value = np.asarray(statistic(np.ones((1, len(patients)))))[0]
     if len(patients) == 0:
         return Estimate(value, np.full_like(value, np.nan), np.full_like(value, np.nan))

@@ -110,6 +110,7 @@ def _comparison(chapters: Mapping[str, Values]) -> None:
         "variants": {**asked["variants"], **asked["models"]},
         "seeds": asked["seeds"],
         "classification": chapters["zero_shot"]["datasets"],
+        "classes": chapters["zero_shot"]["classes"],
         "finetuned": grid if asked["finetuned"] else {},
         **{name: grounding[name] for name in ("boxes", "anatomy_corpus", "anatomy_images", "looks")},
     })  # fmt: skip

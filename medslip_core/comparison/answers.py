@@ -31,7 +31,7 @@ def check_questions(corpora: Mapping[str, PreparedCorpus], params: ComparisonPar
         ValueError: the corpus that cannot be asked, and what it lacks.
     """
     for name in params.classification:
-        asked_for(corpora[name])
+        asked_for(corpora[name], params.classes.get(name))
     for name, labels in params.boxes.items():
         shown = {one.label for one in questions_of(corpora[name], "boxes", labels)}
         for label in labels:
@@ -58,7 +58,8 @@ def answers(
     """
     tables = []
     for name in params.classification:
-        test = predict_split(model, corpora[name], "test", params.batch_size)
+        classes = asked_for(corpora[name], params.classes.get(name))
+        test = predict_split(model, corpora[name], "test", params.batch_size, classes)
         tables.append(of_classes(test, f"AUROC, {corpus_title(test.dataset, corpora[name])}"))
     for name, labels in params.boxes.items():
         asked = questions_of(corpora[name], "boxes", labels)

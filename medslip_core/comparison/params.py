@@ -28,6 +28,7 @@ class ComparisonParams(FiledParameters):
     variants: dict = parameter({}, "name -> PretrainParams that differ; the first is what the others are compared with")
     seeds: list = parameter(lambda: [0], "each variant is trained once with each")
     classification: list = parameter(list, "corpora whose classes are asked for")
+    classes: dict = parameter({}, "corpus -> label -> pathology, where a class's name does not tell")
     boxes: dict = parameter({}, "corpus -> classes whose boxes are pointed at")
     anatomy_corpus: str = parameter("", "corpus with masks of anatomies, which are pointed at; none: no anatomies")
     anatomy_images: int = parameter(200, "images on which anatomies are pointed at; 0: all", low=0)

@@ -91,7 +91,7 @@ class Study(Cells):
 
     def identity(self, cell: Cell) -> dict[str, object]:
         """All that must be the same for a cell's answers to stand."""
-        asked = ("classification", "boxes", "anatomy_corpus", "anatomy_images", "looks")
+        asked = ("classification", "classes", "boxes", "anatomy_corpus", "anatomy_images", "looks")
         identity = {
             "training": self.training_identity(cell),
             "asked": {"version": ASKED_VERSION, **{name: getattr(self.params, name) for name in asked}},

@@ -2,8 +2,8 @@
 
 Source: Huang et al., "GLoRIA: a multimodal global-local representation learning framework for label-efficient medical
 image recognition", ICCV 2021. Differences on purpose: the sum over words is divided by their number, so that long
-texts are not more like every image than short ones; attention is the paper's, without the published code's softmax
-over words.
+texts are not more like every image than short ones; words attend by cosines, where the published code takes dot
+products of features of any length, which attend far more sharply; there is no softmax over words, which that code adds.
 """
 
 import math

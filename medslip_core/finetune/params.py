@@ -69,6 +69,8 @@ class TaskParams(Parameters):
         super().__post_init__()
         if not self.corpus:
             raise ParameterError("corpus: a task needs the name of its corpus")
+        if len(set(self.classes)) < len(self.classes):
+            raise ParameterError(f"classes: {self.classes!r} names one twice; it would count twice")
         if self.kind == "segmentation" and not self.label:
             raise ParameterError("label: a segmentation needs the label whose masks or boxes are learned")
 

@@ -77,8 +77,10 @@ def attention_maps(
         `AttentionMaps` on the patch grid, or the finer one.
 
     Raises:
-        ValueError: the model has other names than the vocabulary, or in another order; there are no rows.
+        ValueError: the model has other names than the vocabulary, or in another order; there are no rows, or no looks.
     """
+    if looks < 1:
+        raise ValueError(f"looks: {looks} leave nothing to see; take 1 or more")
     require_vocabulary(model.config)
     pathologies, anatomies = [], []
     stride_px, offset_px = model.trunk.stride, model.trunk.cell_offset(model.config.image_size)

@@ -255,6 +255,11 @@ def test_a_class_of_few_patients_has_no_interval_and_none_of_its_own_draws_in_th
     assert table.loc[("Mass", "auroc"), "value"] == 1 and macro["high"] < 0.8 and macro["low"] < macro["value"] < 0.8
 
 
+def test_an_interval_needs_draws():
+    with pytest.raises(ValueError, match="resamples: 0 draws give no interval"):
+        zero_shot.evaluate(predictions(), predictions(first=2000, seed=1), resamples=0)
+
+
 def test_a_single_class_has_no_macro():
     test, validation = predictions(classes=("Mass",)), predictions(first=2000, classes=("Mass",))
     validation = ClassPredictions(**(vars(validation) | {"patients": validation.patients + 5000}))

@@ -39,6 +39,19 @@ def test_answers_give_the_figures_of_the_chapters(corpus) -> None:
     assert result["pointing, NIH ChestX-ray14 boxes", "full"] == pytest.approx(scored["pointing_game"].mean())
 
 
+def test_classes_are_asked_for_as_the_zero_shot_chapter_was_told(corpus) -> None:
+    model = MedslipModel(MedslipConfig(**MODEL)).eval()
+    model.set_books(torch.randn(51, 8), torch.randn(75, 8), "random")
+    opened = {"nih": PreparedCorpus.open(corpus)}
+    by_name, told = (
+        answers(model, opened, params(corpus, boxes={}, classes=classes)).set_index(["label", "row"])["score"]
+        for classes in ({}, {"nih": {"Effusion": "edema"}})
+    )
+    assert by_name.index.equals(told.index) and not by_name.loc["Effusion"].equals(told.loc["Effusion"])
+    with pytest.raises(ValueError, match=r"no pathology \['wet'\]"):
+        check_questions(opened, params(corpus, boxes={}, classes={"nih": {"Effusion": "wet"}}))
+
+
 def test_boxes_of_any_dataset_are_pointed_at_or_refused_before_training() -> None:
     own, somewhere = bright_corpus(), Path("somewhere")
     own.header = {"dataset": "own"}

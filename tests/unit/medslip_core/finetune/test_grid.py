@@ -283,6 +283,11 @@ def test_parameters_travel_in_a_file(corpus, tmp_path, folder):
         ({"fractions": [1, 1.0]}, ParameterError, r"fractions: \[1, 1.0\] names one twice"),
         ({"seeds": [0, 0]}, ParameterError, r"seeds: \[0, 0\] names one twice"),
         (
+            {"tasks": {"a": {"corpus": "nih", "classes": ["Mass", "Mass"]}}},
+            ParameterError,
+            r"classes: \['Mass', 'Mass'\] names one twice",
+        ),
+        (
             {"training": {"classification": {"full": {"lr": 1.0}}}},
             ParameterError,
             "training.classification.full: lr: unk",
