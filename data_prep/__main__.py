@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
         logging.error("%s", error)
         return 1
     except OSError as error:
-        logging.error("%s: %s. Mend that and say the same again; what is done is kept.", error.filename, error.strerror)
+        logging.error("%s. Mend that and say the same again; what is done is kept.", error)
         return 1
 
 

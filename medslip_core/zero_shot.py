@@ -304,9 +304,8 @@ def evaluate(
             row = {"dataset": test.dataset, "class": name, "metric": metric, "value": estimate.value[c, m],
                    "low": ends[0], "high": ends[1]}  # fmt: skip
             if name == "macro":
-                defined = int((~np.isnan(estimate.value[:-1, m])).sum())
                 row |= {"n": len(test.rows), "positives": int(np.nansum(truth)), "threshold": np.nan,
-                        "note": f"mean of {defined} of {len(test.classes)} classes"}  # fmt: skip
+                        "note": f"mean of {defined[:, m].sum()} of {len(test.classes)} classes"}  # fmt: skip
             else:
                 undefined = np.isnan(row["value"])
                 reason = why_undefined(truth[c], thresholds[c], metric) if undefined else TOO_FEW if few else ""

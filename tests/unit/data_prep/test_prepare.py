@@ -218,7 +218,7 @@ def test_what_the_disk_refuses_is_said_in_a_line(nih_layout, tmp_path, caplog):
     (tmp_path / "file").write_text("")
     out = str(tmp_path / "file" / "out")
     assert main(["prepare", "nih", str(nih_layout), out, "--image-size-px", "16"]) == 1
-    assert "Not a directory. Mend that" in caplog.text
+    assert "Not a directory" in caplog.text and "Mend that and say the same again" in caplog.text
 
 
 def test_command_line(nih_layout, tmp_path, caplog):
