@@ -312,7 +312,7 @@ def reliability_diagram(
             points = enough[["probability", "frequency"]].dropna().to_numpy()
             told.append(f"{title}: " + ", ".join(f"{p:.2f} {f:.2f}" for p, f in points))
         axes[0, 0].set_ylabel("observed frequency")
-        axes[1, 0].set_ylabel("labels")
+        axes[1, 0].set_ylabel("labels (log scale)")
         axes[1, 0].set_ylim(bottom=0.7)  # so that a single label has a bar
         _logarithmic(axes[1, 0].yaxis)
         figure.supxlabel("predicted probability", fontsize=9)
