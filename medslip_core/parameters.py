@@ -104,15 +104,21 @@ class FiledParameters(Parameters):
 
 
 def read_values(path: Path) -> dict[str, Any]:
-    """Named values from a YAML or JSON file.
+    """Named values from a file: JSON if its name ends so, as YAML takes its 1e-05 for text, else YAML.
 
     Raises:
-        ParameterError: it holds none.
+        ParameterError: it holds none, or is not JSON.
         FileNotFoundError: there is no such file.
     """
     import yaml
 
-    values = yaml.safe_load(path.read_text())
+    if path.suffix == ".json":
+        try:
+            values = json.loads(path.read_text())
+        except json.JSONDecodeError as error:
+            raise ParameterError(f"not readable as JSON ({error})") from error
+    else:
+        values = yaml.safe_load(path.read_text())
     if not isinstance(values, dict):
         raise ParameterError("holds no named values")
     return values
@@ -151,11 +157,19 @@ def _checked(value: Any, hint: Any, metadata: Mapping[str, Any]) -> tuple[Any, s
     return _checked_scalar(value, typing.get_origin(hint) or hint, metadata)
 
 
+def _with_point(number: str) -> str:
+    """A number so that YAML takes it for one: "1.0e-05" where Python says 1e-05."""
+    mantissa, e, exponent = repr(float(number)).partition("e")
+    return f"{mantissa}{'' if '.' in mantissa else '.0'}{e}{exponent}"
+
+
 def _checked_scalar(value: Any, kind: type, metadata: Mapping[str, Any]) -> tuple[Any, str]:
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind:
-        hint = f" (write {float(value)!r}: YAML reads {value} as text)" if kind is float and _is_number(value) else ""
+        hint = (
+            f" (write {_with_point(value)}: YAML reads {value} as text)" if kind is float and _is_number(value) else ""
+        )
         return value, f"{value!r} is {type(value).__name__}, not {kind.__name__}{hint}"
     if kind is float and not math.isfinite(value):
         return value, f"{value!r} is not finite"

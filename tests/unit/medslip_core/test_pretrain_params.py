@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from medslip_core.optimisation import WeightAverage, freeze_stages, learning_rate, make_optimizer
-from medslip_core.parameters import ParameterError
+from medslip_core.parameters import ParameterError, read_values
 from medslip_core.pretrain_params import PretrainParams
 
 
@@ -17,6 +17,17 @@ def test_the_defaults_are_the_published_setting():
     assert (params.warmup_learning_rate, params.final_learning_rate, params.warmup_epochs) == (1e-5, 1e-5, 5)
     assert params.augment.crop_scale == (0.2, 1.0) and params.augment.flip_prob == 0.5
     assert params.negatives == 7 and params.existence_weight == params.protocl_weight == params.icl_weight == 1
+
+
+def test_the_file_that_the_chapter_leaves_is_read(tmp_path):
+    """Learning rates such as 1e-05, which YAML takes for text."""
+    params = PretrainParams(warmup_learning_rate=1e-5)
+    file = tmp_path / "params.json"
+    file.write_text(json.dumps(params.to_dict(), indent=1))
+    assert PretrainParams.from_dict(read_values(file)) == params
+    file.write_text("{")
+    with pytest.raises(ParameterError, match="not readable as JSON"):
+        read_values(file)
 
 
 def test_plain_values_go_through_json_and_back():
@@ -33,6 +44,7 @@ def test_plain_values_go_through_json_and_back():
     ({"model": {"hidden_dim": "64"}}, "model: hidden_dim: '64' is str, not int"),
     ({"model": {"image_mean": 0.5}}, "model: image_mean: 0.5 is not a list"),
     ({"learning_rate": "1e-4"}, "learning_rate: '1e-4' is str, not float (write 0.0001: YAML reads 1e-4 as text)"),
+    ({"learning_rate": "1e-5"}, "'1e-5' is str, not float (write 1.0e-05: YAML reads 1e-5 as text)"),
     ({"epochs": 2.5}, "epochs: 2.5 is float, not int"),
     ({"epochs": True}, "epochs: True is bool, not int"),
     ({"frozen_batch_norm": 1}, "frozen_batch_norm: 1 is int, not bool"),
