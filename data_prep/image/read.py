@@ -5,13 +5,13 @@ import warnings
 from pathlib import Path
 
 from data_prep.errors import UnreadableImage
+from data_prep.files import DICOM_SUFFIXES
 from data_prep.image.dicom import decode_dicom
 from data_prep.image.levels import GreyImage, rising
 from data_prep.image.limits import AGAIN, MAX_BYTES, SMALLER
 from data_prep.image.picture import decode_picture
 
 LFS_POINTER = b"version https://git-lfs"
-DICOM_SUFFIXES = (".dcm", ".dicom")
 PICTURES = (b"\x89PNG", b"\xff\xd8\xff")
 """How PNG and JPEG files begin, whatever they are called."""
 
