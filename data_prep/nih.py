@@ -30,6 +30,7 @@ BOX_TABLE = "BBox_List_2017.csv"
 BOX_FRAME_PX = (1024, 1024)
 BOX_NAMES = {"Infiltrate": "Infiltration"}
 OFFICIAL_LISTS = {"train_val": "train_val_list.txt", "test": "test_list.txt"}
+ONE_RELEASE = "Use tables of one release, unless the labels are a subset on purpose."
 BOX_COLUMNS = ["Image Index", "Finding Label", "Bbox [x", "y", "w", "h]"]
 
 
@@ -55,7 +56,7 @@ def read(root: Path, tables: str | Path | None = None) -> Studies:
     findings = _findings(table, path)
     patients = _patients(table, path)
     places = list(dict.fromkeys((folder, root)))
-    boxes = _boxes(places, set(table["Image Index"]))
+    boxes = _boxes(places, set(table["Image Index"]), path.name)
     lists = _folder_of_lists(places)
     splits = _official_split(lists) if lists else {}
 
@@ -122,22 +123,30 @@ def _patients(table: pd.DataFrame, path: Path) -> pd.Series:
     return patients
 
 
-def _boxes(places: Sequence[Path], images: set[str]) -> dict[str, tuple[Box, ...]]:
+def _boxes(places: Sequence[Path], images: set[str], labels: str) -> dict[str, tuple[Box, ...]]:
+    """Boxes of these images, which are those of the table named `labels`; a table cut to a subset names fewer."""
     path = find_optional(places, BOX_TABLE)
     if path is None:
         logger.warning("nih: no %s in %s; there are no boxes", BOX_TABLE, " or ".join(map(str, places)))
         return {}
     table = read_table(path, BOX_COLUMNS)
     boxes: dict[str, tuple[Box, ...]] = {}
+    strays = []
     for image, name, *numbers, row in table[[*BOX_COLUMNS, "row"]].itertuples(index=False):
         source = f"{path} row {row}"
         label = BOX_NAMES.get(name, name)
         if label not in CLASSES:
             raise DataError(source, f"Finding Label is {name!r}", f"Use one of {', '.join(CLASSES)}.")
-        if image not in images:
-            raise DataError(source, f"image {image!r} is not in the label table", "Use tables of one release.")
         x, y, width, height = (_number(text, source) for text in numbers)
+        if image not in images:
+            strays.append(f"{image} in row {row}")
+            continue
         boxes[image] = (*boxes.get(image, ()), Box(label, x, y, width, height, source))
+    if strays and not boxes:
+        raise DataError(path, f"none of its images is in {labels}, the first is {strays[0]}", ONE_RELEASE)
+    if strays:
+        said = "nih: %d of the %d boxes in %s are of images that %s does not name, the first is %s; left out. %s"
+        logger.warning(said, len(strays), len(table), path.name, labels, strays[0], ONE_RELEASE)
     return boxes
 
 

@@ -44,7 +44,7 @@ def read(root: Path, tables: str | Path | None = None) -> Studies:
     targets, boxes, rows = _labels(path)
     details = _details(find_table(folder, "stage_2_detailed_class_info.csv", required=False))
     headers = _headers(find_table(folder, HEADERS, f"kaggle_{HEADERS}", required=False))
-    patients = read_patients(list(dict.fromkeys((folder, root))))
+    patients = read_patients(list(dict.fromkeys((folder, root))), targets)
     files = index_images(root)
     there = [image for image in targets if image in files]
     absent = report_absent([image for image in targets if image not in files], len(targets), path, root)

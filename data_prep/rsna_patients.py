@@ -6,7 +6,7 @@ challenge's tables call patientId, and `img_id`, the file name in NIH ChestX-ray
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from data_prep.errors import DataError
@@ -18,30 +18,41 @@ logger = logging.getLogger(__name__)
 MAPPING = "pneumonia-challenge-dataset-mappings_2018.json"
 MAPPING_URL = f"https://s3.amazonaws.com/east1.public.rsna.org/AI/2018/{MAPPING}"
 INDEX = "nih_image_index.csv"
+OF_ITS_OWN = "each image counts as a patient of its own, and a split may part the images of one patient"
 AGAIN = f"Download it again from {MAPPING_URL}, or take it away: each image is a patient of its own then."
 
 
-def read_patients(folders: Sequence[Path]) -> dict[str, str]:
+def read_patients(folders: Sequence[Path], images: Collection[str]) -> dict[str, str]:
     """patientId of the challenge -> NIH patient ("00000013"), from INDEX or else MAPPING; empty if neither is there.
 
     Args:
         folders: where the two are looked for, the dataset's root last; the first that holds one counts.
+        images: whose patients are asked for; a warning counts those that the file does not name.
 
     Raises:
         DataError: a file that is not as described, or an image that two entries give to two patients.
     """
     if (path := find_optional(folders, INDEX)) is not None:
-        table = read_table(path, ["patientId", "image_index"], filled=["patientId", "image_index"])
-        require_unique(table, "patientId", path)
-        return dict(zip(table["patientId"], table["image_index"].map(patient_of), strict=True))
-    if (path := next((folder / MAPPING for folder in folders if (folder / MAPPING).is_file()), None)) is not None:
-        return _read_mapping(path)
-    logger.warning(
-        "rsna: no %s in %s: each image counts as a patient of its own, and a split may part the images of one "
-        "patient. Download it from %s into %s",
-        MAPPING, " or ".join(map(str, folders)), MAPPING_URL, folders[-1],
-    )  # fmt: skip
-    return {}
+        patients = _read_index(path)
+    elif (path := next((folder / MAPPING for folder in folders if (folder / MAPPING).is_file()), None)) is not None:
+        patients = _read_mapping(path)
+    else:
+        logger.warning(
+            "rsna: no %s in %s: %s. Download it from %s into %s",
+            MAPPING, " or ".join(map(str, folders)), OF_ITS_OWN, MAPPING_URL, folders[-1],
+        )  # fmt: skip
+        return {}
+    lacking = [image for image in images if image not in patients]
+    if lacking:
+        said = "rsna: %s lacks %d of the %d images, the first is %s: of these, %s"
+        logger.warning(said, path.name, len(lacking), len(images), lacking[0], OF_ITS_OWN)
+    return patients
+
+
+def _read_index(path: Path) -> dict[str, str]:
+    table = read_table(path, ["patientId", "image_index"], filled=["patientId", "image_index"])
+    require_unique(table, "patientId", path)
+    return dict(zip(table["patientId"], table["image_index"].map(patient_of), strict=True))
 
 
 def _read_mapping(path: Path) -> dict[str, str]:

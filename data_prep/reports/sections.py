@@ -1,9 +1,8 @@
 """Sections of a report: which stretch of text is findings or impression, and which only says why the image was taken.
 
-Headings are known by name, with a colon or alone on their line, in any case; in capitals also inside a line, as lines
-are often joined where reports were put into a table. What stands under no heading is body
-text and is read; so is a new paragraph after a section that is not read, since many reports give their findings no
-heading.
+Headings are known by name, with a colon, with a dash and a blank, or alone on their line, in any case; in capitals also
+inside a line, as lines are often joined where reports were put into a table. What stands under no heading is body text
+and is read; so is a new paragraph after a section that is not read, since many reports give their findings no heading.
 """
 
 import re
@@ -33,7 +32,7 @@ _NAME = rf"(?:final )?(?:{_KINDS})(?:(?: and | ?[/&] ?)[a-z]{{4,20}})?"
 _BEFORE_COLON = re.compile(rf"(?:^[ \t*#]*|[.;:]\s|\s\s)({_NAME})[ \t*]{{0,4}}$", re.IGNORECASE)
 _AFTER_BLANK = re.compile(rf"(?:^|\s)({_NAME})[ \t*]{{0,4}}$", re.IGNORECASE)
 _ALONE = re.compile(rf"[ \t*#]*({_NAME})[ \t*\r]*", re.IGNORECASE)
-_END_OF_HEADING = re.compile(r":|\n|$")
+_END_OF_HEADING = re.compile(r":|[-–—](?=[ \t])|\n|$")
 _LONGEST_HEADING = 72
 _PARAGRAPH = re.compile(r"\S[^\S\n]*\n[^\S\n]*\n")
 
@@ -67,12 +66,12 @@ def says_nothing(text: str) -> bool:
 
 
 def _headings(text: str) -> Iterator[Section]:
-    """Headings as sections of their own. Only what stands before a colon or a line end is compared with the names."""
+    """Headings as sections of their own. Only what stands before a mark or a line end is compared with the names."""
     line_start, capitals_tell = 0, not text.isupper()
     for mark in _END_OF_HEADING.finditer(text):
         end = mark.start()
         start = max(line_start, end - _LONGEST_HEADING)
-        if mark.group() == ":":
+        if mark.group() not in ("\n", ""):
             found = _BEFORE_COLON.search(text[start:end])
             if not found and (inside := capitals_tell and _AFTER_BLANK.search(text[start:end])):
                 found = inside if inside.group(1).isupper() else None

@@ -77,6 +77,10 @@ def empty(name: str):
     return lambda root: (root / name).write_bytes(b"")
 
 
+def other_boxes(root):
+    (root / BOXES).write_text((root / BOXES).read_text().replace("0000000", "0000009"))
+
+
 NIH, BOXES = "Data_Entry_2017_v2020.csv", "BBox_List_2017.csv"
 RSNA, DETAILS = "stage_2_train_labels.csv", "stage_2_detailed_class_info.csv"
 META, SPLIT, CHEXPERT = (f"mimic-cxr-2.0.0-{name}.csv" for name in ("metadata", "split", "chexpert"))
@@ -102,7 +106,9 @@ STOPS = {
     "nih: finding and no finding": ("nih", table(NIH, "Hernia", "Hernia|No Finding"), f"{NIH} row 5: Finding Labels"),
     "nih: empty label": ("nih", table(NIH, "Hernia", ""), f"{NIH} row 5: Finding Labels is ''"),
     "nih: unknown box label": ("nih", table(BOXES, "Infiltrate", "Spot"), f"{BOXES} row 2: Finding Label is 'Spot'"),
-    "nih: box of unknown image": ("nih", table(BOXES, "02_000", "55_000"), f"{BOXES} row 4: image '00000055_000.png'"),
+    "nih: boxes of another release": (
+        "nih", other_boxes, f"{BOXES}: none of its images is in {NIH}, the first is 00000091_000.png in row 2"
+    ),
     "nih: box not a number": ("nih", table(BOXES, "256", "left"), f"{BOXES} row 2: box coordinate 'left'"),
     "nih: shifted patients": ("nih", table(NIH, ",0,3,", ",0,4,"), f"{NIH} row 5: Patient ID '4' does not belong to"),
     "nih: empty id": ("nih", table(NIH, "00000003_000.png", ""), f"{NIH} row 5: Image Index is empty"),

@@ -68,6 +68,15 @@ def test_nih_lists_and_boxes_in_root_count_where_the_tables_lie_elsewhere(nih_la
         nih.read(nih_layout, tables=tmp_path / "tables")
 
 
+def test_nih_label_table_cut_to_a_subset(nih_layout, caplog):
+    labels = nih_layout / "Data_Entry_2017_v2020.csv"
+    kept = [line for line in labels.read_text().splitlines() if not line.startswith("00000002_000")]
+    labels.write_text("\n".join(kept) + "\n")
+    assert [len(study.boxes) for study in nih.read(nih_layout)] == [2, 0, 0, 0, 0, 0]
+    assert "1 of the 3 boxes in BBox_List_2017.csv are of images" in caplog.text
+    assert "the first is 00000002_000.png in row 4" in caplog.text
+
+
 def test_rsna(rsna_layout):
     images = by_image(rsna.read(rsna_layout))
     assert list(images) == list("abcd")
@@ -86,6 +95,14 @@ def test_rsna_without_the_optional_tables(rsna_layout, caplog):
     assert [record.levelname for record in caplog.records] == ["WARNING"] and "of its own" in caplog.text
     assert f"no {rsna_patients.MAPPING} in {rsna_layout}" in caplog.text and f"into {rsna_layout}" in caplog.text
     assert images["a"].patient_id == "a" and set(images["a"].labels) == {"Pneumonia"}
+
+
+def test_rsna_mapping_that_lacks_images(rsna_layout, caplog):
+    index = rsna_layout / "nih_image_index.csv"
+    index.write_text("".join(index.read_text().splitlines(keepends=True)[:3]))
+    patients = [study.patient_id for study in rsna.read(rsna_layout)]
+    assert patients == ["00000007", "00000007", "c", "d"]
+    assert "nih_image_index.csv lacks 2 of the 4 images, the first is c" in caplog.text
 
 
 @pytest.mark.parametrize("tables_elsewhere", [False, True])

@@ -215,10 +215,18 @@ def test_what_is_asked_or_compared_with_is_not_read(heading):
         "COMPARISON: edema\nCHEST, TWO VIEWS: Small effusion.",
         "Comparison: None. PA and lateral views of the chest: There is a small effusion.",
         "INDICATION: pneumonia\nFRONTAL CHEST RADIOGRAPH: Small effusion.",
+        "INDICATION - pneumonia\nFINDINGS - Small effusion.",
+        "Indication – pneumonia. Findings – Small effusion.",
+        "HISTORY- pneumonia -- edema? FINDINGS- Small effusion",
     ],
 )
 def test_headings_inside_a_line_and_those_that_name_the_view(text):
     assert states(text) == {"effusion": PRESENT}
+
+
+def test_a_dash_inside_a_sentence_heads_nothing():
+    text = "Follow-up chest X-ray - no edema, no history - known effusion."
+    assert [section.kind for section in split_sections(text)] == ["body"]
 
 
 def test_text_under_no_heading_is_read():
