@@ -12,6 +12,7 @@ _HOMES = {
     "MedslipOutput": "model",
     "embed_books": "text",
     "load_published": "published",
+    "published_books": "published",
     "medslip_objective": "losses.objective",
     "sample_negatives": "losses.protocl",
 }

@@ -5,10 +5,13 @@ and flip are one affine map and one interpolation. A flip turns the patient's le
 every left/right pair of the label matrix (`flip_matrix`).
 
 Source: published setting RandomResizedCrop(224, scale 0.2-1), horizontal flip 0.5, RandAugment(2, 7). The class
-defaults take its crop, flip and ranges (rotation 30 degrees x 0.7, enhancement 0.1 + 1.8 x 0.7 = 1.36), drawn together
-and continuously; equalising and shearing are left out, and translation is the crop's. Images of twice the view's side
-or more are averaged down before the crop, not after: keep corpora below that, or small crops lose detail. Published
-flips leave the labels unswapped (dataset.py); here they are swapped on purpose.
+defaults take its crop and flip, and from RandAugment the ranges (rotation 30 degrees x 0.7, enhancement 0.1 + 1.8 x 0.7
+= 1.36). RandAugment draws two of ten operations for a view, does each with probability 0.5 and then at full strength:
+three views in ten have none, one in ten is rotated. Here every view has a little of each, between none and that
+strength. Left out are equalising, automatic contrast and shearing; translation is the crop's; contrast, which the
+published list lacks, is in; brightness is added, where theirs is a factor. Images of twice the view's side or more are
+averaged down before the crop, not after: keep corpora below that, or small crops lose detail. Published flips leave the
+labels unswapped (dataset.py); here they are swapped on purpose.
 """
 
 from __future__ import annotations

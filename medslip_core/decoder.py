@@ -24,7 +24,12 @@ class Attention(nn.Module):
         self.value = nn.Linear(width, width)
         self.output = nn.Linear(width, width)
 
-    def draw_weights(self) -> None:
+    def clear_biases(self) -> None:
+        """Published first biases: all 0."""
+        for projection in (self.query, self.key, self.value, self.output):
+            nn.init.zeros_(projection.bias)
+
+    def draw_wide(self) -> None:
         """Query, key and value as `torch.nn.MultiheadAttention` draws them: wide enough that attention is not flat."""
         bound = math.sqrt(6 / (4 * self.query.in_features))
         for projection in (self.query, self.key, self.value):

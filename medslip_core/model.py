@@ -8,6 +8,7 @@ Differences on purpose: the text books are buffers, saved with the weights; load
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -100,7 +101,7 @@ class MedslipModel(TrunkModel):
 
         for name, part in self.named_children():
             if name != "trunk":
-                part.apply(_draw_linear)
+                part.apply(partial(_draw_first_weights, wide_attention=config.wide_attention))
 
     def card(self, training: str) -> str:
         return model_card(self.config, training)
@@ -232,12 +233,13 @@ class MedslipModel(TrunkModel):
             return self.config.icl_scale * anatomy @ pathology.transpose(1, 2)
 
 
-def _draw_linear(module: nn.Module) -> None:
-    """Published initialisation: linear weights from N(0, 0.02); attention and other parameters keep torch's defaults.
+def _draw_first_weights(module: nn.Module, wide_attention: bool) -> None:
+    """Published initialisation: linear weights from N(0, 0.02), those of attention too, whose biases are 0.
 
-    `apply` reaches a module after its parts, so the linear layers inside an attention are drawn again by it.
+    Other biases keep torch's defaults. `apply` reaches a module after its parts: the linear layers of an attention were
+    drawn before.
     """
     if isinstance(module, nn.Linear):
         nn.init.normal_(module.weight, std=0.02)
     elif isinstance(module, Attention):
-        module.draw_weights()
+        module.draw_wide() if wide_attention else module.clear_biases()

@@ -41,6 +41,9 @@ class MedslipConfig(TrunkConfig):
     decoder_heads: int = parameter(4, "of their attention; divides `hidden_dim`", low=1)
     feed_forward_dim: int = parameter(1024, "inner width of their feed-forward networks", low=1)
     dropout: float = parameter(0.1, "in the decoders and before the heads", low=0, high=1)
+    wide_attention: bool = parameter(
+        False, "first weights of attention as torch draws them, 2.2 times as wide as published, so that it is not flat"
+    )
     gated: bool = parameter(True, "a gate splits the image between the streams; False: both see all of it")
     gate_activation: str = parameter("none", "of that gate", choices=("none", "sigmoid"))
     final_norm: str = parameter(

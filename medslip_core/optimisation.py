@@ -1,8 +1,10 @@
 """How weights change: learning-rate schedule, parameter groups, frozen parts of the trunk, averaged weights.
 
 Source: paper section "Implementation" and the published configuration: AdamW 1e-4, weight decay 0.02 (none on biases
-and 1-d weights), five epochs of warm-up from 1e-5, cosine to 1e-5. The published schedule moves once per epoch, ours
-every step: it is a function of the step alone, and needs no state.
+and 1-d weights), five epochs of warm-up from 1e-5, cosine to 1e-5 over 100 epochs. Ours does what that says, at every
+step: it is a function of the step alone, and needs no state. The published loop does something else with it: the rate
+rises within the first 500 steps (train_MeDSLIP.py moves the schedule on every 100 of them), and then follows the cosine
+over all 100 epochs, once an epoch; `warmup_epochs` 0.15 comes near that on MIMIC-CXR.
 """
 
 from __future__ import annotations

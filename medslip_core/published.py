@@ -1,9 +1,11 @@
-"""Weights of the published implementation, loaded strictly into our model.
+"""Weights of the published implementation, loaded strictly into our model, and the texts that belong to them.
 
 Source: repository Shef-AIRE/MeDSLIP, commit 7cfceb1. Its checkpoints hold no text books: its queries are plain
-attributes, computed from Bio_ClinicalBERT on every start. Give the loaded model books with `set_books`.
+attributes, computed from Bio_ClinicalBERT on every start. Give the loaded model those with `published_books` and
+`set_books`: they were trained together, and this project's own texts (`descriptions`) say it otherwise.
 """
 
+import json
 import logging
 import re
 from collections.abc import Mapping
@@ -14,6 +16,8 @@ from torch import Tensor
 
 from medslip_core.model import MedslipModel
 from medslip_core.model_config import MedslipConfig
+from medslip_core.text import CLINICAL_BERT, Books, embed_books
+from medslip_core.vocabulary import ANATOMIES, PATHOLOGIES
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +46,10 @@ _RULES = (
 
 _SHARED_NORM = {f"decoder_anatomy.norm.{part}": f"decoder_pathology.norm.{part}" for part in ("weight", "bias")}
 """One LayerNorm under two published names; the second is loaded last there, and so decides."""
+
+EXPLANATIONS = "PreTrain_MeDSLIP/data_file/observation explanation.json"
+_MISSPELT = {"eumonia": "pneumonia"}
+"""A key of that file."""
 
 _ATTENTION_PARTS = ("query", "key", "value")
 """Order in which torch's MultiheadAttention stacks its input projections."""
@@ -113,6 +121,35 @@ def published_name(name: str) -> tuple[str, int | None]:
             return f"{stem}out_proj.{kind}", None
         return f"{stem}in_proj_{kind}", _ATTENTION_PARTS.index(which)
     raise KeyError(f"{name} has no counterpart in the published model")
+
+
+def published_books(explanations: str | Path, encoder: str = CLINICAL_BERT) -> Books:
+    """The text books that the published weights were trained with.
+
+    Args:
+        explanations: the authors' `PreTrain_MeDSLIP/data_file/observation explanation.json`, which has no licence and
+            so is not part of this project: pathology -> text, in the vocabulary's order.
+        encoder: Bio_ClinicalBERT on the hub, or the folder that holds it.
+
+    Raises:
+        FileNotFoundError: there is no such file, or no such encoder.
+        ValueError: the file is not that one.
+    """
+    path = Path(explanations)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; it lies in {EXPLANATIONS} of the published repository")
+    try:
+        texts = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not readable as JSON ({error}); take {EXPLANATIONS} as published") from error
+    names = [_MISSPELT.get(name, name) for name in texts] if isinstance(texts, dict) else []
+    if names != list(PATHOLOGIES) or not all(isinstance(text, str) and text.strip() for text in texts.values()):
+        raise ValueError(
+            f"{path}: not one text for each of the {len(PATHOLOGIES)} pathologies in their order; take {EXPLANATIONS} "
+            "as published"
+        )
+    places = [f"It is located at {name}. " for name in ANATOMIES]
+    return embed_books(encoder, pooling="cls", separator=False, texts=(places, list(texts.values())))
 
 
 def _read(path: Path) -> Mapping[str, Tensor]:

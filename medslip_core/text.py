@@ -60,8 +60,12 @@ def embed_books(
     pooling: Literal["cls", "mean"] | None = None,
     separator: bool = True,
     cache_folder: str | Path | None = None,
+    texts: tuple[list[str], list[str]] | None = None,
 ) -> Books:
-    """The books of MeDSLIP's own descriptions; arguments and errors as for `embed_texts`.
+    """The books of both vocabularies; arguments and errors as for `embed_texts`.
+
+    Args:
+        texts: of the anatomies and of the pathologies, in order; None takes this project's (`descriptions`).
 
     Raises:
         ValueError: the encoder gives two descriptions the same embedding.
@@ -69,9 +73,9 @@ def embed_books(
     encoder = located(encoder)
     pooling = pooling or usual_pooling(encoder)
     books = {}
-    for name, texts in (("anatomy", anatomy_texts()), ("pathology", pathology_texts())):
-        books[name] = embed_texts(texts, encoder, pooling, separator, cache_folder)
-        if len(books[name].unique(dim=0)) < len(set(texts)):
+    for name, said in zip(("anatomy", "pathology"), texts or (anatomy_texts(), pathology_texts()), strict=True):
+        books[name] = embed_texts(said, encoder, pooling, separator, cache_folder)
+        if len(books[name].unique(dim=0)) < len(set(said)):
             raise ValueError(
                 f"text encoder {encoder!r} gives several {name} texts the same embedding; with pooling {pooling!r} its "
                 "first token may not see the rest (a decoder): choose pooling 'mean', or another encoder"

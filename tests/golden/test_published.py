@@ -20,7 +20,9 @@ from medslip_core.losses.existence import stream_labels
 from medslip_core.losses.objective import TERMS, LossTerms, medslip_objective
 from medslip_core.losses.protocl import Negatives
 from medslip_core.model import MedslipOutput
-from medslip_core.published import load_published
+from medslip_core.published import load_published, published_books
+from medslip_core.text import PACKAGED_MINILM, embed_texts
+from medslip_core.vocabulary import ANATOMIES, PATHOLOGIES
 
 FOLDER = Path(__file__).parent
 RELATIVE_TOLERANCE = 1e-4
@@ -170,3 +172,27 @@ def test_faults_are_named(small_state: dict[str, Tensor], tmp_path: Path) -> Non
     assert "1 of another shape: classifier_anatomy.weight (3, 256)" in message
     with pytest.raises(FileNotFoundError, match="nowhere.pth"):
         load_published(tmp_path / "nowhere.pth")
+
+
+def test_published_books_take_the_authors_texts(tmp_path: Path) -> None:
+    explanations = {name: f"What {name} looks like." for name in PATHOLOGIES}
+    misspelt = {{"pneumonia": "eumonia"}.get(name, name): text for name, text in explanations.items()}
+    path = tmp_path / "observation explanation.json"
+    path.write_text(json.dumps(misspelt))
+    books = published_books(path, encoder=PACKAGED_MINILM)
+    assert (books.pooling, books.separator) == ("cls", False)
+    row = PATHOLOGIES.index("pneumonia")
+    said = ["It is located at trachea. ", "What pneumonia looks like."]
+    expected = embed_texts(said, PACKAGED_MINILM, "cls", separator=False)
+    torch.testing.assert_close(torch.stack([books.anatomy[0], books.pathology[row]]), expected, rtol=0, atol=1e-5)
+    assert len(books.anatomy) == len(ANATOMIES)
+
+
+@pytest.mark.parametrize("text", ['{"normal": "x"}', "[]", "{", '{"normal": 1}'])
+def test_other_files_are_no_published_texts(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "texts.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match="texts.json: .*observation explanation.json"):
+        published_books(path, encoder=PACKAGED_MINILM)
+    with pytest.raises(FileNotFoundError, match="nowhere.json: no such file"):
+        published_books(tmp_path / "nowhere.json")

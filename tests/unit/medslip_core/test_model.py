@@ -43,6 +43,16 @@ def test_published_setting_is_the_default() -> None:
         model(torch.zeros(1, 3, 64, 64))
 
 
+def test_attention_is_drawn_as_published_or_as_torch_draws_it() -> None:
+    published, wide = (
+        tiny(hidden_dim=64, wide_attention=wide).anatomy_decoder.layers[0].cross_attention for wide in (False, True)
+    )
+    for part in (published.query, published.key, published.value, published.output):
+        assert part.weight.std().item() == pytest.approx(0.02, rel=0.05) and not part.bias.any()
+    of_torch = torch.nn.MultiheadAttention(64, 1).in_proj_weight
+    assert wide.key.weight.std().item() == pytest.approx(of_torch.std().item(), rel=0.05) and not wide.key.bias.any()
+
+
 def test_shapes(model: MedslipModel, images: torch.Tensor) -> None:
     with torch.no_grad():
         output = model(images, output_attentions=True)
