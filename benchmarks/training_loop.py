@@ -9,16 +9,14 @@ device; there should be none.
 """
 
 import argparse
-import collections
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from contenders import Contender, in_turn
+from contenders import PROFILED_TIMES, Contender, in_turn
 from random_corpus import random_corpus
-from torch.profiler import ProfilerActivity, profile, record_function
 from train_step import STEPS_PER_TURN_OF_A_GPU, batch, our_model, our_step
 
 from medslip_core.augment import augment
@@ -28,9 +26,6 @@ from medslip_core.provenance import write_results
 from medslip_core.training_run import TrainingRun
 
 CORPUS_IMAGES, CORPUS_PX, SIZE_PX = 10_000, 256, 224
-PROFILED_STEPS = 10
-WAITS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize", "cudaMemcpy")
-LAUNCHES = ("cudaLaunchKernel", "cudaLaunchKernelExC", "cuLaunchKernel", "cuLaunchKernelEx", "cudaGraphLaunch")
 
 
 def training_run(params: PretrainParams) -> TrainingRun:
@@ -62,33 +57,11 @@ def input_alone(params: PretrainParams) -> Callable[[], Any]:
     return read
 
 
-def waits(params: PretrainParams) -> dict[str, int]:
-    """Calls that made the host wait for the GPU in some steps of a run, by name."""
-    run = training_run(params)
-    for _ in range(PROFILED_STEPS):  # compiles, tunes, and sends small tables
-        run.train_step()
-    torch.cuda.synchronize()
-    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler, record_function("steps"):
-        for _ in range(PROFILED_STEPS):
-            run.train_step()
-    events = profiler.events()
-    if not named_within(events, "steps", LAUNCHES):
-        raise RuntimeError("the profiler saw nothing start on the GPU, so it cannot tell what waited for it")
-    return named_within(events, "steps", WAITS)
-
-
-def named_within(events: Iterable[Any], outer: str, names: Sequence[str]) -> dict[str, int]:
-    """How many events of these names began while one called `outer` lasted (a profiler itself waits, at its end)."""
-    span = next(event.time_range for event in events if event.name == outer)
-    inside = (event.name for event in events if span.start <= event.time_range.start <= span.end)
-    counts = collections.Counter(inside)
-    return {name: counts[name] for name in names if counts[name]}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=16, help="images per step")
     parser.add_argument("--rounds", type=int, default=5, help="turns that count, after one that does not")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no further round after so many")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--precision", choices=("no", "bf16"), default="no")
     parser.add_argument("--compile", action="store_true", help="run the network through torch.compile")
@@ -102,20 +75,20 @@ def main() -> None:
     network = dict(device=device, images=images, matrix=matrix, precision=given.precision, compiled=given.compile)
     times = STEPS_PER_TURN_OF_A_GPU if device == "cuda" else 1
     contenders = [
-        Contender("whole step", whole_step, dict(params=params), given.threads, times),
+        Contender("whole step", whole_step, dict(params=params), given.threads, times, device == "cuda"),
         Contender("network alone", our_step, network, given.threads, times),
         Contender("input alone", input_alone, dict(params=params), given.threads, times),
     ]
-    rows = in_turn(contenders, given.rounds)
+    rows = in_turn(contenders, given.rounds, seconds=given.seconds)
     for row in rows:
         row["images_per_s"] = given.batch / row["wall_s"]
         print(f"{row['name']:<16}{row['images_per_s']:10.1f} images/s{row['wall_s'] * 1000:10.1f} ms a step")
     share = rows[1]["wall_s"] / rows[0]["wall_s"]
     print(f"the network takes {share:.1%} of a whole step")
-    found = waits(params) if device == "cuda" else None
-    print("no GPU: no waiting to look for" if found is None else f"waits in {PROFILED_STEPS} steps: {found or 'none'}")
+    found = rows[0].get("waits")
+    print("no GPU: no waiting to look for" if found is None else f"waits in {PROFILED_TIMES} steps: {found or 'none'}")
     if given.json:
-        settings = dict(device=device, batch=given.batch, threads=given.threads, rounds=given.rounds,
+        settings = dict(device=device, batch=given.batch, threads=given.threads, rounds=len(rows[0]["turns_wall_s"]),
                         precision=given.precision, compile=given.compile)  # fmt: skip
         write_results(given.json, {**settings, "network_share": share, "waits": found, "contenders": rows})
 

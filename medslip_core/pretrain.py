@@ -180,7 +180,7 @@ def _contrastive_model(params: PretrainParams) -> TrunkModel:
 @contextlib.contextmanager
 def _initial_weights(params: PretrainParams) -> Iterator[None]:
     """Weights that are drawn in the `with` block come from the run's seed."""
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):  # they are drawn on the CPU
         torch.manual_seed(torch_seed(params.seed, "initial weights"))
         yield
 

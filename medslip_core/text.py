@@ -250,7 +250,7 @@ def _from_pretrained(source: str, **options: bool):  # noqa: ANN202
     options["trust_remote_code"] = False
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
-        with torch.random.fork_rng():  # layers that the files lack are drawn
+        with torch.random.fork_rng(devices=[]):  # layers that the files lack are drawn
             return tokenizer, AutoModel.from_pretrained(source, dtype=torch.float32, **options).eval()
     except (ValueError, RuntimeError, pickle.UnpicklingError, SafetensorError) as error:
         raise ValueError(

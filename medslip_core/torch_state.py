@@ -31,8 +31,9 @@ def global_state(params: PretrainParams) -> Iterator[None]:
     if params.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
+    on_gpu = params.device != "cpu" and torch.cuda.is_available()
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=[torch.cuda.current_device()] if on_gpu else []):  # not every card there is
             yield
     finally:
         if params.compile:
