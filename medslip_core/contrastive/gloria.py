@@ -1,9 +1,10 @@
 """GLoRIA: each word of a report looks for its place in the image.
 
 Source: Huang et al., "GLoRIA: a multimodal global-local representation learning framework for label-efficient medical
-image recognition", ICCV 2021. Differences on purpose: the sum over words is divided by their number, so that long
-texts are not more like every image than short ones; words attend by cosines, where the published code takes dot
-products of features of any length, which attend far more sharply; there is no softmax over words, which that code adds.
+image recognition", ICCV 2021: the soft maximum over words is the paper's formula, with its factor 0.2. The published
+code leaves that factor out, so that its local contrast is five times as sharp, and classifies by the best word.
+Differences on purpose: the sum over words is divided by their number, so that long texts are not more like every image
+than short ones; words attend by cosines, where the published code takes a softmax over words first.
 """
 
 import math

@@ -2,7 +2,8 @@
 
 The head normalises each feature by the batch's mean and deviation before the linear layer, so that a linear probe does
 not depend on the scale of the features. Source: He et al., "Masked autoencoders are scalable vision learners", 2022
-(batch norm without affine weights for linear probing); paper section "Fine-tuning" (trunk, pooling, linear layer).
+(batch norm without affine weights for linear probing). The published code trains a whole ResNet-50 instead, its last
+stage from random weights, and a linear layer on that; here the pre-trained stages are pooled as they are.
 """
 
 from __future__ import annotations
