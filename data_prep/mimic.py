@@ -23,7 +23,15 @@ import pandas as pd
 from data_prep.errors import DataError, RecordError
 from data_prep.files import report_absent
 from data_prep.study import Studies, Study
-from data_prep.tables import find_table, label_values, names_of_option, read_table, require_unique, tables_folder
+from data_prep.tables import (
+    find_table,
+    label_values,
+    names_of_option,
+    read_table,
+    require_known,
+    require_unique,
+    tables_folder,
+)
 from data_prep.texts import TextFiles
 from data_prep.views import FRONTAL_VIEWS, header_has_view
 from medslip_core.corpus import SPLITS
@@ -167,12 +175,9 @@ def _check_ids(images: pd.DataFrame, path: Path) -> None:
 
 
 def _official_split(images: pd.DataFrame, path: Path, metadata: Path) -> pd.Series:
-    table = read_table(path, ["dicom_id", "split"])
+    table = read_table(path, ["dicom_id", "split"], filled=["dicom_id", "split"])
     require_unique(table, "dicom_id", path)
-    unknown = ~table["split"].isin(SPLITS)
-    if unknown.any():
-        row = table[unknown].iloc[0]
-        raise DataError(f"{path} row {row.row}", f"split is {row.split!r}", f"Use one of {', '.join(SPLITS)}.")
+    require_known(table, "split", SPLITS, path, f"Use one of {', '.join(SPLITS)}.")
     split = images["dicom_id"].map(table.set_index("dicom_id")["split"])
     if split.isna().any():
         lost = images[split.isna()].iloc[0]

@@ -97,6 +97,15 @@ def test_rsna_without_the_optional_tables(rsna_layout, caplog):
     assert images["a"].patient_id == "a" and set(images["a"].labels) == {"Pneumonia"}
 
 
+def test_rsna_image_without_a_detailed_class_has_unknown_ones(rsna_layout):
+    details = rsna_layout / "stage_2_detailed_class_info.csv"
+    details.write_text(details.read_text().replace("a,Normal\n", "a,\n").replace("d,Lung Opacity\n", ""))
+    images = by_image(rsna.read(rsna_layout))
+    for image in "ad":
+        assert all(math.isnan(images[image].labels[name]) for name in rsna.DETAILED_CLASSES)
+    assert [images["b"].labels[name] for name in rsna.DETAILED_CLASSES] == [0, 1, 0]
+
+
 def test_rsna_mapping_that_lacks_images(rsna_layout, caplog):
     index = rsna_layout / "nih_image_index.csv"
     index.write_text("".join(index.read_text().splitlines(keepends=True)[:3]))
