@@ -233,7 +233,19 @@ def test_covid(covid_layout):
         ("anatomy", "right_lung_unspec"), ("anatomy", "left_lung_unspec"), ("pathology", "tube"), ("pathology", "tube"),
     ]  # fmt: skip
     assert first.masks[0].load()[8:40, :16].all()
-    assert "b.jpg" in by_image(covid.read(covid_layout, frontal_only=False))
+
+
+@pytest.mark.parametrize("views, images", [
+    (None, "a.jpg b.jpg c.jpg d.png"), ("", "a.jpg b.jpg c.jpg d.png"), ("L", "b.jpg"), ("AP", "d.png"),
+    (["PA", "AP Supine"], "a.jpg d.png"), ("AP Erect, FRONTAL", "c.jpg"),
+])  # fmt: skip
+def test_covid_views(covid_layout, views, images):
+    assert list(by_image(covid.read(covid_layout, views=views))) == images.split()
+
+
+def test_covid_without_such_a_view_says_so(covid_layout):
+    with pytest.raises(DataError, match=r"metadata.csv: no image with view \['False'\]. Name the views to read"):
+        covid.read(covid_layout, views="False")
 
 
 def as_dicom(layout, write_dicom, suffix=".dcm"):
