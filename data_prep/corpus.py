@@ -102,6 +102,7 @@ def prepare(
     processes = cores() if processes is None else _whole("processes", processes, "Leave it out for one per core.")
     if fit not in FITS:
         raise DataError(f"fit {fit!r}", "not one that is known", f"Use one of {', '.join(FITS)}.")
+    check_shares(shares)
     require_folder(root)
     if out.exists() and not (out / HEADER).is_file() and not (out.is_dir() and not any(out.iterdir())):
         raise DataError(out, "is there already and is no prepared corpus", "Name another folder, or remove this one.")

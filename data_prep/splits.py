@@ -1,6 +1,7 @@
 """Who is trained on and who is tested on: splits by patient, never by image."""
 
 import hashlib
+import math
 
 import pandas as pd
 
@@ -43,7 +44,7 @@ def assign_split(
 
 def check_shares(shares: tuple[float, float, float]) -> None:
     """Raises DataError unless these are three shares that sum to 1."""
-    if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+    if len(shares) != 3 or min(shares) < 0 or not math.isclose(sum(shares), 1, abs_tol=1e-6):
         raise DataError(f"shares {shares}", "not three shares that sum to 1", "For example (0.7, 0.1, 0.2).")
 
 

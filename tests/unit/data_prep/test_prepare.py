@@ -232,3 +232,21 @@ def test_command_line(nih_layout, tmp_path, caplog):
     (out / "images.u8").write_bytes(content)
     assert main(["verify", str(out)]) == 1 and "images.u8: damaged" in caplog.text
     assert main(["prepare", "nih", str(tmp_path / "no"), str(out), "--image-size-px", "32"]) == 1
+
+
+def test_command_line_takes_shares(siim_layout, tmp_path, caplog):
+    arguments = ["prepare", "siim", str(siim_layout), str(tmp_path / "out"), "--image-size-px", "16", "--shares"]
+    assert main([*arguments, "0", "0", "1"]) == 0
+    assert PreparedCorpus.open(tmp_path / "out").manifest["split"].tolist() == ["test"] * 3
+    assert main([*arguments, "1", "1", "0"]) == 1
+    assert "shares [1.0, 1.0, 0.0]: not three shares that sum to 1" in caplog.text
+
+
+@pytest.mark.parametrize("option", ["seed=3", "shares=1", "quick=1", "root=elsewhere", "frontal_only=False"])
+def test_the_command_line_refuses_options_that_are_not_the_readers_own(covid_layout, tmp_path, caplog, option):
+    prepared = ["prepare", "covid", str(covid_layout), str(tmp_path / "out"), "--image-size-px", "16"]
+    for arguments in (prepared, ["check", "covid", str(covid_layout)]):
+        caplog.clear()
+        assert main([*arguments, "--option", option]) == 1
+        name = option.partition("=")[0]
+        assert f"dataset 'covid': no option '{name}'. Did you mean 'views'? Its options: views." in caplog.text
