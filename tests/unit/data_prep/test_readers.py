@@ -220,6 +220,15 @@ def test_mimic_without_reports_says_so(mimic_layout, caplog):
     assert "no reports in" in caplog.text
 
 
+def test_mimic_with_annotations_of_other_studies_stops(mimic_layout, radgraph_file):
+    radgraph_file.write_text(radgraph_file.read_text().replace("/s", "/t"))
+    with pytest.raises(DataError, match="annotates none of these 3 studies, the first looked for is s50414267. Name"):
+        mimic.read(mimic_layout, radgraph=radgraph_file)
+    radgraph_file.write_text(radgraph_file.read_text()[:-9])
+    with pytest.raises(DataError, match=r"graphs.json: not readable as JSON \(.* at byte \d+\). Download it again"):
+        mimic.read(mimic_layout, radgraph=str(radgraph_file))
+
+
 def test_covid(covid_layout):
     images = by_image(covid.read(covid_layout))
     assert list(images) == ["a.jpg", "c.jpg", "d.png"]  # neither the lateral view nor the CT slice
