@@ -3,6 +3,7 @@
 Examples:
     python -m data_prep prepare nih data/nih corpora/nih --image-size-px 224
     python -m data_prep prepare nih images corpora/nih --image-size-px 224 --option tables=torchxrayvision
+    python -m data_prep prepare siim data/siim corpora/siim --image-size-px 224 --shares 0 0.25 0.75
     python -m data_prep prepare mimic /mnt/mimic /mnt/corpus --image-size-px 224 --cluster tcp://head:8786
     python -m data_prep verify corpora/nih
     python -m data_prep check nih data/nih --quick --out findings/nih
@@ -16,10 +17,10 @@ from pathlib import Path
 
 from data_prep import READERS
 from data_prep.check.command import add_check
-from data_prep.corpus import prepare
+from data_prep.corpus import find_reader, prepare
 from data_prep.errors import DataError
 from data_prep.geometry import FITS
-from medslip_core.corpus import CorpusError, PreparedCorpus
+from medslip_core.corpus import SPLITS, CorpusError, PreparedCorpus
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -56,6 +57,10 @@ def _add_prepare(commands) -> None:
     command.add_argument("--image-size-px", type=int, required=True)
     command.add_argument("--fit", choices=FITS, default=default["fit"])
     command.add_argument("--seed", type=int, default=default["seed"])
+    command.add_argument(
+        "--shares", type=float, nargs=3, metavar=tuple(map(str.upper, SPLITS)), default=default["shares"],
+        help="of patients, where the dataset has no split of its own",
+    )  # fmt: skip
     command.add_argument("--limit", type=int, help="only the first studies")
     command.add_argument("--truth", type=Path, help="folder of the phantom's truth for this dataset")
     command.add_argument("--processes", type=int, help="default: one per core")
@@ -70,6 +75,7 @@ def _add_prepare(commands) -> None:
 
 
 def _prepare(option: list[tuple[str, str]], **given: object) -> None:
+    find_reader(given["dataset"], dict(option))  # what is not the reader's own has a flag of its own
     prepare(**given, **dict(option))
 
 

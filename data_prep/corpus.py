@@ -36,7 +36,7 @@ from data_prep.splits import DEFAULT_SHARES, check_shares
 from data_prep.study import Study
 from data_prep.writer import CorpusWriter, put_in_place
 from medslip_core import corpus as read_side
-from medslip_core import vocabulary
+from medslip_core import report_sections, vocabulary
 from medslip_core.corpus import HEADER, CorpusError, read_header
 
 logger = logging.getLogger(__name__)
@@ -102,6 +102,7 @@ def prepare(
     processes = cores() if processes is None else _whole("processes", processes, "Leave it out for one per core.")
     if fit not in FITS:
         raise DataError(f"fit {fit!r}", "not one that is known", f"Use one of {', '.join(FITS)}.")
+    check_shares(shares)
     require_folder(root)
     if out.exists() and not (out / HEADER).is_file() and not (out.is_dir() and not any(out.iterdir())):
         raise DataError(out, "is there already and is no prepared corpus", "Name another folder, or remove this one.")
@@ -276,10 +277,10 @@ def _plain(value: object) -> object:
 
 
 def _code() -> str:
-    """Digest of the decoders' versions and of this package's source, with the vocabulary and the format that it
-    writes: with others, records may come out otherwise."""
+    """Digest of the decoders' versions and of this package's source, with the vocabulary, the headings of reports and
+    the format that it writes: with others, records may come out otherwise."""
     digest = hashlib.sha256(" ".join((cv2.__version__, PIL.__version__, version("pydicom"))).encode())
-    core = [Path(module.__file__) for module in (vocabulary, read_side)]
+    core = [Path(module.__file__) for module in (vocabulary, report_sections, read_side)]
     for path in [*sorted(Path(__file__).parent.rglob("*")), *core]:
         if path.suffix in (".py", ".toml"):
             digest.update(path.read_bytes())

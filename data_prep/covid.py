@@ -9,7 +9,7 @@ reports, stand in for the report. CT slices and lateral views are left out by de
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -20,13 +20,17 @@ from data_prep.errors import DataError, RecordError
 from data_prep.files import LONGEST_NAME, report_absent
 from data_prep.image import read_grey
 from data_prep.study import MaskSource, Studies, Study
-from data_prep.tables import find_table, read_table, require_unique
+from data_prep.tables import find_table, names_of_option, read_table, require_unique
+from data_prep.views import FRONTAL_VIEWS
 
 logger = logging.getLogger(__name__)
 
 XRAY = "X-ray"
-NOT_FRONTAL = ("L", "Axial", "Coronal")
-"""Views that are not frontal. An empty view is kept: those in the collection are frontal by eye."""
+NOT_SAID = "FRONTAL"
+"""View of a row that says none ("" or "?"): those in the collection are frontal by eye."""
+
+VIEWS = (*FRONTAL_VIEWS, NOT_SAID)
+"""Read by default."""
 
 UNLABELLED = ("todo", "Unknown")
 MASK_LABELS = {
@@ -40,15 +44,17 @@ MASK_LABELS = {
 """Class of a mask -> kind and name in the vocabulary; masks of one name are united."""
 
 
-def read(root: Path, frontal_only: bool = True) -> Studies:
+def read(root: Path, views: str | Sequence[str] | None = VIEWS) -> Studies:
     """Reads the radiographs in the order of metadata.csv; rows whose image is not there are left out.
 
     Args:
         root: folder of metadata.csv.
-        frontal_only: leave out lateral views.
+        views: to read ("PA,AP" or a list), of which "AP" stands for "AP Supine" and "AP semi erect" too, and "FRONTAL"
+            for images whose view is not said; None or "" for all.
 
     Raises:
-        DataError: a table missing or not as published, a file name twice or leading elsewhere, no image there.
+        DataError: a table missing or not as published, a file name twice or leading elsewhere, no image there or
+            none with such a view.
     """
     root = Path(root)
     path = find_table(root, "metadata.csv")
@@ -57,8 +63,14 @@ def read(root: Path, frontal_only: bool = True) -> Studies:
     table = table[table["modality"] == XRAY]
     require_unique(table, "filename", path)
     _check_names(table, "filename", path)
-    if frontal_only:
-        table = table[~table["view"].isin(NOT_FRONTAL)]
+    table = table.assign(view=table["view"].str.strip("?").replace("", np.nan))
+    if views := names_of_option(views):
+        said = table["view"].fillna(NOT_SAID)
+        kept = said.isin(views) | said.str.split().str[0].isin(views)
+        logger.info("covid: %d of %d images have another view than %s", (~kept).sum(), len(table), "/".join(views))
+        table = table[kept]
+        if table.empty:
+            raise DataError(path, f"no image with view {views}", "Name the views to read: views=….")
     classes = sorted({name for text in table["finding"] for name in _findings(text)})
     masks = _masks(find_table(root, "masks.csv", required=False), root / "masks")
     there = table["filename"].map(lambda name: (root / "images" / name).is_file())
@@ -75,7 +87,7 @@ def read(root: Path, frontal_only: bool = True) -> Studies:
                 patient_id=row["patientid"],
                 dataset="covid",
                 image_path=root / "images" / row["filename"],
-                view=given.get("view", "?").strip("?") or None,
+                view=given.get("view"),
                 age_years=parse_age(given.get("age", "")),
                 sex=given["sex"] if given.get("sex") in ("M", "F") else None,
                 report=given.get("clinical_notes"),

@@ -27,6 +27,7 @@ import pandas as pd
 from data_prep.age import parse_age
 from data_prep.errors import DataError
 from data_prep.files import LONGEST_NAME, report_absent
+from data_prep.splits import check_no_leak
 from data_prep.study import Studies, Study
 from data_prep.tables import (
     find_table,
@@ -75,9 +76,10 @@ def read(
     for column, allowed in ALLOWED.items():
         if column in rows:
             require_known(rows, column, allowed, path)
-    _check_splits(rows, path)
     ages = _ages(rows, path)
     rows = rows.reindex(columns=[*COLUMNS, "row"]).assign(age=ages)
+    named = rows.rename(columns={"patient": "patient_id", "path": "image_id"}).set_index("row")
+    check_no_leak(named, path)  # before anything is prepared
 
     kept = rows["view"].isin(names_of_option(views)) if names_of_option(views) else pd.Series(True, rows.index)
     there = rows["path"].map(lambda name: (root / name).is_file())
@@ -117,20 +119,6 @@ def _check_paths(rows: pd.DataFrame, path: Path) -> None:
             raise DataError(f"{path} row {row}", problem, "Write it relative to root, or name another root.")
         if len(name.encode()) > LONGEST_NAME:
             raise DataError(f"{path} row {row}", f"path has {len(name)} characters", "Check the row's quotes.")
-
-
-def _check_splits(rows: pd.DataFrame, path: Path) -> None:
-    """Finds a patient in two splits before anything is prepared."""
-    if not {"patient", "split"} <= set(rows):
-        return
-    given = rows.dropna(subset=["patient", "split"]).drop_duplicates(["patient", "split"])
-    twice = given[given["patient"].duplicated(keep=False)]
-    if len(twice):
-        patient = twice["patient"].iloc[0]
-        of_patient = twice[twice["patient"] == patient]
-        told = ", ".join(f"{one.split} (row {one.row})" for one in of_patient.itertuples())
-        problem = f"patient {patient} is in {told}"
-        raise DataError(path, problem, "Keep a patient's images in one split.")
 
 
 def _label_columns(rows: pd.DataFrame, named: list[str], path: Path) -> dict[str, str]:

@@ -4,12 +4,13 @@
     <tables>/mimic-cxr-2.0.0-metadata.csv.gz, -split.csv.gz, -chexpert.csv.gz      of MIMIC-CXR-JPG, 2.1.0 likewise
     <tables>/cxr-record-list.csv.gz      of MIMIC-CXR, used where there is no metadata table
     <reports>/p10/p10000032/s50414267.txt      a folder, or mimic-cxr-reports.zip as it is: see `read`
+    MIMIC-CXR_graphs.json      optional, named by radgraph=…: triplets of RadGraph in the place of those read here
 
 Only MIMIC-CXR-JPG has labels and the official split. DICOM files without its tables are read as well: the view then
 stands in each header, there are no labels, and the split is drawn by patient. Tables may be unpacked from their .gz.
 
 Source: Johnson et al., MIMIC-CXR-JPG 2.0.0 and MIMIC-CXR 2.0.0, PhysioNet; labels by CheXpert (Irvin et al., AAAI
-2019).
+2019); RadGraph: Jain et al., NeurIPS Datasets and Benchmarks 2021, PhysioNet.
 """
 
 import logging
@@ -22,8 +23,17 @@ import pandas as pd
 
 from data_prep.errors import DataError, RecordError
 from data_prep.files import report_absent
+from data_prep.reports.radgraph import RadGraph
 from data_prep.study import Studies, Study
-from data_prep.tables import find_table, label_values, names_of_option, read_table, require_unique, tables_folder
+from data_prep.tables import (
+    find_table,
+    label_values,
+    names_of_option,
+    read_table,
+    require_known,
+    require_unique,
+    tables_folder,
+)
 from data_prep.texts import TextFiles
 from data_prep.views import FRONTAL_VIEWS, header_has_view
 from medslip_core.corpus import SPLITS
@@ -49,6 +59,7 @@ def read(
     views: str | Sequence[str] | None = FRONTAL_VIEWS,
     reports: str | Path | None = None,
     tables: str | Path | None = None,
+    radgraph: str | Path | None = None,
 ) -> Studies:
     """Reads the studies' images in the order of the table; rows whose image is not there are left out.
 
@@ -59,9 +70,12 @@ def read(
             of files/, mimic-cxr-reports/files and mimic-cxr-reports.zip in root, or beside it, or beside the tables,
             that has a report of these studies.
         tables: the folder of the tables, if not root.
+        radgraph: a file of RadGraph, such as its MIMIC-CXR_graphs.json: its triplets stand in the place of those that
+            are read here from the reports of the studies that it names.
 
     Raises:
-        DataError: a table missing or not as published, an id twice, a label or split unknown, no image there.
+        DataError: a table missing or not as published, an id twice, a label or split unknown, no image there, or
+            RadGraph's file not readable or of none of these studies.
     """
     root = Path(root)
     views = names_of_option(views)
@@ -98,6 +112,7 @@ def read(
     labels = images[list(CLASSES)].to_numpy(np.float32)  # [N, 14]
     images = images.drop(columns=list(CLASSES))
     texts, prefix = _open_reports(root, folder, reports, images)
+    annotations = _open_radgraph(Path(radgraph), images) if radgraph else None
 
     def studies() -> Iterator[Study]:
         other_views = 0
@@ -108,15 +123,18 @@ def read(
                 other_views += 1
                 continue
             provenance = {"table": path.name, "row": row.row}
-            report = fault = None
+            study, report, fault, triplets = f"s{row.study_id}", None, None, None
             if texts is not None:
                 provenance["report"] = _study_folder(row) + ".txt"
                 try:
                     report = texts.read(prefix + provenance["report"])
                 except RecordError as error:
                     fault = str(error)
+            if annotations is not None and study in annotations.keys:
+                provenance["radgraph"] = annotations.keys[study]
+                triplets = annotations.triplets(study, report)
             yield Study(
-                study_id=f"s{row.study_id}",
+                study_id=study,
                 image_id=row.dicom_id,
                 patient_id=f"p{row.subject_id}",
                 dataset="mimic",
@@ -125,6 +143,7 @@ def read(
                 view=view,
                 report=report,
                 labels=dict(zip(CLASSES, values.tolist(), strict=True)),
+                triplets=triplets,
                 provenance=provenance,
                 fault=fault,
             )
@@ -167,12 +186,9 @@ def _check_ids(images: pd.DataFrame, path: Path) -> None:
 
 
 def _official_split(images: pd.DataFrame, path: Path, metadata: Path) -> pd.Series:
-    table = read_table(path, ["dicom_id", "split"])
+    table = read_table(path, ["dicom_id", "split"], filled=["dicom_id", "split"])
     require_unique(table, "dicom_id", path)
-    unknown = ~table["split"].isin(SPLITS)
-    if unknown.any():
-        row = table[unknown].iloc[0]
-        raise DataError(f"{path} row {row.row}", f"split is {row.split!r}", f"Use one of {', '.join(SPLITS)}.")
+    require_known(table, "split", SPLITS, path, f"Use one of {', '.join(SPLITS)}.")
     split = images["dicom_id"].map(table.set_index("dicom_id")["split"])
     if split.isna().any():
         lost = images[split.isna()].iloc[0]
@@ -211,3 +227,18 @@ def _open_reports(
         )
     logger.warning("mimic: no reports in %s; name their folder by reports=…", ", ".join(map(str, places)))
     return None, ""
+
+
+def _open_radgraph(path: Path, images: pd.DataFrame) -> RadGraph:
+    """RadGraph's annotations; it is said how many of the studies they leave to be read as usual."""
+    annotations = RadGraph(path)
+    studies = [f"s{study}" for study in images["study_id"].unique()]
+    others = [study for study in studies if study not in annotations.keys]
+    if len(others) == len(studies):
+        problem = f"annotates none of these {len(studies)} studies, the first looked for is {others[0]}"
+        remedy = "Name RadGraph's MIMIC-CXR_graphs.json, whose keys are as p10/p10000032/s50414267.txt."
+        raise DataError(path, problem, remedy)
+    if others:
+        message = "%s: annotates %d of %d studies; the reports of the others are read as usual, the first is %s"
+        logger.warning(message, path.name, len(studies) - len(others), len(studies), others[0])
+    return annotations

@@ -110,7 +110,7 @@ class _Cores:
     def _start(self) -> Executor:
         method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
         context = multiprocessing.get_context(method)  # a plain fork can hang in a notebook's threads
-        context.set_forkserver_preload(["data_prep.record"])
+        context.set_forkserver_preload([WORKERS_IMPORT])
         return ProcessPoolExecutor(self.count, mp_context=context, initializer=_start_worker)
 
     def submit(self, work: Callable, chunk: list) -> Future:

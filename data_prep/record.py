@@ -19,6 +19,7 @@ from medslip_core.vocabulary import ANATOMY_INDEX, PATHOLOGY_INDEX
 
 if TYPE_CHECKING:
     from data_prep.phantom.truth import Truth
+    from data_prep.reports import Triplet
 
 BOX_TOLERANCE_PX = 1.0
 """How far a box may stand out of its frame by rounding; it is then cut at the edge."""
@@ -117,19 +118,25 @@ def _prepare_study(study: Study, recipe: Recipe) -> Prepared:
 
 
 def _triplets(study: Study, recipe: Recipe) -> list[tuple[int, int, int, str, int, int]]:
-    triplets = []
-    if study.report is not None:
-        from data_prep.reports import read_report  # its lexicon is loaded only where there is text
-
-        if not study.report.strip():
-            place = f"{study.image_path} ({', '.join(f'{name} {value}' for name, value in study.provenance.items())})"
-            raise RecordError(place, "the report is empty", "Download it again; this record is set aside.")
-        triplets += [(t.anatomy, t.pathology, t.state, "report", t.start, t.end) for t in read_report(study.report)]
-    truth = list(study.triplets or ())
+    if study.report is not None and not study.report.strip():
+        place = f"{study.image_path} ({', '.join(f'{name} {value}' for name, value in study.provenance.items())})"
+        raise RecordError(place, "the report is empty", "Download it again; this record is set aside.")
+    triplets = [(t.anatomy, t.pathology, t.state, "report", t.start, t.end) for t in _of_report(study)]
     if recipe.truth is not None:
-        truth += _truth(recipe.truth, study).triplets(study.study_id)
-    triplets += [(anatomy, pathology, state, "truth", -1, -1) for anatomy, pathology, state in truth]
+        truth = _truth(recipe.truth, study).triplets(study.study_id)
+        triplets += [(anatomy, pathology, state, "truth", -1, -1) for anatomy, pathology, state in truth]
     return [(ANATOMY_INDEX[anatomy], PATHOLOGY_INDEX[pathology], *rest) for anatomy, pathology, *rest in triplets]
+
+
+def _of_report(study: Study) -> "list[Triplet]":
+    """What others read from the report, or else what we do."""
+    if study.triplets is not None:
+        return study.triplets()
+    if study.report is None:
+        return []
+    from data_prep.reports import read_report  # its lexicon is loaded only where there is text
+
+    return read_report(study.report)
 
 
 def move_box(box: Box, study: Study, geometry: Geometry) -> tuple[str, float, float, float, float] | None:

@@ -19,7 +19,7 @@ from data_prep.errors import DataError
 from data_prep.files import DICOM_SUFFIXES, index_images, report_absent
 from data_prep.rsna_patients import read_patients
 from data_prep.study import Box, Studies, Study
-from data_prep.tables import find_table, read_table, require_unique, tables_folder
+from data_prep.tables import find_table, read_table, require_known, require_unique, tables_folder
 
 PNEUMONIA = "Pneumonia"
 DETAILED_CLASSES = ("Normal", "Lung Opacity", "No Lung Opacity / Not Normal")
@@ -53,7 +53,8 @@ def read(root: Path, tables: str | Path | None = None) -> Studies:
         for image in there:
             labels = {PNEUMONIA: targets[image]}
             if details:
-                labels |= {name: float(name == details.get(image)) for name in DETAILED_CLASSES}
+                known = details.get(image)
+                labels |= {name: float(name == known) if known else float("nan") for name in DETAILED_CLASSES}
             yield Study(
                 study_id=image,
                 image_id=image,
@@ -95,14 +96,12 @@ def _labels(path: Path) -> tuple[dict[str, float], dict[str, tuple[Box, ...]], d
 
 
 def _details(path: Path | None) -> dict[str, str]:
+    """The class of each image that has one."""
     if path is None:
         return {}
-    table = read_table(path, ["patientId", "class"])
-    unknown = ~table["class"].isin(DETAILED_CLASSES)
-    if unknown.any():
-        row = table[unknown].iloc[0]
-        problem = f"class is {row['class']!r}"
-        raise DataError(f"{path} row {row.row}", problem, f"Use one of {', '.join(DETAILED_CLASSES)}.")
+    table = read_table(path, ["patientId", "class"], filled=["patientId"])
+    require_known(table, "class", DETAILED_CLASSES, path)
+    table = table[table["class"].notna()]
     return dict(zip(table["patientId"], table["class"], strict=True))
 
 

@@ -1,6 +1,8 @@
 """Who is trained on and who is tested on: splits by patient, never by image."""
 
 import hashlib
+import math
+from pathlib import Path
 
 import pandas as pd
 
@@ -43,20 +45,21 @@ def assign_split(
 
 def check_shares(shares: tuple[float, float, float]) -> None:
     """Raises DataError unless these are three shares that sum to 1."""
-    if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+    if len(shares) != 3 or min(shares) < 0 or not math.isclose(sum(shares), 1, abs_tol=1e-6):
         raise DataError(f"shares {shares}", "not three shares that sum to 1", "For example (0.7, 0.1, 0.2).")
 
 
-def check_no_leak(manifest: pd.DataFrame) -> None:
+def check_no_leak(rows: pd.DataFrame, where: str | Path = "split") -> None:
     """Raises DataError if a patient stands in two splits, naming patient, images and splits.
 
     Args:
-        manifest: columns patient_id, split, image_id.
+        rows: columns patient_id, split, image_id; its index tells rows in the error. Empty cells say nothing.
+        where: the table, for the error.
     """
-    splits = manifest.groupby("patient_id")["split"].nunique()
-    leaking = splits.index[splits > 1]
+    given = rows.dropna(subset=["patient_id", "split"]).drop_duplicates(["patient_id", "split"])
+    leaking = given.loc[given["patient_id"].duplicated(), "patient_id"].unique()
     if len(leaking):
-        images = manifest[manifest["patient_id"] == leaking[0]].drop_duplicates("split")
+        images = given[given["patient_id"] == leaking[0]]
         places = ", ".join(f"{row.image_id} in {row.split} (row {row.Index})" for row in images.itertuples())
         problem = f"patient {leaking[0]} stands in two splits: {places}; {len(leaking)} such patients in all"
-        raise DataError("split", problem, "Correct the split table so that a patient's images stay together.")
+        raise DataError(where, problem, "Correct the split table so that a patient's images stay together.")

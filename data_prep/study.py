@@ -3,8 +3,12 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from data_prep.reports import Triplet
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class Study:
     box_frame_px: tuple[int, int] | None = None  # (width, height) in which boxes are measured; None: the image's own
     masks: tuple[MaskSource, ...] = ()
     mirrored: bool = False  # the file shows left and right exchanged; boxes and masks are measured in it as it is
-    triplets: tuple[tuple[str, str, int], ...] | None = None  # ready-made truth: (anatomy, pathology, state)
+    triplets: Callable[[], "list[Triplet]"] | None = None  # of the report, by others; picklable. None: it is read here
     provenance: dict[str, str | int] = field(default_factory=dict)  # table, row, licence …
     fault: str | None = None  # why the reader could not complete the record; the writer then sets it aside
 

@@ -7,8 +7,10 @@ import io
 import logging
 import zipfile
 import zlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pandas as pd
@@ -21,6 +23,9 @@ MAX_BYTES = 256 << 20
 """Longest table that is read, unpacked: several times the largest of the datasets."""
 
 MAX_COLUMNS = 2000
+
+UNREADABLE = (ValueError, OSError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile)
+"""What reading a damaged, packed or locked file may raise."""
 
 FIRST_ROW = 2
 """Number of the first row below the header, as a spreadsheet shows it."""
@@ -62,7 +67,7 @@ def read_table(path: Path, columns: Sequence[str], filled: Sequence[str] = ()) -
     except pd.errors.ParserError as error:
         remedy = "Put cells that hold a comma in quotes, and close them; or download it again."
         raise DataError(path, f"not a readable CSV table ({error})", remedy) from error
-    except (ValueError, OSError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise DataError(path, f"not a readable CSV table ({error})", "Download it again.") from error
     if not isinstance(table.index, pd.RangeIndex):  # pandas would take the first column for names of rows
         raise DataError(path, "its rows have more cells than its header", again)
@@ -86,18 +91,28 @@ def read_table(path: Path, columns: Sequence[str], filled: Sequence[str] = ()) -
     return table
 
 
-def _unpacked(path: Path) -> bytes:
-    """A table's text, whatever size its archive announces."""
-    if path.suffix == ".zip":
-        with zipfile.ZipFile(path) as archive:
+@contextmanager
+def open_unpacked(path: Path) -> Iterator[IO[bytes]]:
+    """Opens a file that may be packed, as .gz or alone in a .zip; what macOS leaves in a .zip is passed over.
+
+    Raises:
+        ValueError: a .zip of several files or of none; beside it, what gzip, zipfile and the disk raise.
+    """
+    with ExitStack() as stack:
+        if path.suffix == ".zip":
+            archive = stack.enter_context(zipfile.ZipFile(path))
             names = [name for name in archive.namelist() if not name.startswith("__MACOSX/")]
             if len(names) != 1:
                 raise ValueError(f"{len(names)} files in the archive instead of one")
-            with archive.open(names[0]) as stream:
-                content = stream.read(MAX_BYTES + 1)
-    else:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-            content = stream.read(MAX_BYTES + 1)
+            yield stack.enter_context(archive.open(names[0]))
+        else:
+            yield stack.enter_context(gzip.open(path) if path.suffix == ".gz" else path.open("rb"))
+
+
+def _unpacked(path: Path) -> bytes:
+    """A table's text, whatever size its archive announces."""
+    with open_unpacked(path) as stream:
+        content = stream.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise DataError(path, f"more than {MAX_BYTES} bytes of text", "Divide it, or leave out columns.")
     header = content[: content.find(b"\n")]

@@ -1,5 +1,6 @@
 """Tiny datasets written by hand, in the layouts of the real ones, for readers to read and for faults to be put into."""
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -142,6 +143,33 @@ def mimic_layout(tmp_path: Path) -> Path:
     for name, lines in (("metadata", metadata), ("split", split), ("chexpert", labels)):
         (root / f"mimic-cxr-2.0.0-{name}.csv").write_text("\n".join(lines) + "\n")
     return root
+
+
+@pytest.fixture
+def radgraph_file(tmp_path: Path) -> Path:
+    """RadGraph's annotations of two of MIMIC's three studies, with other states than the reports have."""
+    annotated = {
+        "p10/p10000032/s50414267.txt": (
+            "FINDINGS : There is no pleural effusion . Left lower lobe consolidation .",
+            [("pleural", "ANAT-DP", 5, []), ("effusion", "OBS-DA", 6, [["located_at", "1"]]),
+             ("Left", "ANAT-DP", 8, [["modify", "5"]]), ("lower", "ANAT-DP", 9, [["modify", "5"]]),
+             ("lobe", "ANAT-DP", 10, []), ("consolidation", "OBS-U", 11, [["located_at", "5"]])],
+        ),
+        "p11/p11000898/s50771383.txt": (
+            "FINDINGS : Possible right pleural effusion .",
+            [("right", "ANAT-DP", 3, [["modify", "2"]]), ("pleural", "ANAT-DP", 4, []),
+             ("effusion", "OBS-DP", 5, [["located_at", "2"]])],
+        ),
+    }  # fmt: skip
+    names = ("tokens", "label", "start_ix", "relations")
+    documents = {}
+    for key, (text, rows) in annotated.items():
+        entities = {
+            str(number): {**dict(zip(names, row, strict=True)), "end_ix": row[2]} for number, row in enumerate(rows, 1)
+        }
+        documents[key] = {"text": text, "data_source": "MIMIC-CXR", "data_split": "inference", "entities": entities}
+    (tmp_path / "MIMIC-CXR_graphs.json").write_text(json.dumps(documents))
+    return tmp_path / "MIMIC-CXR_graphs.json"
 
 
 @pytest.fixture

@@ -1,17 +1,14 @@
 """The columns of the tables as published, to tell a table that was edited or is of another release."""
 
 import csv
-import gzip
 import io
 import tarfile
-import zipfile
-import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 from data_prep import mimic
 from data_prep.check.finding import WARNING, Finding
+from data_prep.tables import UNREADABLE, open_unpacked
 
 PUBLISHED: dict[str, dict[str, str]] = {
     "nih": {
@@ -74,19 +71,14 @@ def lines_of(path: Path) -> Iterator[str]:
 
     Ends where the file cannot be read, which its reader says better.
     """
-    with ExitStack() as stack:
-        try:
-            if path.suffix == ".tgz":
-                archive = stack.enter_context(tarfile.open(path))
+    try:
+        if path.suffix == ".tgz":
+            with tarfile.open(path) as archive:
                 for member in archive:
                     if member.isfile() and member.name.endswith(".xml"):
                         yield from io.TextIOWrapper(archive.extractfile(member), encoding="utf-8", errors="replace")
-                return
-            if path.suffix == ".zip":
-                archive = stack.enter_context(zipfile.ZipFile(path))
-                file = stack.enter_context(archive.open(archive.namelist()[0]))
-            else:
-                file = stack.enter_context((gzip.open if path.suffix == ".gz" else open)(path, "rb"))
-            yield from io.TextIOWrapper(file, encoding="utf-8", errors="replace")
-        except (OSError, EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError, IndexError):
-            return
+        else:
+            with open_unpacked(path) as file:
+                yield from io.TextIOWrapper(file, encoding="utf-8", errors="replace")
+    except (*UNREADABLE, tarfile.TarError):
+        return

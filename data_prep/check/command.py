@@ -6,6 +6,7 @@ from pathlib import Path
 
 from data_prep import READERS
 from data_prep.check.dataset import QUICK_IMAGES, check
+from data_prep.corpus import find_reader
 
 
 def add_check(commands, option: Callable[[str], tuple[str, str]]) -> None:
@@ -23,6 +24,7 @@ def add_check(commands, option: Callable[[str], tuple[str, str]]) -> None:
 def _check(
     dataset: str, root: Path, quick: bool, out: Path | None, processes: int | None, option: list[tuple[str, str]]
 ) -> int:
+    find_reader(dataset, dict(option))  # before an option that is not the reader's own is taken for one of the check's
     report = check(dataset, root, quick, processes, **dict(option))
     sys.stdout.write(f"{report}\n")
     if out is not None:

@@ -13,7 +13,7 @@ from data_prep.errors import WORKER_DIED
 from data_prep.parallel import in_order
 from data_prep.reports.findings import mention_labels
 from data_prep.reports.reader import Mention, mention_triplets, read_mentions
-from data_prep.reports.sections import says_nothing
+from medslip_core.report_sections import says_nothing
 from medslip_core.vocabulary import ABSENT, PRESENT, UNCERTAIN
 
 logger = logging.getLogger(__name__)

@@ -3,13 +3,20 @@
 Two forms are read: the files of RadGraph and RadGraph-XL on PhysioNet (documents by path; with several annotators, the
 first), and what the `radgraph` package returns (documents by number). Rules of the published labels (RadGraph, Jain et
 al. 2021, as used by MedKLIP and MeDSLIP): the label gives the state, `located_at` the anatomy, `modify` joins words
-("left" and "lower" to "lobe"), and an observation with no anatomy lies at `unspecified`.
+("left" and "lower" to "lobe"), and an observation with no anatomy lies at `unspecified`. RadGraph annotates whole
+reports, with what they say of why the image was taken.
 """
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from difflib import SequenceMatcher
+from functools import partial
 from pathlib import Path
 
+from data_prep.errors import DataError, RecordError
+from data_prep.reports.json_members import JsonMembers
 from data_prep.reports.lexicon import Lexicon, load_lexicon
 from data_prep.reports.places import Place, resolve_groups
 from data_prep.reports.reader import Triplet, fit_places, place_anatomies, turned
@@ -21,32 +28,83 @@ _STATES = {
     "Observation::definitely present": PRESENT, "Observation::definitely absent": ABSENT,
     "Observation::uncertain": UNCERTAIN,
 }  # fmt: skip
+_WORD = re.compile(r"\w+|[^\w\s]")
 
 
-class RadGraphError(ValueError):
-    """The file is no RadGraph annotation; names the document and what it lacks."""
+class RadGraph:
+    """The annotations in a RadGraph file, by the name of the report's file: p10/p10000032/s50414267.txt is "s50414267".
 
+    MIMIC-CXR_graphs.json has 1.5 GB: it is gone through once, in less than a minute, and each document is read when
+    asked for. What is held are the documents' places, less than 100 MB for its 227,000.
 
-def load_radgraph(path: Path) -> Iterator[tuple[str, list[Triplet]]]:
-    """Triplets of every document of a RadGraph file.
+    Args:
+        path: the file.
 
-    Yields:
-        (the document's key, its triplets); their spans are characters in the document's `text`.
+    Attributes:
+        keys: name of a report -> key of its document.
 
     Raises:
-        RadGraphError: naming the file, the document and what is wrong.
+        DataError: no such file, not JSON, or two documents of one report.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._documents = JsonMembers(path)
+        self.keys: dict[str, str] = {}
+        for key in self._documents.places:
+            name = key.rpartition("/")[2].removesuffix(".txt")
+            if name in self.keys:
+                problem = f"{self.keys[name]!r} and {key!r} are both called {name}"
+                raise DataError(path, problem, "Keep one document for each report.")
+            self.keys[name] = key
+
+    def triplets(self, name: str, report: str | None) -> Callable[[], list[Triplet]]:
+        """What `annotated_triplets` does with one document, to be called by whoever prepares the study."""
+        key = self.keys[name]
+        place = f"{self._documents.path.name} document {key!r}"
+        return partial(annotated_triplets, self._documents.read(key), report, place)
+
+
+def annotated_triplets(content: bytes, report: str | None, place: str) -> list[Triplet]:
+    """Triplets of one document, with their spans in the report.
+
+    Args:
+        content: the document, as it stands in the file.
+        report: that was annotated; the document's own text is the same words with other blanks. None: not at hand.
+        place: file and key of the document, for the error.
+
+    Returns:
+        Triplets; those whose words are not in the report have -1 for start and end.
+
+    Raises:
+        RecordError: the document is no RadGraph annotation.
     """
     try:
-        documents = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RadGraphError(f"{path}: no JSON ({error})") from error
-    if not isinstance(documents, dict):
-        raise RadGraphError(f"{path}: expected an object of documents, not {type(documents).__name__}")
-    for key, document in documents.items():
-        try:
-            yield key, read_radgraph(document)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            raise RadGraphError(f"{path}: document {key!r} is no RadGraph annotation ({error!r})") from error
+        document = json.loads(content)
+        return _placed(read_radgraph(document), document["text"], report or "")
+    except DataError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        problem = f"no RadGraph annotation ({type(error).__name__}: {error})"
+        raise RecordError(place, problem, "Download the file again; this record is set aside.") from error
+
+
+def _placed(triplets: list[Triplet], text: str, report: str) -> list[Triplet]:
+    """Triplets with spans in `text` as triplets with spans in the report, word by word."""
+    here, there = list(_WORD.finditer(text)), list(_WORD.finditer(report))
+    starts, ends = {}, {}
+    for at, to, count in SequenceMatcher(None, _words(here), _words(there)).get_matching_blocks():
+        for word, same in zip(here[at : at + count], there[to : to + count], strict=True):
+            starts[word.start()], ends[word.end()] = same.start(), same.end()
+    return [
+        replace(triplet, start=starts[triplet.start], end=ends[triplet.end])
+        if triplet.start in starts and triplet.end in ends
+        else replace(triplet, start=-1, end=-1)
+        for triplet in triplets
+    ]
+
+
+def _words(found: list[re.Match]) -> list[str]:
+    return [word.group().lower() for word in found]
 
 
 def read_radgraph(document: dict) -> list[Triplet]:

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from data_prep.reports.lexicon import Finding, Lexicon, load_lexicon
 from data_prep.reports.places import SIDES, Place, link_places
 from data_prep.reports.scope import assign_states
-from data_prep.reports.sections import READ_SECTIONS, Section, split_sections
 from data_prep.reports.words import Item, Word, match_terms, sentences
+from medslip_core.report_sections import READ_SECTIONS, Section, split_sections
 from medslip_core.vocabulary import ABSENT, PRESENT
 
 _AHEAD = frozenset("break semicolon there finding verb shows comma with quality".split())

@@ -8,13 +8,9 @@ import numpy as np
 
 from medslip_core.corpus import PreparedCorpus
 from medslip_core.randomness import random_bits
+from medslip_core.report_sections import split_sections
 
 _SENTENCE = re.compile(r"(?:[^.!?\n]|[.!?](?!\s|$)|\n(?!\s*\n))+")
-_SECTION = re.compile(
-    r"^(?:(?:findings?|impressions?|conclusions?|final report|report|description|observations?|summary|opinion"
-    r"|interpretation|diagnosis|assessment|wet read|addendum): ?)+",
-    re.IGNORECASE,
-)
 _SIDE = re.compile(
     r"\b(?:(left|right)(?![ -](?:atri|ventric))|([lr])t\b|([LR])(?=[UL]L\b|-sided\b|/[LR]\b)|([LR])(?![\w/-]))",
     re.IGNORECASE,
@@ -26,7 +22,8 @@ _ONE_SIDED = re.compile(r"\b(?:middle lobe|RML|lingular?)\b", re.IGNORECASE)
 class ReportSentences:
     """The sentences of a corpus's reports from which a triplet was read.
 
-    So headings, names, and why the image was taken are left out, and all models learn from the same statements.
+    So names and why the image was taken are left out, and all models learn from the same statements. Headings are left
+    out where the reader of the triplets knows them too (`report_sections`).
 
     Args:
         corpus: with reports and triplets of the source "report".
@@ -41,11 +38,13 @@ class ReportSentences:
     def of(self, row: int) -> list[str]:
         """The sentences of a row, in order; empty if it has none."""
         start, end = self._spans[self._first[row] : self._first[row + 1]].T
+        report = self.corpus.report(row) or ""
         found = []
-        for match in _SENTENCE.finditer(self.corpus.report(row) or ""):
-            text = _SECTION.sub("", " ".join(match.group().split()))
-            if text and ((start < match.end()) & (end > match.start())).any():
-                found.append(f"{text}.")
+        for section in split_sections(report):
+            for match in _SENTENCE.finditer(report, section.start, section.end):
+                text = " ".join(match.group().split())
+                if text and ((start < match.end()) & (end > match.start())).any():
+                    found.append(f"{text}.")
         return found
 
 

@@ -14,6 +14,7 @@ import pytest
 from data_prep import READERS
 from data_prep.__main__ import main
 from data_prep.check import check, dataset
+from data_prep.check.columns import unexpected_columns
 from data_prep.check.image import INVERTED_BELOW, chest_likeness
 from data_prep.errors import DataError
 from data_prep.image import read_grey
@@ -164,6 +165,17 @@ def test_an_archive_that_the_reader_reads_is_not_said_to_be_left_alone(mimic_lay
     report = check("mimic", mimic_layout, processes=1, **option)
     assert report.counts.set_index("value")["count"]["report"] == 4
     assert [finding.where for finding in report.findings if finding.kind == "archive"] == ["images.zip"]
+
+
+def test_the_columns_of_a_table_zipped_on_a_mac_are_those_of_the_table(nih_layout):
+    table = nih_layout / "Data_Entry_2017_v2020.csv"
+    text = table.read_text()
+    table.unlink()
+    for given, expected in ((text, set()), (text.replace("Follow-up #", "Follow up"), {"unexpected column"})):
+        with zipfile.ZipFile(f"{table}.zip", "w") as archive:
+            archive.writestr(f"__MACOSX/._{table.name}", "other,columns\n")
+            archive.writestr(table.name, given)
+        assert {finding.kind for finding in unexpected_columns("nih", nih_layout)} == expected
 
 
 def test_what_nih_lacks_is_a_warning(nih_layout):

@@ -16,9 +16,10 @@ from data_prep.corpus import prepare
 from data_prep.errors import DataError
 from data_prep.geometry import Geometry
 from data_prep.image import read_grey
+from data_prep.reports import read_report
 from data_prep.splits import assign_split
 from medslip_core.corpus import PreparedCorpus
-from medslip_core.vocabulary import ANATOMY_INDEX, PATHOLOGY_INDEX
+from medslip_core.vocabulary import ANATOMIES, ANATOMY_INDEX, PATHOLOGIES, PATHOLOGY_INDEX
 
 
 def test_nih_round_trip(nih_layout, tmp_path):
@@ -51,6 +52,35 @@ def test_mimic_round_trip_pads_and_reads_reports(mimic_layout, tmp_path):
     matrix = corpus.matrix(np.array([0, 2]))
     assert (matrix[0, :, PATHOLOGY_INDEX["effusion"]] == 0).any()
     assert matrix[1, ANATOMY_INDEX["right_pleural"], PATHOLOGY_INDEX["pneumothorax"]] == 1
+
+
+def test_triplets_of_radgraph_stand_for_those_read_here(mimic_layout, radgraph_file, tmp_path, caplog):
+    arguments = ["prepare", "mimic", str(mimic_layout), str(tmp_path / "out"), "--image-size-px", "16"]
+    assert main([*arguments, "--option", f"radgraph={radgraph_file}"]) == 0
+    said = "MIMIC-CXR_graphs.json: annotates 2 of 3 studies; the reports of the others are read as usual, the first is"
+    assert f"{said} s57375967" in caplog.text
+    corpus = PreparedCorpus.open(tmp_path / "out")
+    stated = [
+        (t.row, ANATOMIES[t.anatomy], PATHOLOGIES[t.pathology], t.state, corpus.report(t.row)[t.start : t.end])
+        for t in corpus.triplets.itertuples()
+    ]
+    first = [("pleural_unspec", "effusion", 0, "effusion"), ("lower_left_lobe", "consolidation", -1, "consolidation")]
+    as_usual = [(t.anatomy, t.pathology, t.state, "pneumothorax") for t in read_report(corpus.report(2))]
+    by_row = [first, first, as_usual, [("right_pleural", "effusion", 1, "effusion")]]
+    assert set(stated) == {(row, *triplet) for row, triplets in enumerate(by_row) for triplet in triplets}
+    assert len(stated) == 6 and set(corpus.triplets["source"]) == {"report"}
+    assert corpus.header["parameters"]["reader"] == {"radgraph": "MIMIC-CXR_graphs.json"}
+    named = [json.loads(text).get("radgraph") for text in corpus.manifest["provenance"]]
+    assert named == ["p10/p10000032/s50414267.txt"] * 2 + [None, "p11/p11000898/s50771383.txt"]
+
+
+def test_a_document_that_radgraph_did_not_write_sets_its_study_aside(mimic_layout, radgraph_file, tmp_path):
+    radgraph_file.write_text(radgraph_file.read_text().replace('"tokens": "Left"', '"words": "Left"'))
+    out = prepare("mimic", mimic_layout, tmp_path / "out", 16, max_set_aside=0.5, radgraph=radgraph_file)
+    lost = pd.read_csv(out / "set_aside.csv")
+    assert lost["study_id"].tolist() == ["s50414267"] * 2
+    said = "MIMIC-CXR_graphs.json document 'p10/p10000032/s50414267.txt': no RadGraph annotation (KeyError: 'tokens')"
+    assert all(reason.startswith(said) for reason in lost["reason"])
 
 
 def test_rsna_takes_view_age_and_sex_from_the_header(rsna_layout, tmp_path):
@@ -232,3 +262,21 @@ def test_command_line(nih_layout, tmp_path, caplog):
     (out / "images.u8").write_bytes(content)
     assert main(["verify", str(out)]) == 1 and "images.u8: damaged" in caplog.text
     assert main(["prepare", "nih", str(tmp_path / "no"), str(out), "--image-size-px", "32"]) == 1
+
+
+def test_command_line_takes_shares(siim_layout, tmp_path, caplog):
+    arguments = ["prepare", "siim", str(siim_layout), str(tmp_path / "out"), "--image-size-px", "16", "--shares"]
+    assert main([*arguments, "0", "0", "1"]) == 0
+    assert PreparedCorpus.open(tmp_path / "out").manifest["split"].tolist() == ["test"] * 3
+    assert main([*arguments, "1", "1", "0"]) == 1
+    assert "shares [1.0, 1.0, 0.0]: not three shares that sum to 1" in caplog.text
+
+
+@pytest.mark.parametrize("option", ["seed=3", "shares=1", "quick=1", "root=elsewhere", "frontal_only=False"])
+def test_the_command_line_refuses_options_that_are_not_the_readers_own(covid_layout, tmp_path, caplog, option):
+    prepared = ["prepare", "covid", str(covid_layout), str(tmp_path / "out"), "--image-size-px", "16"]
+    for arguments in (prepared, ["check", "covid", str(covid_layout)]):
+        caplog.clear()
+        assert main([*arguments, "--option", option]) == 1
+        name = option.partition("=")[0]
+        assert f"dataset 'covid': no option '{name}'. Did you mean 'views'? Its options: views." in caplog.text

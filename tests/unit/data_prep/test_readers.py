@@ -97,6 +97,15 @@ def test_rsna_without_the_optional_tables(rsna_layout, caplog):
     assert images["a"].patient_id == "a" and set(images["a"].labels) == {"Pneumonia"}
 
 
+def test_rsna_image_without_a_detailed_class_has_unknown_ones(rsna_layout):
+    details = rsna_layout / "stage_2_detailed_class_info.csv"
+    details.write_text(details.read_text().replace("a,Normal\n", "a,\n").replace("d,Lung Opacity\n", ""))
+    images = by_image(rsna.read(rsna_layout))
+    for image in "ad":
+        assert all(math.isnan(images[image].labels[name]) for name in rsna.DETAILED_CLASSES)
+    assert [images["b"].labels[name] for name in rsna.DETAILED_CLASSES] == [0, 1, 0]
+
+
 def test_rsna_mapping_that_lacks_images(rsna_layout, caplog):
     index = rsna_layout / "nih_image_index.csv"
     index.write_text("".join(index.read_text().splitlines(keepends=True)[:3]))
@@ -211,6 +220,15 @@ def test_mimic_without_reports_says_so(mimic_layout, caplog):
     assert "no reports in" in caplog.text
 
 
+def test_mimic_with_annotations_of_other_studies_stops(mimic_layout, radgraph_file):
+    radgraph_file.write_text(radgraph_file.read_text().replace("/s", "/t"))
+    with pytest.raises(DataError, match="annotates none of these 3 studies, the first looked for is s50414267. Name"):
+        mimic.read(mimic_layout, radgraph=radgraph_file)
+    radgraph_file.write_text(radgraph_file.read_text()[:-9])
+    with pytest.raises(DataError, match=r"graphs.json: not readable as JSON \(.* at byte \d+\). Download it again"):
+        mimic.read(mimic_layout, radgraph=str(radgraph_file))
+
+
 def test_covid(covid_layout):
     images = by_image(covid.read(covid_layout))
     assert list(images) == ["a.jpg", "c.jpg", "d.png"]  # neither the lateral view nor the CT slice
@@ -224,7 +242,19 @@ def test_covid(covid_layout):
         ("anatomy", "right_lung_unspec"), ("anatomy", "left_lung_unspec"), ("pathology", "tube"), ("pathology", "tube"),
     ]  # fmt: skip
     assert first.masks[0].load()[8:40, :16].all()
-    assert "b.jpg" in by_image(covid.read(covid_layout, frontal_only=False))
+
+
+@pytest.mark.parametrize("views, images", [
+    (None, "a.jpg b.jpg c.jpg d.png"), ("", "a.jpg b.jpg c.jpg d.png"), ("L", "b.jpg"), ("AP", "d.png"),
+    (["PA", "AP Supine"], "a.jpg d.png"), ("AP Erect, FRONTAL", "c.jpg"),
+])  # fmt: skip
+def test_covid_views(covid_layout, views, images):
+    assert list(by_image(covid.read(covid_layout, views=views))) == images.split()
+
+
+def test_covid_without_such_a_view_says_so(covid_layout):
+    with pytest.raises(DataError, match=r"metadata.csv: no image with view \['False'\]. Name the views to read"):
+        covid.read(covid_layout, views="False")
 
 
 def as_dicom(layout, write_dicom, suffix=".dcm"):
@@ -518,7 +548,7 @@ def test_blanks_around_ids_make_no_other_patient(own_layout):
 def test_a_patient_in_two_splits_is_found_before_anything_is_prepared(own_layout):
     path = own_layout / "manifest.csv"
     path.write_text(path.read_text().replace("a/2.png,007,train", "a/2.png,007,test"))
-    with pytest.raises(DataError, match=r"patient 007 is in train \(row 2\), test \(row 3\)\. Keep"):
+    with pytest.raises(DataError, match=r"patient 007 stands in two splits: a/1.png in train \(row 2\), .* \(row 3\)"):
         manifest.read(own_layout)
 
 

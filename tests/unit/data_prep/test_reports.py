@@ -9,7 +9,7 @@ from data_prep.reports import read_mentions, read_report
 from data_prep.reports.findings import mention_labels
 from data_prep.reports.lexicon import LEXICON_FILE, expand, load_lexicon
 from data_prep.reports.page import report_html
-from data_prep.reports.sections import split_sections
+from medslip_core.report_sections import split_sections
 from medslip_core.vocabulary import (
     ABSENT,
     ANATOMY_INDEX,

@@ -1,12 +1,13 @@
 """Splits by patient: official ones kept, drawn ones stable, leaks found."""
 
+import math
 from collections import Counter
 
 import pandas as pd
 import pytest
 
 from data_prep.errors import DataError
-from data_prep.splits import assign_split, check_no_leak
+from data_prep.splits import assign_split, check_no_leak, check_shares
 
 
 def test_official_splits_are_kept():
@@ -45,6 +46,8 @@ def test_unknown_split_and_wrong_shares_are_named():
         assign_split("p1", "dev", seed=0)
     with pytest.raises(DataError, match=r"shares \(0.5, 0.1, 0.1\): not three shares that sum to 1"):
         assign_split("p1", None, seed=0, shares=(0.5, 0.1, 0.1))
+    with pytest.raises(DataError, match="not three shares that sum to 1"):
+        check_shares((math.nan, 0.5, 0.5))
 
 
 def test_a_patient_in_two_splits_is_named_with_its_images():

@@ -47,18 +47,28 @@ def test_what_has_no_counterpart_is_not_said_of_the_mirror_image() -> None:
 
 
 class Headed(TinyReports):
-    """Reports whose headings belong to what they say, and headings that do not."""
+    """One report, all of which states something."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
 
     def report(self, row: int) -> str:
-        return "FINAL REPORT: FINDINGS: HEART: Normal. Lungs: Clear.\n\nImpression: No change."
+        return self.text
 
     @property
     def triplets(self) -> pd.DataFrame:
         return pd.DataFrame([(0, "report", 0, 99)], columns=["row", "source", "start", "end"])
 
 
-def test_headings_of_sections_are_left_out_and_no_others() -> None:
-    assert ReportSentences(Headed()).of(0) == ["HEART: Normal.", "Lungs: Clear.", "No change."]
+@pytest.mark.parametrize("text, sentences", [
+    ("FINAL REPORT: FINDINGS: HEART: Normal. Lungs: Clear.\n\nImpression: No change.",
+     ["HEART: Normal.", "Lungs: Clear.", "No change."]),
+    ("FINDINGS AND IMPRESSION: No effusion. FINAL IMPRESSION: No change.", ["No effusion.", "No change."]),
+    ("Findings\nNo effusion\nIMPRESSION - No change", ["No effusion.", "No change."]),
+])  # fmt: skip
+def test_headings_of_sections_are_left_out_and_no_others(text: str, sentences: list[str]) -> None:
+    assert ReportSentences(Headed(text)).of(0) == sentences
 
 
 def test_sentences_are_drawn_from_counters() -> None:

@@ -3,6 +3,7 @@
 Headings are known by name, with a colon, with a dash and a blank, or alone on their line, in any case; in capitals also
 inside a line, as lines are often joined where reports were put into a table. What stands under no heading is body text
 and is read; so is a new paragraph after a section that is not read, since many reports give their findings no heading.
+`data_prep.reports` reads triplets in these sections, the contrasted models the sentences that state them.
 """
 
 import re
