@@ -3,6 +3,9 @@
 Every metric takes sample *weights* with a leading dimension R. Weights of one give the plain metric; the number of
 times a patient was drawn gives its value on a bootstrap resample, for all R resamples at once.
 
+A value has an interval, and a verdict built on one, where at least `LEAST_PATIENTS` speak of it and resampling does not
+bias it (`has_interval`). Of a mean over classes speak as many as of its class with the fewest.
+
 Source: Efron and Tibshirani, "An Introduction to the Bootstrap", 1993 (percentile interval, clusters drawn whole);
 Guo et al., "On Calibration of Modern Neural Networks", 2017 (ECE).
 """
@@ -10,7 +13,7 @@ Guo et al., "On Calibration of Modern Neural Networks", 2017 (ECE).
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,9 +31,9 @@ WITHOUT_INTERVAL = ("ece",)
 METRICS = RANKING_METRICS + THRESHOLD_METRICS + CALIBRATION_METRICS
 
 LEAST_PATIENTS = 10
-"""Of what fewer patients speak of (`patients_behind`), neither an interval nor a verdict is given: draws of so few say
-little of others. (With 10 positives, the interval of an AUROC of 0.8 holds it in 90 % of samples instead of 95, with 5
-in 83 %, with one in 14 %.)"""
+"""Of what fewer patients speak of, there is neither an interval nor a verdict: draws of so few say little of others.
+(With 10 positives, the interval of an AUROC of 0.8 holds it in 90 % of samples instead of 95, with 5 in 83 %, with one
+in 14 %.)"""
 
 TOO_FEW = f"fewer than {LEAST_PATIENTS} patients: no interval"
 
@@ -47,6 +50,10 @@ class Estimate:
     value: np.ndarray
     low: np.ndarray
     high: np.ndarray
+
+    def where(self, told: np.ndarray | Sequence | bool) -> Estimate:
+        """The same values, without an interval where not `told` (bool, of their shape): see `has_interval`."""
+        return Estimate(self.value, *(np.where(told, end, np.nan) for end in (self.low, self.high)))
 
 
 # -- metrics: truth [n] 0/1, score or probability [n], weight [R, n] >= 0  ->  [R], NaN where undefined or unordered --
@@ -236,6 +243,15 @@ def patients_behind_macro(metric: str, counted: Iterable[np.ndarray], patients: 
         counted: of each class [n]; a class that nobody speaks of has no value and is left out.
     """
     return min(filter(None, (patients_behind(metric, of_class, patients) for of_class in counted)), default=0)
+
+
+def has_interval(metric: str, behind: int) -> bool:
+    """Whether a value of `metric` that so many patients speak of is given an interval, and a verdict built on one.
+
+    Args:
+        behind: as `patients_behind` counts them, of a mean over classes `patients_behind_macro`.
+    """
+    return behind >= LEAST_PATIENTS and metric not in WITHOUT_INTERVAL
 
 
 def why_undefined(truth: np.ndarray, threshold: float, metric: str) -> str:

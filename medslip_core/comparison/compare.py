@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from medslip_core.metrics import (
-    LEAST_PATIENTS,
     auroc,
+    has_interval,
     mean_over_classes,
     patient_resamples,
     patients_behind_macro,
@@ -36,10 +36,10 @@ def compare(answers: Mapping[str, Sequence[pd.DataFrame]], resamples: int = 1000
 
     Returns:
         columns `COLUMNS`: value, macro over the labels and mean over the seeds, and its difference from the first
-        variant's, each with a 95 % interval; n, the image and label pairs behind it; the least and the most difference
-        of a single seed; p of the difference, two-sided, of Student's t with Satterthwaite's degrees of freedom (NaN
-        for the first, of one seed, and where fewer than `LEAST_PATIENTS` patients, for AUROC of either label, speak of
-        one of the labels), and p_holm, adjusted for all differences of the table.
+        variant's, each with a 95 % interval (NaN where `metrics.has_interval` grants none); n, the image and label
+        pairs behind it; the least and the most difference of a single seed; p of the difference, two-sided, of
+        Student's t with Satterthwaite's degrees of freedom (NaN for the first, of one seed, and where there is no
+        interval), and p_holm, adjusted for all differences of the table.
 
     Raises:
         ValueError: the variants were not asked the same.
@@ -92,12 +92,11 @@ def _figure(name: str, answers: Mapping[str, Sequence[pd.DataFrame]], resamples:
     patients = first["patient"].to_numpy()
     drawn = patient_resamples(statistic, patients, resamples, seed)
     once = np.ones((1, len(patients)))
-    estimate = percentile_interval(statistic(once)[0], drawn)
+    told = has_interval(metric, _patients(first))
+    estimate = percentile_interval(statistic(once)[0], drawn).where(told)
     of_seeds = [[one(once)[0] for one in seeds] for seeds in values]
     apart = [np.subtract(seeds, of_seeds[0]) for seeds in of_seeds]
-    p = _two_sided(estimate.value[:, 1], drawn[:, :, 1], np.stack(apart))
-    if _patients(first) < LEAST_PATIENTS:
-        p[:] = np.nan
+    p = np.where(told, _two_sided(estimate.value[:, 1], drawn[:, :, 1], np.stack(apart)), np.nan)
     rows = [
         {"figure": name, "protocol": first["protocol"].iloc[0], "variant": variant, "metric": metric,
          "n": int((~np.isnan(_counted(first))).sum()), "seeds": len(seeds),

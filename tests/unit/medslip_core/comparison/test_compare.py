@@ -51,6 +51,7 @@ def test_few_patients_tell_nothing_beyond_chance(known: slice) -> None:
     answers = {name: seeds * 2 for name, seeds in answers.items()}
     result = compare(answers, resamples=100)
     assert result.loc[1, "difference"] == -0.5 and np.isnan(result.loc[1, "p"])
+    assert result[["low", "high", "difference_low", "difference_high"]].isna().all(axis=None)
     assert not reading.is_certain(result).any() and "−0.500)" in reading.differences(result).loc[1, "AUROC, a"]
     assert reading.forest_of_differences(result).figure is not None
 

@@ -24,6 +24,23 @@ def test_summary_means_by_label_and_over_labels():
     assert 0 <= ends["low"] < 2 / 3 < ends["high"] <= 1
 
 
+def test_a_mean_over_labels_has_an_interval_if_each_of_them_has():
+    """Nine patients show "b", ten of twenty have a CNR of "a"; nobody has one of "b"."""
+    scores = pd.DataFrame({
+        "label": ["a"] * 20 + ["b"] * 9, "truth": "masks", "method": "m", "row": range(29), "patient": range(29),
+        "pointing_game": [0.0, 1.0] * 10 + [1.0] * 9, "pointing_near": 1.0, "iou": 0.5, "dice": 0.6,
+        "cnr": [1.0, np.nan] * 10 + [np.nan] * 9, "threshold": 0.4,
+    })  # fmt: skip
+    summary = summarise(scores, "nih", resamples=50).set_index(["label", "metric"])
+    known = summary["low"].notna()
+    assert known[("a", "pointing_game")] and not known[("b", "pointing_game")] and not known[("macro", "pointing_game")]
+    assert known[("a", "cnr")] and known[("macro", "cnr")], "of the labels that have a value"
+    others = pd.concat([scores, scores.assign(method="o", iou=0.3)])
+    (row,) = compare(others, "m", ["o"], ["iou"], resamples=50).to_dict("records")
+    assert (row["above"], row["even"]) == (1, 1) and row["value"] == pytest.approx(0.2)
+    assert np.isnan(row["low"]) and np.isnan(row["high"])
+
+
 def test_compared_label_by_label():
     """By the difference on each image: what is hard for both does not count."""
     draw = np.random.default_rng(0)
