@@ -4,7 +4,8 @@ Every metric takes sample *weights* with a leading dimension R. Weights of one g
 times a patient was drawn gives its value on a bootstrap resample, for all R resamples at once.
 
 A value has an interval, and a verdict built on one, where at least `LEAST_PATIENTS` speak of it and resampling does not
-bias it (`has_interval`). Of a mean over classes speak as many as of its class with the fewest.
+bias it (`has_interval`). Of a mean over classes speak as many as of its class with the fewest. The n beside a value is
+the number of distinct images behind it (`images_behind`).
 
 Source: Efron and Tibshirani, "An Introduction to the Bootstrap", 1993 (percentile interval, clusters drawn whole);
 Guo et al., "On Calibration of Modern Neural Networks", 2017 (ECE).
@@ -252,6 +253,17 @@ def has_interval(metric: str, behind: int) -> bool:
         behind: as `patients_behind` counts them, of a mean over classes `patients_behind_macro`.
     """
     return behind >= LEAST_PATIENTS and metric not in WITHOUT_INTERVAL
+
+
+def images_behind(counted: np.ndarray, rows: np.ndarray) -> int:
+    """How many distinct images a value is of: those that count for it, for a mean over classes those for any of them.
+
+    Args:
+        counted: [n], or of a mean over classes [C, n]; NaN where an image does not count, as for `patients_behind`.
+        rows: [n] the row of each image, the same in every place of one.
+    """
+    known = ~np.isnan(np.atleast_2d(counted)).all(axis=0)
+    return len(np.unique(np.asarray(rows)[known]))
 
 
 def why_undefined(truth: np.ndarray, threshold: float, metric: str) -> str:

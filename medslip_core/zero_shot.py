@@ -23,6 +23,7 @@ from medslip_core.metrics import (
     best_f1_threshold,
     class_metrics,
     has_interval,
+    images_behind,
     mean_over_classes,
     patient_bootstrap,
     patients_behind,
@@ -271,8 +272,9 @@ def evaluate(
     `validation`. For the interval of a macro value, only draws count that leave no class with one label only.
 
     Returns:
-        columns dataset, class, metric, value, low, high, n (rows with a known label), positives, threshold, protocol,
-        note (why a value or its interval is NaN; how many classes a macro value is the mean of).
+        columns dataset, class, metric, value, low, high, n (images with a known label), positives (those
+        of them that show the class), threshold, protocol, note (why a value or its interval is NaN; how many classes a
+        macro value is the mean of). In a macro row, n and positives are of any of the classes.
 
     Raises:
         ValueError: if rows or patients overlap, or datasets or classes differ.
@@ -308,12 +310,12 @@ def evaluate(
                    "low": estimate.low[c, m], "high": estimate.high[c, m]}  # fmt: skip
             if name == "macro":
                 mean = f"mean of {defined[:, m].sum()} of {len(test.classes)} classes"
-                row |= {"n": len(test.rows), "positives": int(np.nansum(truth)), "threshold": np.nan,
-                        "note": "; ".join(filter(None, [mean, few]))}  # fmt: skip
+                row |= {"n": images_behind(truth, test.rows), "positives": int((truth == 1).any(axis=0).sum()),
+                        "threshold": np.nan, "note": "; ".join(filter(None, [mean, few]))}  # fmt: skip
             else:
                 undefined = np.isnan(row["value"])
                 reason = why_undefined(truth[c], thresholds[c], metric) if undefined else few
-                row |= {"n": int((~np.isnan(truth[c])).sum()), "positives": int(np.nansum(truth[c])),
+                row |= {"n": images_behind(truth[c], test.rows), "positives": int(np.nansum(truth[c])),
                         "threshold": thresholds[c] if metric in THRESHOLD_METRICS else np.nan,
                         "note": reason}  # fmt: skip
             table.append(row | {"protocol": protocol})

@@ -16,6 +16,7 @@ import pandas as pd
 from medslip_core.metrics import (
     auroc,
     has_interval,
+    images_behind,
     mean_over_classes,
     patient_resamples,
     patients_behind_macro,
@@ -36,10 +37,10 @@ def compare(answers: Mapping[str, Sequence[pd.DataFrame]], resamples: int = 1000
 
     Returns:
         columns `COLUMNS`: value, macro over the labels and mean over the seeds, and its difference from the first
-        variant's, each with a 95 % interval (NaN where `metrics.has_interval` grants none); n, the image and label
-        pairs behind it; the least and the most difference of a single seed; p of the difference, two-sided, of
-        Student's t with Satterthwaite's degrees of freedom (NaN for the first, of one seed, and where there is no
-        interval), and p_holm, adjusted for all differences of the table.
+        variant's, each with a 95 % interval (NaN where `metrics.has_interval` grants none); n, the images behind
+        it; the least and the most difference of a single seed; p of the difference, two-sided, of Student's t with
+        Satterthwaite's degrees of freedom (NaN for the first, of one seed, and where there is no interval), and p_holm,
+        adjusted for all differences of the table.
 
     Raises:
         ValueError: the variants were not asked the same.
@@ -99,7 +100,7 @@ def _figure(name: str, answers: Mapping[str, Sequence[pd.DataFrame]], resamples:
     p = np.where(told, _two_sided(estimate.value[:, 1], drawn[:, :, 1], np.stack(apart)), np.nan)
     rows = [
         {"figure": name, "protocol": first["protocol"].iloc[0], "variant": variant, "metric": metric,
-         "n": int((~np.isnan(_counted(first))).sum()), "seeds": len(seeds),
+         "n": images_behind(_counted(first), first["row"].to_numpy()), "seeds": len(seeds),
          "value": estimate.value[v, 0], "low": estimate.low[v, 0], "high": estimate.high[v, 0],
          "difference": estimate.value[v, 1], "difference_low": estimate.low[v, 1],
          "difference_high": estimate.high[v, 1], "difference_least": apart[v].min(), "difference_most": apart[v].max(),

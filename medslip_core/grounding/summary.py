@@ -38,7 +38,7 @@ def summarise(
 
     Returns:
         columns dataset, label, truth, method, metric, value, low, high (NaN where `metrics.has_interval` grants none),
-        n (images), threshold, protocol.
+        n (images that show the label, for macro any of the labels), threshold, protocol.
     """
     tables = []
     for (kind, method), group in scores.groupby(["truth", "method"], sort=False):
@@ -85,7 +85,7 @@ def _summary_of_method(group: pd.DataFrame, labels: list[str], resamples: int, s
             uses_threshold = metric in ("iou", "dice") and label != "macro"
             table.append({
                 "label": label, "metric": metric, "value": estimate.value[i, m], "low": estimate.low[i, m],
-                "high": estimate.high[i, m], "n": len(members),
+                "high": estimate.high[i, m], "n": members["row"].nunique(),
                 "threshold": members["threshold"].iloc[0] if uses_threshold else np.nan,
             })  # fmt: skip
     return pd.DataFrame(table)

@@ -99,6 +99,12 @@ def test_patients_behind_a_value_are_those_of_the_label_it_needs():
     assert metrics.patients_behind_macro("auroc", [np.ones(6)], patients) == 0
 
 
+def test_images_behind_a_value_count_once():
+    counted, rows = np.array([1, 0, np.nan, 1]), np.array([5, 6, 7, 5])
+    assert metrics.images_behind(counted, rows) == 2
+    assert metrics.images_behind([[1, np.nan, np.nan], [0, 1, np.nan]], np.arange(3)) == 2
+
+
 def test_an_interval_is_granted_by_the_patients_behind_and_not_where_resampling_biases_it():
     assert [metrics.has_interval("auroc", behind) for behind in (0, 9, 10)] == [False, False, True]
     assert metrics.has_interval("brier", 10) and not metrics.has_interval("ece", 1000)

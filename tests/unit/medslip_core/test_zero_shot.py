@@ -241,6 +241,17 @@ def test_class_with_one_label_is_nan_with_reason_and_left_out_of_macro():
     assert table.loc[("Mass", "auroc"), "n"] == 110
 
 
+def test_n_and_positives_are_images_of_a_mean_too():
+    test, validation = predictions(), predictions(first=2000)
+    validation = ClassPredictions(**(vars(validation) | {"patients": validation.patients + 5000}))
+    test.labels[:] = 0
+    test.labels[:20], test.labels[:30, 1] = 1, 1  # 20 images show both
+    test.labels[-10:], test.labels[-15:, 0] = np.nan, np.nan
+    table = zero_shot.evaluate(test, validation, resamples=5).set_index(["class", "metric"])
+    told = table.xs("auroc", level="metric")[["n", "positives"]]
+    assert told.to_numpy().tolist() == [[105, 20], [110, 30], [110, 30]]
+
+
 def test_a_class_of_few_patients_has_no_interval_nor_has_a_mean_that_it_is_in():
     test, validation = predictions(), predictions(first=2000)
     validation = ClassPredictions(**(vars(validation) | {"patients": validation.patients + 5000}))

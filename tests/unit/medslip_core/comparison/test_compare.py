@@ -66,7 +66,8 @@ def test_few_patients_of_each_label_tell_nothing_of_their_mean(positives: int, t
             truth = np.isin(np.arange(200), shown).astype(float)
             of_labels.append(table(draw.random(200), truth).assign(label=label))
         answers[variant] = [pd.concat(of_labels)] * 2
-    assert compare(answers, resamples=50)["p"].notna().tolist() == [False, tested]
+    result = compare(answers, resamples=50)
+    assert result["p"].notna().tolist() == [False, tested] and (result["n"] == 200).all(), "images, of three labels"
 
 
 def test_the_difference_is_paired(asked) -> None:
