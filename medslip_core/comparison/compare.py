@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from medslip_core.comparison.answers import ZERO_SHOT
 from medslip_core.metrics import (
     auroc,
     has_interval,
@@ -40,14 +41,16 @@ def compare(answers: Mapping[str, Sequence[pd.DataFrame]], resamples: int = 1000
         columns `COLUMNS`: value, macro over the labels and mean over the seeds, and its difference from the first
         variant's, each with a 95 % interval (NaN where `metrics.has_interval` grants none); n, the images behind
         it; the least and the most difference of a single seed; p of the difference, two-sided (NaN for the
-        first, of one seed, and where there is no interval), and p_holm, adjusted for all differences of the table.
+        first, of one seed, and where there is no interval), and p_holm, adjusted
+        in two families, as these are two questions: all differences without labels, and all after fine-tuning.
 
     Raises:
         ValueError: the variants were not asked the same.
     """
     tables = [_figure(name, answers, resamples, seed) for name in _figures(answers)]
     result = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
-    result["p_holm"] = holm(result["p"].to_numpy(float))
+    families = result.groupby(result["protocol"] == ZERO_SHOT)["p"]
+    result["p_holm"] = families.transform(lambda p: holm(p.to_numpy(float)))
     return result[COLUMNS]
 
 

@@ -91,6 +91,19 @@ def test_few_patients_of_each_label_tell_nothing_of_their_mean(positives: int, t
     assert result["p"].notna().tolist() == [False, tested] and (result["n"] == 200).all(), "images, of three labels"
 
 
+def test_without_labels_and_after_fine_tuning_are_families_of_their_own(asked) -> None:
+    several = {
+        name: [pd.concat([one.assign(protocol=p, figure=p) for p in ("zero-shot", "linear", "frozen")])] * 2
+        for name, (one,) in asked.items()
+    }
+    result = compare(several, resamples=50)
+    for family in (["zero-shot"], ["linear", "frozen"]):
+        part = result[result["protocol"].isin(family)]
+        np.testing.assert_allclose(part["p_holm"], holm(part["p"].to_numpy()))
+    guess = result[result["variant"] == "guess"].set_index("figure")
+    assert guess["p"].nunique() == 1 and 0 < guess.loc["zero-shot", "p_holm"] < guess.loc["linear", "p_holm"]
+
+
 def test_the_difference_is_paired(asked) -> None:
     """What makes images hard for both cancels: the difference is known better than either figure."""
     noisy = compare(asked, resamples=500).set_index("variant").loc["noisy"]
