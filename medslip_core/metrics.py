@@ -210,18 +210,18 @@ def class_metrics(truth: np.ndarray, prob: np.ndarray, threshold: float, weight:
     return np.column_stack([*ranking, at_threshold, *calibration])
 
 
-def mean_over_classes(values: np.ndarray, defined: np.ndarray | None = None) -> np.ndarray:
+def mean_over_classes(values: np.ndarray, defined: np.ndarray) -> np.ndarray:
     """Macro value: the mean over the classes that are defined; NaN if none is.
 
     Args:
         values: [R, C, ...].
         defined: [C, ...] bool, the classes defined on all samples: a draw that leaves out one of them is NaN, as the
-            mean of the others would be another quantity. Default: those that are defined in `values`, row by row.
+            mean of the others would be another quantity.
 
     Returns:
         [R, ...].
     """
-    counted = ~np.isnan(values) if defined is None else np.broadcast_to(defined, values.shape)
+    counted = np.broadcast_to(defined, values.shape)
     return _ratio(np.where(counted, values, 0).sum(axis=1), counted.sum(axis=1))
 
 

@@ -77,11 +77,11 @@ class Case:
         return self.value[place, m], self.drawn[:, place, m]
 
 
-def cases(runs: Sequence[Run], resamples: int = 1000, seed: int = 0, held: pd.DataFrame | None = None) -> list[Case]:
+def cases(runs: Sequence[Run], resamples: int = 1000, held: pd.DataFrame | None = None) -> list[Case]:
     """Finished runs, those that differ in nothing but the seed together.
 
     Args:
-        resamples: draws of patients; seed: of them.
+        resamples: draws of patients.
         held: as `grid.empty_cells` returns it; with it, classification has a metric "auroc_learnable" too: AUROC, macro
             over the classes of which a seed's training labels held both a positive and a negative.
 
@@ -96,17 +96,20 @@ def cases(runs: Sequence[Run], resamples: int = 1000, seed: int = 0, held: pd.Da
         named = dict(zip(CASE, key, strict=True))
         of_kind = _of_classes(members, held) if named["kind"] == "classification" else _of_masks(members)
         seeds = tuple(int(run.identity["seed"]) for run in members)
-        found.append(case_of(named, seeds, *of_kind, int(members[0].table["train_patients"].iloc[0]), resamples, seed))
+        found.append(case_of(named, seeds, *of_kind, int(members[0].table["train_patients"].iloc[0]), resamples))
     return found
 
 
 def case_of(
     named: Mapping[str, Any], seeds: tuple[int, ...], metrics: Sequence[str], values: Values, rows: np.ndarray,
-    patients: np.ndarray, test_patients: Sequence[int], train_patients: int, resamples: int, seed: int,
+    patients: np.ndarray, test_patients: Sequence[int], train_patients: int, resamples: int,
 ) -> Case:  # fmt: skip
-    """A case from values under weights; patients: [n] those of the rows, for the rest see `Case`."""
+    """A case from values under weights; patients: [n] those of the rows, for the rest see `Case`.
+
+    The draws are the same for all cases of the same patients, else nothing would be paired.
+    """
     value = values(np.ones((1, len(patients))))[0]
-    drawn = patient_resamples(values, patients, resamples, seed)
+    drawn = patient_resamples(values, patients, resamples)
     return Case(named, seeds, tuple(metrics), value, drawn, rows, tuple(test_patients), train_patients)
 
 
