@@ -8,7 +8,8 @@ bias it (`has_interval`). Of a mean over classes speak as many as of its class w
 the number of distinct images behind it (`images_behind`).
 
 Source: Efron and Tibshirani, "An Introduction to the Bootstrap", 1993 (percentile interval, clusters drawn whole);
-Guo et al., "On Calibration of Modern Neural Networks", 2017 (ECE).
+Guo et al., "On Calibration of Modern Neural Networks", 2017 (ECE; here the binary variant, which bins the probability
+of the positive class and not that of the likelier one).
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ def brier(truth: np.ndarray, prob: np.ndarray, weight: np.ndarray) -> np.ndarray
 
 
 def expected_calibration_error(truth: np.ndarray, prob: np.ndarray, weight: np.ndarray, bins: int = 10) -> np.ndarray:
-    """Mean distance of probability and observed frequency over bins of equal width, weighted by bin size."""
+    """Mean distance of probability (of the positive class) and observed frequency over bins of equal width, by size."""
     in_bin = np.eye(bins)[_bin_index(prob, bins)]  # [n, bins]
     gap = np.abs(weight @ (in_bin * (prob - truth)[:, None])).sum(axis=1)
     return _ratio(gap, weight.sum(axis=1))
