@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from medslip_core.metrics import auroc, patient_bootstrap, reliability
+from medslip_core.metrics import auroc, has_interval, patient_bootstrap, patients_behind, reliability
 from medslip_core.vocabulary import ANATOMIES, DATASET_NAMES, PATHOLOGIES, PRESENT
 from medslip_core.zero_shot import ClassPredictions
 
@@ -175,7 +175,8 @@ def book_similarity(books: Mapping[str, Tensor], names: Sequence[str]) -> Descri
 def roc_curves(predictions: ClassPredictions, title: str, resamples: int = 1000, seed: int = 0) -> Described:
     """One ROC curve per class, its AUROC and 95 % interval over patients in the legend; `title` above all.
 
-    Classes whose known labels are all alike keep an empty panel that says so.
+    The interval is left out where `metrics.has_interval` grants none. Classes whose known labels are all alike keep an
+    empty panel that says so.
     """
     from sklearn.metrics import roc_curve
 
@@ -202,8 +203,11 @@ def roc_curves(predictions: ClassPredictions, title: str, resamples: int = 1000,
                 axis.text(0.5, 0.25, "one label only", ha="center", fontsize=8)
                 continue
             fall_out, recall, _ = roc_curve(truth, prob)
-            area = patient_bootstrap(_auroc_of(truth, prob), predictions.patients[known], resamples, seed)
-            axis.plot(fall_out, recall, color=BLUE, label=f"AUROC {area.value:.2f}\n[{area.low:.2f}, {area.high:.2f}]")
+            patients = predictions.patients[known]
+            area = patient_bootstrap(_auroc_of(truth, prob), patients, resamples, seed)
+            known_well = has_interval("auroc", patients_behind("auroc", truth, patients))
+            interval = f"\n[{area.low:.2f}, {area.high:.2f}]" if known_well else ""
+            axis.plot(fall_out, recall, color=BLUE, label=f"AUROC {area.value:.2f}{interval}")
             axis.legend(loc="lower right", handlelength=0, handletextpad=0, borderpad=0.1)
             told.append(f"{readable(name)} {area.value:.2f}")
         figure.suptitle(title, fontsize=9, fontweight="bold")

@@ -3,14 +3,19 @@
 Every metric takes sample *weights* with a leading dimension R. Weights of one give the plain metric; the number of
 times a patient was drawn gives its value on a bootstrap resample, for all R resamples at once.
 
+A value has an interval, and a verdict built on one, where at least `LEAST_PATIENTS` speak of it and resampling does not
+bias it (`has_interval`). Of a mean over classes speak as many as of its class with the fewest. The n beside a value is
+the number of distinct images behind it (`images_behind`).
+
 Source: Efron and Tibshirani, "An Introduction to the Bootstrap", 1993 (percentile interval, clusters drawn whole);
-Guo et al., "On Calibration of Modern Neural Networks", 2017 (ECE).
+Guo et al., "On Calibration of Modern Neural Networks", 2017 (ECE; here the binary variant, which bins the probability
+of the positive class and not that of the likelier one).
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,9 +33,9 @@ WITHOUT_INTERVAL = ("ece",)
 METRICS = RANKING_METRICS + THRESHOLD_METRICS + CALIBRATION_METRICS
 
 LEAST_PATIENTS = 10
-"""Of what fewer patients speak of (`patients_behind`), neither an interval nor a verdict is given: draws of so few say
-little of others. (With 10 positives, the interval of an AUROC of 0.8 holds it in 90 % of samples instead of 95, with 5
-in 83 %, with one in 14 %.)"""
+"""Of what fewer patients speak of, there is neither an interval nor a verdict: draws of so few say little of others.
+(With 10 positives, the interval of an AUROC of 0.8 holds it in 90 % of samples instead of 95, with 5 in 83 %, with one
+in 14 %.)"""
 
 TOO_FEW = f"fewer than {LEAST_PATIENTS} patients: no interval"
 
@@ -47,6 +52,10 @@ class Estimate:
     value: np.ndarray
     low: np.ndarray
     high: np.ndarray
+
+    def where(self, told: np.ndarray | Sequence | bool) -> Estimate:
+        """The same values, without an interval where not `told` (bool, of their shape): see `has_interval`."""
+        return Estimate(self.value, *(np.where(told, end, np.nan) for end in (self.low, self.high)))
 
 
 # -- metrics: truth [n] 0/1, score or probability [n], weight [R, n] >= 0  ->  [R], NaN where undefined or unordered --
@@ -103,7 +112,7 @@ def brier(truth: np.ndarray, prob: np.ndarray, weight: np.ndarray) -> np.ndarray
 
 
 def expected_calibration_error(truth: np.ndarray, prob: np.ndarray, weight: np.ndarray, bins: int = 10) -> np.ndarray:
-    """Mean distance of probability and observed frequency over bins of equal width, weighted by bin size."""
+    """Mean distance of probability (of the positive class) and observed frequency over bins of equal width, by size."""
     in_bin = np.eye(bins)[_bin_index(prob, bins)]  # [n, bins]
     gap = np.abs(weight @ (in_bin * (prob - truth)[:, None])).sum(axis=1)
     return _ratio(gap, weight.sum(axis=1))
@@ -202,18 +211,18 @@ def class_metrics(truth: np.ndarray, prob: np.ndarray, threshold: float, weight:
     return np.column_stack([*ranking, at_threshold, *calibration])
 
 
-def mean_over_classes(values: np.ndarray, defined: np.ndarray | None = None) -> np.ndarray:
+def mean_over_classes(values: np.ndarray, defined: np.ndarray) -> np.ndarray:
     """Macro value: the mean over the classes that are defined; NaN if none is.
 
     Args:
         values: [R, C, ...].
         defined: [C, ...] bool, the classes defined on all samples: a draw that leaves out one of them is NaN, as the
-            mean of the others would be another quantity. Default: those that are defined in `values`, row by row.
+            mean of the others would be another quantity.
 
     Returns:
         [R, ...].
     """
-    counted = ~np.isnan(values) if defined is None else np.broadcast_to(defined, values.shape)
+    counted = np.broadcast_to(defined, values.shape)
     return _ratio(np.where(counted, values, 0).sum(axis=1), counted.sum(axis=1))
 
 
@@ -236,6 +245,26 @@ def patients_behind_macro(metric: str, counted: Iterable[np.ndarray], patients: 
         counted: of each class [n]; a class that nobody speaks of has no value and is left out.
     """
     return min(filter(None, (patients_behind(metric, of_class, patients) for of_class in counted)), default=0)
+
+
+def has_interval(metric: str, behind: int) -> bool:
+    """Whether a value of `metric` that so many patients speak of is given an interval, and a verdict built on one.
+
+    Args:
+        behind: as `patients_behind` counts them, of a mean over classes `patients_behind_macro`.
+    """
+    return behind >= LEAST_PATIENTS and metric not in WITHOUT_INTERVAL
+
+
+def images_behind(counted: np.ndarray, rows: np.ndarray) -> int:
+    """How many distinct images a value is of: those that count for it, for a mean over classes those for any of them.
+
+    Args:
+        counted: [n], or of a mean over classes [C, n]; NaN where an image does not count, as for `patients_behind`.
+        rows: [n] the row of each image, the same in every place of one.
+    """
+    known = ~np.isnan(np.atleast_2d(counted)).all(axis=0)
+    return len(np.unique(np.asarray(rows)[known]))
 
 
 def why_undefined(truth: np.ndarray, threshold: float, metric: str) -> str:

@@ -20,12 +20,14 @@ from medslip_core.metrics import (
     METRICS,
     THRESHOLD_METRICS,
     TOO_FEW,
-    WITHOUT_INTERVAL,
     best_f1_threshold,
     class_metrics,
+    has_interval,
+    images_behind,
     mean_over_classes,
     patient_bootstrap,
     patients_behind,
+    patients_behind_macro,
     require_labels,
     why_undefined,
 )
@@ -266,13 +268,13 @@ def evaluate(
 ) -> pd.DataFrame:
     """All metrics per class and, of several, their mean ("macro"), with 95 % intervals over the test patients.
 
-    Those in `metrics.WITHOUT_INTERVAL` have none (NaN), nor has a class of which fewer than `metrics.LEAST_PATIENTS`
-    speak. Thresholds are those with the best F1 on `validation`. For the interval of a macro value, only draws count
-    that leave no class with one label only.
+    Where `metrics.has_interval` grants none, low and high are NaN. Thresholds are those with the best F1 on
+    `validation`. For the interval of a macro value, only draws count that leave no class with one label only.
 
     Returns:
-        columns dataset, class, metric, value, low, high, n (rows with a known label), positives, threshold, protocol,
-        note (why a value or its interval is NaN; how many classes a macro value is the mean of).
+        columns dataset, class, metric, value, low, high, n (images with a known label), positives (those
+        of them that show the class), threshold, protocol, note (why a value or its interval is NaN; how many classes a
+        macro value is the mean of). In a macro row, n and positives are of any of the classes.
 
     Raises:
         ValueError: if rows or patients overlap, or datasets or classes differ.
@@ -294,22 +296,26 @@ def evaluate(
         of_class = per_class(weight)
         return np.concatenate([of_class, mean_over_classes(of_class, defined)[:, None]], axis=1)
 
-    estimate = patient_bootstrap(every_value, test.patients, resamples, seed)
+    behind = [[patients_behind(metric, of_class, test.patients) for metric in METRICS] for of_class in truth]
+    behind.append(
+        [patients_behind_macro(metric, truth[defined[:, m]], test.patients) for m, metric in enumerate(METRICS)]
+    )
+    told = [[has_interval(*one) for one in zip(METRICS, of_class, strict=True)] for of_class in behind]
+    estimate = patient_bootstrap(every_value, test.patients, resamples, seed).where(told)
     table = []
     for c, name in enumerate((*test.classes, "macro") if len(test.classes) > 1 else test.classes):
         for m, metric in enumerate(METRICS):
-            few = name != "macro" and patients_behind(metric, truth[c], test.patients) < LEAST_PATIENTS
-            untold = few or metric in WITHOUT_INTERVAL
-            ends = (np.nan, np.nan) if untold else (estimate.low[c, m], estimate.high[c, m])
+            few = TOO_FEW if 0 < behind[c][m] < LEAST_PATIENTS else ""
             row = {"dataset": test.dataset, "class": name, "metric": metric, "value": estimate.value[c, m],
-                   "low": ends[0], "high": ends[1]}  # fmt: skip
+                   "low": estimate.low[c, m], "high": estimate.high[c, m]}  # fmt: skip
             if name == "macro":
-                row |= {"n": len(test.rows), "positives": int(np.nansum(truth)), "threshold": np.nan,
-                        "note": f"mean of {defined[:, m].sum()} of {len(test.classes)} classes"}  # fmt: skip
+                mean = f"mean of {defined[:, m].sum()} of {len(test.classes)} classes"
+                row |= {"n": images_behind(truth, test.rows), "positives": int((truth == 1).any(axis=0).sum()),
+                        "threshold": np.nan, "note": "; ".join(filter(None, [mean, few]))}  # fmt: skip
             else:
                 undefined = np.isnan(row["value"])
-                reason = why_undefined(truth[c], thresholds[c], metric) if undefined else TOO_FEW if few else ""
-                row |= {"n": int((~np.isnan(truth[c])).sum()), "positives": int(np.nansum(truth[c])),
+                reason = why_undefined(truth[c], thresholds[c], metric) if undefined else few
+                row |= {"n": images_behind(truth[c], test.rows), "positives": int(np.nansum(truth[c])),
                         "threshold": thresholds[c] if metric in THRESHOLD_METRICS else np.nan,
                         "note": reason}  # fmt: skip
             table.append(row | {"protocol": protocol})

@@ -17,12 +17,11 @@ import pandas as pd
 from medslip_core.finetune.results import CASE, Run, class_predictions, mask_scores
 from medslip_core.finetune.scores import MASK_METRICS, mask_values
 from medslip_core.metrics import (
-    LEAST_PATIENTS,
     METRICS,
-    WITHOUT_INTERVAL,
     Estimate,
     best_f1_threshold,
     class_metrics,
+    has_interval,
     mean_over_classes,
     patient_resamples,
     patients_behind,
@@ -60,10 +59,12 @@ class Case:
     test_patients: tuple[int, ...]
     train_patients: int
 
-    def mean(self, metric: str) -> Estimate:
-        """Over the seeds, with its 95 % interval over test patients."""
-        value, drawn = self.of_seeds(metric)
-        return percentile_interval(value.mean(), drawn.mean(axis=1))
+    def mean(self, metric: str, seeds: Sequence[int] = ()) -> Estimate:
+        """Over some seeds, over all if none is named, with the 95 % interval that `metrics.has_interval` grants it."""
+        value, drawn = self.of_seeds(metric, seeds)
+        return percentile_interval(value.mean(), drawn.mean(axis=1)).where(
+            has_interval(metric, self.patients_behind(metric))
+        )
 
     def patients_behind(self, metric: str) -> int:
         """How many test patients speak of a metric."""
@@ -76,11 +77,11 @@ class Case:
         return self.value[place, m], self.drawn[:, place, m]
 
 
-def cases(runs: Sequence[Run], resamples: int = 1000, seed: int = 0, held: pd.DataFrame | None = None) -> list[Case]:
+def cases(runs: Sequence[Run], resamples: int = 1000, held: pd.DataFrame | None = None) -> list[Case]:
     """Finished runs, those that differ in nothing but the seed together.
 
     Args:
-        resamples: draws of patients; seed: of them.
+        resamples: draws of patients.
         held: as `grid.empty_cells` returns it; with it, classification has a metric "auroc_learnable" too: AUROC, macro
             over the classes of which a seed's training labels held both a positive and a negative.
 
@@ -95,17 +96,20 @@ def cases(runs: Sequence[Run], resamples: int = 1000, seed: int = 0, held: pd.Da
         named = dict(zip(CASE, key, strict=True))
         of_kind = _of_classes(members, held) if named["kind"] == "classification" else _of_masks(members)
         seeds = tuple(int(run.identity["seed"]) for run in members)
-        found.append(case_of(named, seeds, *of_kind, int(members[0].table["train_patients"].iloc[0]), resamples, seed))
+        found.append(case_of(named, seeds, *of_kind, int(members[0].table["train_patients"].iloc[0]), resamples))
     return found
 
 
 def case_of(
     named: Mapping[str, Any], seeds: tuple[int, ...], metrics: Sequence[str], values: Values, rows: np.ndarray,
-    patients: np.ndarray, test_patients: Sequence[int], train_patients: int, resamples: int, seed: int,
+    patients: np.ndarray, test_patients: Sequence[int], train_patients: int, resamples: int,
 ) -> Case:  # fmt: skip
-    """A case from values under weights; patients: [n] those of the rows, for the rest see `Case`."""
+    """A case from values under weights; patients: [n] those of the rows, for the rest see `Case`.
+
+    The draws are the same for all cases of the same patients, else nothing would be paired.
+    """
     value = values(np.ones((1, len(patients))))[0]
-    drawn = patient_resamples(values, patients, resamples, seed)
+    drawn = patient_resamples(values, patients, resamples)
     return Case(named, seeds, tuple(metrics), value, drawn, rows, tuple(test_patients), train_patients)
 
 
@@ -113,15 +117,13 @@ def over_seeds(found: Sequence[Case]) -> pd.DataFrame:
     """The mean over seeds of every case.
 
     Returns:
-        columns `CASE`, metric, value (mean over seeds), low and high (95 % over test patients, of that mean), seeds,
-        least and most (of the single seeds), train_patients.
+        columns `CASE`, metric, value (mean over seeds), low and high (95 % over test patients, of that mean; NaN where
+        `metrics.has_interval` grants none), seeds, least and most (of the single seeds), train_patients.
     """
     rows = []
     for case in found:
         for metric in case.metrics:
             numbers, each = _numbers(case.mean(metric)), case.of_seeds(metric)[0]
-            if metric in WITHOUT_INTERVAL:
-                numbers |= {"low": np.nan, "high": np.nan}
             rows.append(
                 {**case.named, "metric": metric, **numbers, "seeds": len(case.seeds), "least": each.min(),
                  "most": each.max(), "train_patients": case.train_patients}
@@ -165,9 +167,9 @@ def difference(ours: Case, other: Case, metric: str) -> dict[str, Any]:
 
     Returns:
         `DIFFERENCE`: value, low, high of ours and of the other; difference between them, with the ends of its 95 %
-        interval under the same draws of patients; apart: "above" or "below" where that interval leaves out 0, else
-        "no", and "undefined" without a value or where fewer than `LEAST_PATIENTS` test patients speak of the metric;
-        agreeing: the seeds whose own difference has the sign of the mean's.
+        interval under the same draws of patients (all ends NaN where `metrics.has_interval` grants none); apart:
+        "above" or "below" where that interval leaves out 0, else "no", and "undefined" where there is none; agreeing:
+        the seeds whose own difference has the sign of the mean's.
 
     Raises:
         ValueError: the two were not tested on the same images.
@@ -175,17 +177,16 @@ def difference(ours: Case, other: Case, metric: str) -> dict[str, Any]:
     if not np.array_equal(ours.rows, other.rows):
         raise ValueError(f"{ours.named} and {other.named} were not tested on the same images; run them again")
     paired = tuple(seed for seed in ours.seeds if seed in other.seeds)
-    (value, drawn), (value_other, drawn_other) = (case.of_seeds(metric, paired if case.seeds else ())
-                                                  for case in (ours, other))  # fmt: skip
+    seeds = [paired if case.seeds else () for case in (ours, other)]
+    value, drawn = ours.of_seeds(metric, seeds[0])
+    value_other, drawn_other = other.of_seeds(metric, seeds[1])
     each = value - value_other  # [S]; a case without seeds stands beside every seed
-    mean = percentile_interval(each.mean(), (drawn - drawn_other).mean(axis=1))
-    speaking = min(case.patients_behind(metric) for case in (ours, other))
-    undefined = np.isnan(mean.value) or speaking < LEAST_PATIENTS
-    apart = "undefined" if undefined else "above" if mean.low > 0 else "below" if mean.high < 0 else "no"
+    told = has_interval(metric, min(case.patients_behind(metric) for case in (ours, other)))
+    mean = percentile_interval(each.mean(), (drawn - drawn_other).mean(axis=1)).where(told)
+    apart = "undefined" if np.isnan(mean.low) else "above" if mean.low > 0 else "below" if mean.high < 0 else "no"
     return {
         "seeds": len(each), "agreeing": int((np.sign(each) == np.sign(mean.value)).sum()),
-        **_numbers(percentile_interval(value.mean(), drawn.mean(axis=1))),
-        **_numbers(percentile_interval(value_other.mean(), drawn_other.mean(axis=1)), "{}_other"),
+        **_numbers(ours.mean(metric, seeds[0])), **_numbers(other.mean(metric, seeds[1]), "{}_other"),
         "difference": float(mean.value), "difference_low": float(mean.low), "difference_high": float(mean.high),
         "apart": apart,
     }  # fmt: skip

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from medslip_core.grounding.scores import THRESHOLDS
-from medslip_core.metrics import LEAST_PATIENTS, patient_bootstrap, patients_behind, weighted_mean
+from medslip_core.metrics import has_interval, patient_bootstrap, patients_behind, weighted_mean
 
 MASK_METRICS = ("dice_all", "dice_positives", "iou_all", "iou_positives")
 Predictions = Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]
@@ -102,19 +102,19 @@ def mask_values(table: pd.DataFrame, weight: np.ndarray) -> np.ndarray:
 def evaluate_masks(scores: MaskScores, resamples: int, seed: int) -> pd.DataFrame:
     """Columns metric, value, low, high, n, positives, threshold.
 
-    low and high are the 95 % interval over patients; NaN where fewer than `metrics.LEAST_PATIENTS` speak of the metric.
+    low and high are the 95 % interval over patients; NaN where `metrics.has_interval` grants none.
     """
     table, thresholds = scores.table, scores.thresholds
-    estimate = patient_bootstrap(lambda weight: mask_values(table, weight), table["patient"], resamples, seed)
+    patients = table["patient"].to_numpy()
+    behind = [patients_behind(name, table[name].to_numpy(float), patients) for name in MASK_METRICS]
+    told = [has_interval(*one) for one in zip(MASK_METRICS, behind, strict=True)]
+    estimate = patient_bootstrap(lambda weight: mask_values(table, weight), patients, resamples, seed).where(told)
     positives = int(table["positive"].sum())
     of_all, of_positives = (len(table), thresholds.all_images), (positives, thresholds.positives)
     images, used = zip(*(of_all if name.endswith("_all") else of_positives for name in MASK_METRICS), strict=True)
-    patients = table["patient"].to_numpy()
-    enough = [patients_behind(name, table[name].to_numpy(float), patients) >= LEAST_PATIENTS for name in MASK_METRICS]
     return pd.DataFrame(
         {
-            "metric": MASK_METRICS, "value": estimate.value, "low": np.where(enough, estimate.low, np.nan),
-            "high": np.where(enough, estimate.high, np.nan),
+            "metric": MASK_METRICS, "value": estimate.value, "low": estimate.low, "high": estimate.high,
             "n": images, "positives": positives, "threshold": used,
         }
     )  # fmt: skip

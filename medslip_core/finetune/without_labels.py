@@ -23,16 +23,16 @@ SCORES = ("auroc", "average_precision")
 """Those that need no threshold, hence no labelled validation image either."""
 
 
-def zero_shot_cases(grid: Grid, resamples: int = 1000, seed: int = 0) -> list[Case]:
+def zero_shot_cases(grid: Grid, resamples: int = 1000) -> list[Case]:
     """Zero-shot, each pre-trained model of a grid on each classification task whose classes it knows.
 
     Left out are weights that are no model's folder or have no text to be asked with, and tasks with a class that
     `zero_shot.asked_by_name` has not.
 
     Args:
-        resamples: draws of patients; seed: of them. As for `compare.cases`, else nothing is paired.
+        resamples: draws of patients, as many as for `compare.cases`.
     """
-    return [_case(grid, task, weights, resamples, seed) for task in _tasks(grid) for weights in _models(grid)]
+    return [_case(grid, task, weights, resamples) for task in _tasks(grid) for weights in _models(grid)]
 
 
 def _models(grid: Grid) -> list[str]:
@@ -48,7 +48,7 @@ def _tasks(grid: Grid) -> list[str]:
     ]
 
 
-def _case(grid: Grid, task_name: str, weights: str, resamples: int, seed: int) -> Case:
+def _case(grid: Grid, task_name: str, weights: str, resamples: int) -> Case:
     task = grid.tasks[task_name]
     dataset, rows = task.corpus.header["dataset"], task.whole.rows("test")
     model = grid.model(weights, grid.params.seeds[0]).to(grid.device)
@@ -59,7 +59,7 @@ def _case(grid: Grid, task_name: str, weights: str, resamples: int, seed: int) -
              "protocol": PROTOCOL, "fraction": 0.0, "weights": weights}  # fmt: skip
     patients = task.patients[rows]
     speaking = [patients_behind_macro(metric, said.labels.T, patients) for metric in SCORES]
-    return case_of(named, (), SCORES, _macro(said), rows, patients, speaking, 0, resamples, seed)
+    return case_of(named, (), SCORES, _macro(said), rows, patients, speaking, 0, resamples)
 
 
 def _macro(said: ClassPredictions) -> Values:

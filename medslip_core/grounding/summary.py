@@ -9,7 +9,15 @@ import numpy as np
 import pandas as pd
 
 from medslip_core.grounding.scores import SCORES
-from medslip_core.metrics import LEAST_PATIENTS, Estimate, mean_over_classes, patient_bootstrap, weighted_mean
+from medslip_core.metrics import (
+    Estimate,
+    has_interval,
+    mean_over_classes,
+    patient_bootstrap,
+    patients_behind,
+    patients_behind_macro,
+    weighted_mean,
+)
 
 NO_SUMMARY = pd.DataFrame(
     columns="dataset label truth method metric value low high n threshold protocol".split()
@@ -29,7 +37,8 @@ def summarise(
         scores: what `score` and `score_baselines` returned, concatenated.
 
     Returns:
-        columns dataset, label, truth, method, metric, value, low, high, n (images), threshold, protocol.
+        columns dataset, label, truth, method, metric, value, low, high (NaN where `metrics.has_interval` grants none),
+        n (images that show the label, for macro any of the labels), threshold, protocol.
     """
     tables = []
     for (kind, method), group in scores.groupby(["truth", "method"], sort=False):
@@ -59,17 +68,24 @@ def _summary_of_method(group: pd.DataFrame, labels: list[str], resamples: int, s
         of_label = per_label(weight)
         return np.concatenate([of_label, mean_over_classes(of_label, defined)[:, None]], axis=1)
 
-    estimate = patient_bootstrap(means, group["patient"].to_numpy(), resamples, seed)
+    patients = group["patient"].to_numpy()
+
+    def told(metric: str) -> list[bool]:  # of each label, and of macro
+        counted = [np.where(b, values[metric], np.nan) for b in belongs.values()]
+        behind = [patients_behind(metric, of_label, patients) for of_label in counted]
+        behind.append(patients_behind_macro(metric, counted, patients))
+        return [has_interval(metric, one) for one in behind]
+
+    estimate = patient_bootstrap(means, patients, resamples, seed)
+    estimate = estimate.where(np.stack([told(metric) for metric in SCORES], axis=1))
     table = []
     for i, label in enumerate([*labels, "macro"] if len(labels) > 1 else labels):
         members = group if label == "macro" else group[belongs[label]]
         for m, metric in enumerate(SCORES):
             uses_threshold = metric in ("iou", "dice") and label != "macro"
-            few = label != "macro" and members["patient"].nunique() < LEAST_PATIENTS
-            low, high = (np.nan, np.nan) if few else (estimate.low[i, m], estimate.high[i, m])
             table.append({
-                "label": label, "metric": metric, "value": estimate.value[i, m], "low": low, "high": high,
-                "n": len(members),
+                "label": label, "metric": metric, "value": estimate.value[i, m], "low": estimate.low[i, m],
+                "high": estimate.high[i, m], "n": members["row"].nunique(),
                 "threshold": members["threshold"].iloc[0] if uses_threshold else np.nan,
             })  # fmt: skip
     return pd.DataFrame(table)
@@ -89,9 +105,9 @@ def compare(
 
     Returns:
         columns metric, against, labels, then counts of them: above and below (the 95 % interval over patients of the
-        paired difference lies on that side of zero, and at least `LEAST_PATIENTS` show the label), and even; mean and
-        mean_other, the means over labels; and their difference, value, with its interval, low and high. No row for a
-        method that is not there.
+        paired difference lies on that side of zero), and even; mean and mean_other, the means over labels; and their
+        difference, value, with its interval, low and high. Where `metrics.has_interval` grants none, a label is even
+        and low and high are NaN. No row for a method that is not there.
     """
     parts = {name: part.set_index(["label", "row"]) for name, part in scores.groupby("method")}
     rows = []
@@ -104,9 +120,10 @@ def compare(
         if not belongs:
             continue
         values = both[[metric, "other"]].to_numpy(float)
-        apart = _differences(values, belongs, both["patient"].to_numpy(), resamples, seed)
-        enough = np.array([both["patient"][b].nunique() >= LEAST_PATIENTS for b in belongs])
-        above, below = (enough & (apart.low[:-1] > 0)).sum(), (enough & (apart.high[:-1] < 0)).sum()
+        behind = [both["patient"][b].nunique() for b in belongs]
+        told = [has_interval(metric, one) for one in [*behind, min(behind)]]
+        apart = _differences(values, belongs, both["patient"].to_numpy(), resamples, seed).where(told)
+        above, below = (apart.low[:-1] > 0).sum(), (apart.high[:-1] < 0).sum()
         mean, mean_other = np.mean([values[b].mean(axis=0) for b in belongs], axis=0)
         rows.append([metric, other, len(belongs), above, below, len(belongs) - above - below, mean, mean_other,
                      apart.value[-1], apart.low[-1], apart.high[-1]])  # fmt: skip

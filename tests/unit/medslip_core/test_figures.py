@@ -130,6 +130,16 @@ def test_roc_marks_a_class_with_one_label():
     assert "Hernia" not in alt
 
 
+@pytest.mark.parametrize("positives, interval", [(9, False), (10, True)])
+def test_roc_gives_an_interval_where_enough_patients_show_the_class(positives, interval):
+    truth = (np.arange(40)[:, None] < positives).astype(np.float32)
+    prob = np.random.default_rng(0).random((40, 1)).astype(np.float32)
+    few = ClassPredictions("nih", ("Mass",), np.arange(40), np.arange(40), truth, prob)
+    (axis,) = figures.roc_curves(few, "NIH", resamples=20).figure.axes
+    (told,) = [text.get_text() for text in axis.get_legend().get_texts()]
+    assert told.startswith("AUROC 0.") and ("[" in told) == interval
+
+
 @pytest.mark.parametrize("first, last", [(9, 0.01), (0.45, 0.11), (0.34, 0.29), (0.305, 0.3), (0.3, 0.3)])
 def test_every_loss_has_two_readings(first, last):
     falls = history().assign(**dict.fromkeys(TERMS, np.geomspace(first, last, len(history()))))

@@ -99,6 +99,19 @@ def test_patients_behind_a_value_are_those_of_the_label_it_needs():
     assert metrics.patients_behind_macro("auroc", [np.ones(6)], patients) == 0
 
 
+def test_images_behind_a_value_count_once():
+    counted, rows = np.array([1, 0, np.nan, 1]), np.array([5, 6, 7, 5])
+    assert metrics.images_behind(counted, rows) == 2
+    assert metrics.images_behind([[1, np.nan, np.nan], [0, 1, np.nan]], np.arange(3)) == 2
+
+
+def test_an_interval_is_granted_by_the_patients_behind_and_not_where_resampling_biases_it():
+    assert [metrics.has_interval("auroc", behind) for behind in (0, 9, 10)] == [False, False, True]
+    assert metrics.has_interval("brier", 10) and not metrics.has_interval("ece", 1000)
+    estimate = metrics.Estimate(np.array([0.5, 0.6]), np.array([0.4, 0.5]), np.array([0.6, 0.7])).where([True, False])
+    np.testing.assert_equal([estimate.value, estimate.low, estimate.high], [[0.5, 0.6], [0.4, np.nan], [0.6, np.nan]])
+
+
 def test_no_threshold_gives_nan_for_threshold_metrics_only():
     values = dict(zip(metrics.METRICS, metrics.class_metrics(TRUTH, PROB, np.nan, ONES)[0], strict=True))
     assert all(np.isnan(values[name]) for name in metrics.THRESHOLD_METRICS)

@@ -241,16 +241,44 @@ def test_class_with_one_label_is_nan_with_reason_and_left_out_of_macro():
     assert table.loc[("Mass", "auroc"), "n"] == 110
 
 
-def test_a_class_of_few_patients_has_no_interval_and_none_of_its_own_draws_in_the_macro_s():
+def test_n_and_positives_are_images_of_a_mean_too():
+    test, validation = predictions(), predictions(first=2000)
+    validation = ClassPredictions(**(vars(validation) | {"patients": validation.patients + 5000}))
+    test.labels[:] = 0
+    test.labels[:20], test.labels[:30, 1] = 1, 1  # 20 images show both
+    test.labels[-10:], test.labels[-15:, 0] = np.nan, np.nan
+    table = zero_shot.evaluate(test, validation, resamples=5).set_index(["class", "metric"])
+    told = table.xs("auroc", level="metric")[["n", "positives"]]
+    assert told.to_numpy().tolist() == [[105, 20], [110, 30], [110, 30]]
+
+
+def test_a_class_of_few_patients_has_no_interval_nor_has_a_mean_that_it_is_in():
+    test, validation = predictions(), predictions(first=2000)
+    validation = ClassPredictions(**(vars(validation) | {"patients": validation.patients + 5000}))
+    test.labels[:, 1] = np.arange(120) < 18  # two images of a patient: nine of them
+    table = zero_shot.evaluate(test, validation, resamples=20).set_index(["class", "metric"])
+    for name, note in (("Nodule", TOO_FEW), ("macro", f"mean of 2 of 2 classes; {TOO_FEW}")):
+        row = table.loc[(name, "auroc")]
+        assert row["note"] == note and row["value"] > 0 and np.isnan(row["low"]) and np.isnan(row["high"])
+        assert table.loc[(name, "specificity"), "low"] > 0, "those who do not show it are many"
+    assert table.loc[("Mass", "auroc"), "low"] > 0
+    test.labels[:20, 1] = 1
+    table = zero_shot.evaluate(test, validation, resamples=20).set_index(["class", "metric"])
+    assert table.loc[(["Nodule", "macro"], "auroc"), "low"].notna().all()
+    test.labels[:, 1] = 0
+    table = zero_shot.evaluate(test, validation, resamples=20).set_index(["class", "metric"])
+    assert table.loc[("macro", "auroc"), "low"] > 0, "a class without a value is not in the mean"
+
+
+def test_draws_without_a_class_do_not_count_for_the_mean_that_it_is_in(monkeypatch):
     """The other class is told perfectly: without the rare one, a draw's mean would be 1."""
+    monkeypatch.setattr("medslip_core.metrics.LEAST_PATIENTS", 1)
     test, validation = predictions(), predictions(first=2000)
     validation = ClassPredictions(**(vars(validation) | {"patients": validation.patients + 5000}))
     test.labels[:, 0] = test.probabilities[:, 0] > 0.5
     test.labels[:, 1] = 0
     test.labels[np.argsort(test.probabilities[:, 1])[40], 1] = 1  # told badly, and in two draws of three only
     table = zero_shot.evaluate(test, validation, resamples=300).set_index(["class", "metric"])
-    assert table.loc[("Nodule", "auroc"), "note"] == TOO_FEW and np.isnan(table.loc[("Nodule", "auroc"), "low"])
-    assert table.loc[("Nodule", "specificity"), "note"] == "" and table.loc[("Nodule", "specificity"), "low"] > 0
     macro = table.loc[("macro", "auroc")]
     assert table.loc[("Mass", "auroc"), "value"] == 1 and macro["high"] < 0.8 and macro["low"] < macro["value"] < 0.8
 

@@ -23,7 +23,7 @@ def case(weights: str, of_seeds: dict[int, np.ndarray], fraction: float = 1.0, *
     named = {"task": "t", "dataset": "nih", "kind": "classification", "features": "trunk", "protocol": "linear",
              "fraction": fraction, "weights": weights}  # fmt: skip
     values = lambda weight: (weight @ scores.T / weight.sum(axis=1)[:, None])[:, :, None]  # noqa: E731
-    made = case_of(named, tuple(of_seeds), ["auroc"], values, np.arange(60), PATIENTS, [20], 5, resamples=400, seed=3)
+    made = case_of(named, tuple(of_seeds), ["auroc"], values, np.arange(60), PATIENTS, [20], 5, resamples=400)
     return replace(made, named={**named, **changes})
 
 
@@ -36,7 +36,7 @@ def test_a_difference_is_that_of_a_loop_over_draws():
     other = case("b", {0: HARD - 0.02 + noise(3), 1: HARD - 0.01 + noise(4)})
     found = difference(ours, other, "auroc")
     scores = [[HARD + noise(1), HARD + noise(2)], [HARD - 0.02 + noise(3), HARD - 0.01 + noise(4)]]
-    generator, drawn = np.random.default_rng(3), []
+    generator, drawn = np.random.default_rng(0), []
     for times in generator.multinomial(20, np.full(20, 1 / 20), size=400):
         images = [row for p, count in enumerate(times) for _ in range(count) for row in range(3 * p, 3 * p + 3)]
         drawn.append(np.mean([one[images].mean() for one in scores[0]])
@@ -90,8 +90,11 @@ def test_few_positive_patients_tell_nothing_of_a_score_over_positives(positives,
         scores = MaskScores(table, np.zeros((60, 1, 1), np.uint8), Thresholds(0.5, 0.5))
         runs.append(run(tmp_path, weights, "segmentation", results.packed_masks(scores)))
     ours, other = cases(runs, resamples=20)
-    apart = [difference(ours, other, metric)["apart"] for metric in ("dice_positives", "iou_positives", "dice_all")]
-    assert apart == [told, told, "above"]
+    apart = [difference(ours, other, metric) for metric in ("dice_positives", "iou_positives", "dice_all")]
+    assert [one["apart"] for one in apart] == [told, told, "above"]
+    ends = [apart[0][name] for name in ("low", "high", "low_other", "high_other", "difference_low", "difference_high")]
+    over = over_seeds([ours]).set_index("metric").loc["dice_positives"]
+    assert np.isnan([*ends, over["low"], over["high"]]).tolist() == [told == "undefined"] * 8
 
 
 @pytest.mark.parametrize("positives, told", [(0, "above"), (9, "undefined"), (10, "above"), (11, "undefined")])
@@ -170,4 +173,8 @@ def test_the_curves_show_zero_shot_of_their_task_as_a_line(found, zero):
     texts = [text.get_text() for text in drawn.figure.legends[0].get_texts()]
     assert texts == ["a", "b", "a, no label"]
     assert "no label" not in figures.learning_curves(summary, "auroc").alt
+    few = [over_seeds([replace(one, test_patients=(9,)) for one in cases]) for cases in (found, zero)]
+    assert few[0]["low"].isna().all()
+    drawn = figures.learning_curves(few[0], "auroc", zero_shot=few[1])
+    assert f"a, no label: {level:.2f}" in drawn.alt and drawn.figure.canvas.draw() is None
     pd.testing.assert_frame_equal(summary, over_seeds(found))
