@@ -33,10 +33,14 @@ def parameter(
     choices: tuple[str, ...] | None = None,
     may_change: bool = False,
 ) -> Any:
-    """A dataclass field with its meaning (and unit), its range, and whether a resumed run may change it."""
+    """A dataclass field with its meaning (and unit), its range, and whether a resumed run may change it.
+
+    Args:
+        default: its value where none is given, or what makes it: `dict`, `list`, a class, a function.
+    """
     metadata = dict(meaning=meaning, low=low, high=high, choices=choices, may_change=may_change)
-    if callable(default) or isinstance(default, dict):
-        return dataclasses.field(default_factory=default if callable(default) else dict, metadata=metadata)
+    if callable(default):
+        return dataclasses.field(default_factory=default, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
 

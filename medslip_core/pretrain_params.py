@@ -37,7 +37,7 @@ class PretrainParams(Parameters):
     healthy_is_absent: bool = parameter(False, "an anatomy that is only normal or clear counts as absent, not present")
 
     method: str = parameter("medslip", "what is trained: MeDSLIP, or a model it is compared with", choices=METHODS)
-    model: dict = parameter({}, "options of its config (when the model is built from these parameters)")
+    model: dict = parameter(dict, "options of its config (when the model is built from these parameters)")
     text_encoder: str = parameter("emilyalsentzer/Bio_ClinicalBERT", "Hugging Face name or folder")
     text_pooling: str = parameter(
         "auto", "auto: mean for the packaged MiniLM, else cls (published)", choices=("auto", "cls", "mean")

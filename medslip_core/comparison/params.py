@@ -23,18 +23,18 @@ class ComparisonParams(FiledParameters):
     """
 
     pretraining_corpus: str = parameter("", "folder of the prepared corpus to train on")
-    corpora: dict = parameter({}, "corpus -> folder, of those that are asked about")
-    pretraining: dict = parameter({}, "PretrainParams that all variants share")
-    variants: dict = parameter({}, "name -> PretrainParams that differ; the first is what the others are compared with")
+    corpora: dict = parameter(dict, "corpus -> folder, of those that are asked about")
+    pretraining: dict = parameter(dict, "PretrainParams that all variants share")
+    variants: dict = parameter(dict, "name -> PretrainParams that differ; the first: compared with the others")
     seeds: list = parameter(lambda: [0], "each variant is trained once with each")
     classification: list = parameter(list, "corpora whose classes are asked for")
-    classes: dict = parameter({}, "corpus -> label -> pathology, where a class's name does not tell")
-    boxes: dict = parameter({}, "corpus -> classes whose boxes are pointed at")
+    classes: dict = parameter(dict, "corpus -> label -> pathology, where a class's name does not tell")
+    boxes: dict = parameter(dict, "corpus -> classes whose boxes are pointed at")
     anatomy_corpus: str = parameter("", "corpus with masks of anatomies, which are pointed at; none: no anatomies")
     anatomy_images: int = parameter(200, "images on which anatomies are pointed at; 0: all", low=0)
     looks: int = parameter(1, "per side: moved views that make maps finer (`grounding.maps.attention_maps`)", low=1)
     batch_size: int = parameter(64, "images per forward pass when asked", low=1)
-    finetuned: dict = parameter({}, "GridParams, but for weights, model and seeds, of what each is fine-tuned to")
+    finetuned: dict = parameter(dict, "GridParams, but for weights, model and seeds, of what each is fine-tuned to")
 
     def __post_init__(self) -> None:
         super().__post_init__()

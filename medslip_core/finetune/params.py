@@ -79,16 +79,16 @@ class TaskParams(Parameters):
 class GridParams(FiledParameters):
     """A grid of runs: every task x protocol x fraction x initial weights x seed."""
 
-    corpora: dict = parameter({}, "corpus -> folder of the prepared corpus")
-    weights: dict = parameter({}, "name -> random, imagenet:<source>, or the folder of a saved model")
-    model: dict = parameter({}, "options of MedslipConfig; none takes those of the first folder in `weights`")
-    tasks: dict = parameter({}, "name -> TaskParams")
+    corpora: dict = parameter(dict, "corpus -> folder of the prepared corpus")
+    weights: dict = parameter(dict, "name -> random, imagenet:<source>, or the folder of a saved model")
+    model: dict = parameter(dict, "options of MedslipConfig; none takes those of the first folder in `weights`")
+    tasks: dict = parameter(dict, "name -> TaskParams")
     protocols: dict = parameter(
         lambda: {kind: list(protocols) for kind, protocols in PROTOCOLS.items()}, "kind of task -> protocols"
     )
     fractions: list = parameter(lambda: [0.01, 0.1, 1.0], "of the training patients whose labels are used")
     seeds: list = parameter(lambda: [0, 1, 2], "of label fraction, initial weights, order and views")
-    training: dict = parameter({}, "kind of task -> protocol -> FinetuneParams")
+    training: dict = parameter(dict, "kind of task -> protocol -> FinetuneParams")
     resamples: int = parameter(1000, "bootstrap resamples over test patients", low=2)
     device: str = parameter("auto", "auto: a GPU if there is one", choices=("auto", "cpu"))
     keep_models: bool = parameter(False, "leave each run's network in its folder, see `finetuned.load_finetuned`")
