@@ -62,8 +62,10 @@ class Parameters:
         """Build from names and plain values (as read from YAML or JSON).
 
         Raises:
-            ParameterError: listing every unknown name with the nearest valid one, and every bad value.
+            ParameterError: not named values; or listing every unknown name with the nearest valid one, and every bad
+                value.
         """
+        named_values(values, cls.__name__)
         known = [field.name for field in dataclasses.fields(cls)]
         problems = []
         for name in values:
@@ -98,13 +100,28 @@ class FiledParameters(Parameters):
         Raises:
             ParameterError: not named values, or see `from_dict`.
         """
-        return cls.from_dict(cls.with_paths(read_values(file), lambda place: str(file.parent / place)))
+        values = cls.from_dict(read_values(file)).to_dict()  # so that what is walked for paths is known to be sound
+        return cls.from_dict(cls.with_paths(values, lambda place: str(file.parent / place)))
 
     def write(self, file: Path) -> None:
         """As JSON."""
         folder = os.path.realpath(file.parent)  # a link on the way would lead `..` elsewhere
         values = self.with_paths(self.to_dict(), lambda place: os.path.relpath(os.path.realpath(place), folder))
         write_whole(file, json.dumps(values, indent=1).encode())
+
+
+def named_values(value: Any, what: str) -> Mapping[str, Any]:
+    """The value itself, where it is a set of named values.
+
+    Args:
+        what: such values are, for the message.
+
+    Raises:
+        ParameterError: naming what was given instead.
+    """
+    if not isinstance(value, Mapping):
+        raise ParameterError(f"{value!r} is not a set of named values ({what})")
+    return value
 
 
 def read_values(path: Path) -> dict[str, Any]:
@@ -142,8 +159,6 @@ def _checked(value: Any, hint: Any, metadata: Mapping[str, Any]) -> tuple[Any, s
     if isinstance(hint, type) and issubclass(hint, Parameters):
         if isinstance(value, hint):
             return value, ""
-        if not isinstance(value, Mapping):
-            return value, f"{value!r} is not a set of named values ({hint.__name__})"
         try:
             return hint.from_dict(value), ""
         except ParameterError as error:

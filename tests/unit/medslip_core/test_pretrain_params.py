@@ -64,6 +64,13 @@ def test_wrong_parameters_are_named(values, message):
         PretrainParams.from_dict(values)
 
 
+@pytest.mark.parametrize("given", ["icl", ["epochs"], None, 3])
+def test_what_is_no_set_of_named_values_is_refused(given):
+    told = re.escape(f"{given!r} is not a set of named values (PretrainParams)")
+    with pytest.raises(ParameterError, match=told):
+        PretrainParams.from_dict(given)
+
+
 def test_a_mapping_without_a_value_has_that_of_the_field():
     @dataclass(frozen=True)
     class Some(Parameters):
