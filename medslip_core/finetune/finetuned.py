@@ -82,6 +82,6 @@ def load_finetuned(folder: str | Path) -> Finetuned:
             model = TrunkModel(TrunkConfig.from_dict(told["config"]))
         network = Classifier(model, len(told["classes"]), told["features"]) if told["features"] else Segmenter(model)
         network.load_state_dict(weights)
-    except (SafetensorError, KeyError, AttributeError, RuntimeError) as error:
+    except (SafetensorError, KeyError, ValueError, AttributeError, RuntimeError) as error:
         raise ValueError(f"{file}: damaged ({error}); remove it and run its grid again") from error
     return Finetuned(network.eval(), model.eval(), tuple(told["classes"]), told["features"])
