@@ -98,7 +98,7 @@ class MedslipTask:
         return label_counts(batch.matrix, **self.params.label_rules)
 
     def probabilities(self, output: MedslipOutput) -> Tensor:
-        return output.pathology_logits.float().softmax(dim=-1)[..., 1]
+        return output.pathology_prob
 
     def tensors(self, batch: TrainingBatch) -> dict[str, Tensor]:
         return dict(matrix=batch.matrix)
