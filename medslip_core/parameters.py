@@ -13,7 +13,7 @@ import math
 import os
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,11 @@ from medslip_core.files import write_whole
 
 class ParameterError(ValueError):
     """One or more parameters are unknown, of the wrong type or out of range; the message lists all of them."""
+
+
+def nearest(name: Any, known: Iterable[str]) -> str:
+    """That of the known names, of which there is one at least, which is most like another."""
+    return difflib.get_close_matches(str(name), known, n=1, cutoff=0)[0]
 
 
 def parameter(
@@ -70,8 +75,7 @@ class Parameters:
         problems = []
         for name in values:
             if name not in known:
-                nearest = difflib.get_close_matches(str(name), known, n=1, cutoff=0.0)[0]
-                problems.append(f"{name}: unknown parameter; the nearest valid name is {nearest}")
+                problems.append(f"{name}: unknown parameter; the nearest valid name is {nearest(name, known)}")
         try:
             parameters = cls(**{name: value for name, value in values.items() if name in known})
         except ParameterError as error:
@@ -194,8 +198,7 @@ def _checked_scalar(value: Any, kind: type, metadata: Mapping[str, Any]) -> tupl
         return value, f"{value!r} is not finite"
     low, high, choices = (metadata.get(name) for name in ("low", "high", "choices"))
     if choices and value not in choices:
-        nearest = difflib.get_close_matches(value, choices, n=1, cutoff=0.0)[0]
-        return value, f"{value!r} is none of {', '.join(choices)}; the nearest is {nearest}"
+        return value, f"{value!r} is none of {', '.join(choices)}; the nearest is {nearest(value, choices)}"
     if low is not None and value < low or high is not None and value > high:
         bounds = f"from {low}" + (f" to {high}" if high is not None else " upwards")
         return value, f"{value!r} is out of range ({bounds})"
