@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +97,7 @@ class ComparisonParams(FiledParameters):
         own = named_values(self.variants[variant] or {}, "PretrainParams")
         shared, changed = (named_values(one.get("model", {}), "model") for one in (self.pretraining, own))
         if "method" in own:  # another model, which has the trunk in common
-            shared = _of_trunk(shared)
+            shared = TrunkConfig.options_of(shared)
         model = {**shared, **changed}
         return PretrainParams.from_dict({**self.pretraining, **own, "model": model, "seed": seed})
 
@@ -109,7 +108,7 @@ class ComparisonParams(FiledParameters):
             weights: the folder of its saved model; see `finetune.initial.starting_model` for what else there is.
         """
         run = self.run(variant, seeds[0])
-        model = _of_trunk(run.config_of(run.model).to_dict())
+        model = TrunkConfig.options_of(run.config_of(run.model).to_dict())
         own = dict(weights={"pretrained": str(weights)}, seeds=seeds, model=model)
         return GridParams.from_dict({"resamples": 2, **self.finetuned, **own})
 
@@ -117,9 +116,3 @@ class ComparisonParams(FiledParameters):
 def in_folder_name(variant: str) -> str:
     """A variant as the folders of its cells name it."""
     return variant.replace(" ", "-")
-
-
-def _of_trunk(model: dict[str, Any]) -> dict[str, Any]:
-    """Those options of a model that are its trunk's."""
-    known = {field.name for field in dataclasses.fields(TrunkConfig)}
-    return {name: value for name, value in model.items() if name in known}
