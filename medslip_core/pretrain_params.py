@@ -65,10 +65,6 @@ class PretrainParams(Parameters):
     icl_weight: float = parameter(1.0, "of the ICL term", low=0)
     anatomy_weight: float = parameter(1.0, "factor of the anatomy stream's existence and ProtoCL", low=0)
     negatives: int = parameter(7, "negative prototypes per present query", low=1)
-    negatives_unspecific: bool = parameter(
-        True,
-        "`unspecified`, `other` and the two rests of pathologies may serve as negatives",
-    )
     augment: AugmentParams = parameter(AugmentParams, "how far a training view may differ from its image")
 
     precision: str = parameter(
