@@ -9,7 +9,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from medslip_core.vocabulary import ANATOMIES, HEALTHY, PATHOLOGY_INDEX, PRESENT
+from medslip_core.losses.existence import healthy_columns
+from medslip_core.vocabulary import ANATOMIES, PRESENT
 
 _LOBES = {"left": ("lower_left_lobe", "upper_left_lobe"),
           "right": ("lower_right_lobe", "middle_right_lobe", "upper_right_lobe")}  # fmt: skip
@@ -41,12 +42,11 @@ def _members(whole: str) -> set[str]:
 
 _WITHIN = torch.tensor([[float(part in _members(whole)) for part in ANATOMIES] for whole in ANATOMIES])
 """[A, A]: 1 where the column's anatomy is the row's or lies within it."""
-_HEALTHY_COLUMNS = [PATHOLOGY_INDEX[name] for name in HEALTHY]
 
 
 @cache  # sent to a GPU once: sending them every step would make the host wait
-def _on_device(device: torch.device) -> tuple[Tensor, Tensor]:
-    return _WITHIN.to(device), torch.tensor(_HEALTHY_COLUMNS, device=device)
+def _within(device: torch.device) -> Tensor:
+    return _WITHIN.to(device)
 
 
 def with_wholes(matrix: Tensor) -> Tensor:
@@ -58,7 +58,6 @@ def with_wholes(matrix: Tensor) -> Tensor:
         matrix: [B, A, P] integer; 1 present, 0 absent, below 0 unknown. Not changed.
     """
     present = (matrix == PRESENT).float()
-    within, healthy = _on_device(matrix.device)
-    present = present.index_fill(2, healthy, 0)
-    reached = torch.einsum("wa,bap->bwp", within, present) > 0
+    present = present.index_fill(2, healthy_columns(matrix.device), 0)
+    reached = torch.einsum("wa,bap->bwp", _within(matrix.device), present) > 0
     return torch.where(reached, torch.full_like(matrix, PRESENT), matrix)

@@ -4,7 +4,6 @@ Source: paper section "Image encoder" (ResNet-50 through stage 3, from scratch).
 option: from timm's own downloads, or from a PyPI package that needs no network once installed.
 """
 
-import difflib
 import functools
 import hashlib
 import logging
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from medslip_core.evaluating import evaluating
+from medslip_core.parameters import nearest
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +55,8 @@ class Trunk(nn.Module):
     ) -> None:
         super().__init__()
         if not timm.is_model(name):
-            nearest = difflib.get_close_matches(name, timm.list_models(), n=1, cutoff=0.0)[0]
-            raise ValueError(f"backbone={name!r} is not a timm model; the nearest is {nearest} (timm.list_models())")
+            near = nearest(name, timm.list_models())
+            raise ValueError(f"backbone={name!r} is not a timm model; the nearest is {near} (timm.list_models())")
         fixed_size = timm.get_pretrained_cfg(name).fixed_input_size
         self.name, self.size = name, {"img_size": image_size_px} if fixed_size else {}
         self.network = timm.create_model(name, pretrained=False, **self.size)

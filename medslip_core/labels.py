@@ -9,6 +9,7 @@ from torch import Tensor
 from medslip_core.anatomy_tree import with_wholes
 from medslip_core.corpus import PreparedCorpus
 from medslip_core.losses.existence import stream_labels
+from medslip_core.losses.objective import LossTerms
 from medslip_core.pretrain_params import PretrainParams
 from medslip_core.transfer import to_device
 from medslip_core.vocabulary import ABSENT, PRESENT, UNCERTAIN
@@ -33,13 +34,18 @@ def pathology_labels(params: PretrainParams, corpus: PreparedCorpus, rows: np.nd
 
 
 def label_counts(matrix: Tensor, healthy_is_absent: bool = False, unmentioned_is_absent: bool = False) -> Tensor:
-    """How many labels each loss term of `losses.objective.LossTerms` averages over, [5] float32.
+    """How many labels each loss term averages over, [5] float32 in the order of `LossTerms.stacked`.
 
     Args:
         matrix: [B, A, P] int8, 1 / 0 / -1 / -2.
         healthy_is_absent, unmentioned_is_absent: see `stream_labels`.
     """
     pathology, anatomy = stream_labels(matrix, healthy_is_absent, unmentioned_is_absent)
-    stated = matrix.amax(dim=2) == PRESENT  # ProtoCL contrasts healthy anatomies too
-    counted = (pathology >= ABSENT, anatomy >= ABSENT, pathology == PRESENT, stated, matrix >= ABSENT)
-    return torch.stack([labels.sum() for labels in counted]).float()
+    counts = LossTerms(
+        existence_pathology=(pathology >= ABSENT).sum(),
+        existence_anatomy=(anatomy >= ABSENT).sum(),
+        protocl_pathology=(pathology == PRESENT).sum(),
+        protocl_anatomy=(matrix.amax(dim=2) == PRESENT).sum(),  # healthy anatomies too
+        icl=(matrix >= ABSENT).sum(),
+    )
+    return counts.stacked().float()

@@ -26,8 +26,8 @@ class MedslipOutput:
     """What the model says about a batch of B images; A anatomies, P pathologies, N = h * w image patches.
 
     Attributes:
-        pathology_logits: [B, P, 2]; softmax over the last dimension, class 1 is "present".
-        anatomy_logits: [B, A, 2]; the same for "something is stated present there".
+        pathology_logits: [B, P, 2], of absent and present; `pathology_prob` is what they say.
+        anatomy_logits: [B, A, 2]; the same for "something is stated present there", `anatomy_prob`.
         pathology_features: [B, P, d]; anatomy_features: [B, A, d].
         pathology_prototypes: [B, P, T]; anatomy_prototypes: [B, A, T]: features projected into the text space.
         icl_logits: [B, A, P]; similarity of anatomy and pathology features.
@@ -46,6 +46,21 @@ class MedslipOutput:
     pathology_attention: Tensor | None = None
     anatomy_attention: Tensor | None = None
     grid: tuple[int, int] | None = None
+
+    @property
+    def pathology_prob(self) -> Tensor:
+        """Probability [B, P] float32 that each pathology is present."""
+        return _present_prob(self.pathology_logits)
+
+    @property
+    def anatomy_prob(self) -> Tensor:
+        """Probability [B, A] float32 that something is stated present at each anatomy."""
+        return _present_prob(self.anatomy_logits)
+
+
+def _present_prob(logits: Tensor) -> Tensor:
+    """Of logits [B, Q, 2], of absent and present."""
+    return logits.float().softmax(dim=-1)[..., 1]
 
 
 class StreamProjection(nn.Module):

@@ -46,7 +46,7 @@ grey = read_grey(Path("radiograph.png")).pixels  # or a DICOM file; [height, wid
 frame = Geometry(grey.shape[1], grey.shape[0], model.config.image_size)
 square = frame.image(grey)  # between black bars
 pixels = model.pixel_values(square[None])  # of images [B, H, H], here one
-present = model(pixels).pathology_logits.softmax(dim=-1)[..., 1]  # [B, P], in the order of the names
+present = model(pixels).pathology_prob  # [B, P], in the order of the names
 print(sorted(zip(present[0].tolist(), {pathologies}), reverse=True)[:5])"""
 
 _WHERE = """

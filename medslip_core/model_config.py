@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from medslip_core.parameters import Parameters, parameter
 from medslip_core.vocabulary import ANATOMIES, PATHOLOGIES
@@ -20,6 +23,12 @@ class TrunkConfig(Parameters):
     image_size: int = parameter(224, "side S of the input, px", low=1)
     image_mean: tuple[float, ...] = parameter(IMAGENET_MEAN, "per channel, of images in 0..1")
     image_std: tuple[float, ...] = parameter(IMAGENET_STD, "per channel, of images in 0..1", low=1e-6)
+
+    @staticmethod
+    def options_of(options: Mapping[str, Any]) -> dict[str, Any]:
+        """Those options of a model's config that are its trunk's."""
+        known = {field.name for field in dataclasses.fields(TrunkConfig)}
+        return {name: value for name, value in options.items() if name in known}
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import math
 import os
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,11 @@ from medslip_core.files import write_whole
 
 class ParameterError(ValueError):
     """One or more parameters are unknown, of the wrong type or out of range; the message lists all of them."""
+
+
+def nearest(name: Any, known: Iterable[str]) -> str:
+    """That of the known names, of which there is one at least, which is most like another."""
+    return difflib.get_close_matches(str(name), known, n=1, cutoff=0)[0]
 
 
 def parameter(
@@ -33,10 +38,14 @@ def parameter(
     choices: tuple[str, ...] | None = None,
     may_change: bool = False,
 ) -> Any:
-    """A dataclass field with its meaning (and unit), its range, and whether a resumed run may change it."""
+    """A dataclass field with its meaning (and unit), its range, and whether a resumed run may change it.
+
+    Args:
+        default: its value where none is given, or what makes it: `dict`, `list`, a class, a function.
+    """
     metadata = dict(meaning=meaning, low=low, high=high, choices=choices, may_change=may_change)
-    if callable(default) or isinstance(default, dict):
-        return dataclasses.field(default_factory=default if callable(default) else dict, metadata=metadata)
+    if callable(default):
+        return dataclasses.field(default_factory=default, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -58,14 +67,15 @@ class Parameters:
         """Build from names and plain values (as read from YAML or JSON).
 
         Raises:
-            ParameterError: listing every unknown name with the nearest valid one, and every bad value.
+            ParameterError: not named values; or listing every unknown name with the nearest valid one, and every bad
+                value.
         """
+        named_values(values, cls.__name__)
         known = [field.name for field in dataclasses.fields(cls)]
         problems = []
         for name in values:
             if name not in known:
-                nearest = difflib.get_close_matches(str(name), known, n=1, cutoff=0.0)[0]
-                problems.append(f"{name}: unknown parameter; the nearest valid name is {nearest}")
+                problems.append(f"{name}: unknown parameter; the nearest valid name is {nearest(name, known)}")
         try:
             parameters = cls(**{name: value for name, value in values.items() if name in known})
         except ParameterError as error:
@@ -94,13 +104,28 @@ class FiledParameters(Parameters):
         Raises:
             ParameterError: not named values, or see `from_dict`.
         """
-        return cls.from_dict(cls.with_paths(read_values(file), lambda place: str(file.parent / place)))
+        values = cls.from_dict(read_values(file)).to_dict()  # so that what is walked for paths is known to be sound
+        return cls.from_dict(cls.with_paths(values, lambda place: str(file.parent / place)))
 
     def write(self, file: Path) -> None:
         """As JSON."""
         folder = os.path.realpath(file.parent)  # a link on the way would lead `..` elsewhere
         values = self.with_paths(self.to_dict(), lambda place: os.path.relpath(os.path.realpath(place), folder))
         write_whole(file, json.dumps(values, indent=1).encode())
+
+
+def named_values(value: Any, what: str) -> Mapping[str, Any]:
+    """The value itself, where it is a set of named values.
+
+    Args:
+        what: such values are, for the message.
+
+    Raises:
+        ParameterError: naming what was given instead.
+    """
+    if not isinstance(value, Mapping):
+        raise ParameterError(f"{value!r} is not a set of named values ({what})")
+    return value
 
 
 def read_values(path: Path) -> dict[str, Any]:
@@ -138,8 +163,6 @@ def _checked(value: Any, hint: Any, metadata: Mapping[str, Any]) -> tuple[Any, s
     if isinstance(hint, type) and issubclass(hint, Parameters):
         if isinstance(value, hint):
             return value, ""
-        if not isinstance(value, Mapping):
-            return value, f"{value!r} is not a set of named values ({hint.__name__})"
         try:
             return hint.from_dict(value), ""
         except ParameterError as error:
@@ -175,8 +198,7 @@ def _checked_scalar(value: Any, kind: type, metadata: Mapping[str, Any]) -> tupl
         return value, f"{value!r} is not finite"
     low, high, choices = (metadata.get(name) for name in ("low", "high", "choices"))
     if choices and value not in choices:
-        nearest = difflib.get_close_matches(value, choices, n=1, cutoff=0.0)[0]
-        return value, f"{value!r} is none of {', '.join(choices)}; the nearest is {nearest}"
+        return value, f"{value!r} is none of {', '.join(choices)}; the nearest is {nearest(value, choices)}"
     if low is not None and value < low or high is not None and value > high:
         bounds = f"from {low}" + (f" to {high}" if high is not None else " upwards")
         return value, f"{value!r} is out of range ({bounds})"

@@ -37,7 +37,7 @@ class PretrainParams(Parameters):
     healthy_is_absent: bool = parameter(False, "an anatomy that is only normal or clear counts as absent, not present")
 
     method: str = parameter("medslip", "what is trained: MeDSLIP, or a model it is compared with", choices=METHODS)
-    model: dict = parameter({}, "options of its config (when the model is built from these parameters)")
+    model: dict = parameter(dict, "options of its config (when the model is built from these parameters)")
     text_encoder: str = parameter("emilyalsentzer/Bio_ClinicalBERT", "Hugging Face name or folder")
     text_pooling: str = parameter(
         "auto", "auto: mean for the packaged MiniLM, else cls (published)", choices=("auto", "cls", "mean")
@@ -65,10 +65,6 @@ class PretrainParams(Parameters):
     icl_weight: float = parameter(1.0, "of the ICL term", low=0)
     anatomy_weight: float = parameter(1.0, "factor of the anatomy stream's existence and ProtoCL", low=0)
     negatives: int = parameter(7, "negative prototypes per present query", low=1)
-    negatives_unspecific: bool = parameter(
-        True,
-        "`unspecified`, `other` and the two rests of pathologies may serve as negatives",
-    )
     augment: AugmentParams = parameter(AugmentParams, "how far a training view may differ from its image")
 
     precision: str = parameter(

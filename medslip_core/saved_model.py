@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from medslip_core.files import write_whole
-from medslip_core.parameters import ParameterError, Parameters
+from medslip_core.parameters import ParameterError, Parameters, named_values
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 
@@ -38,12 +38,14 @@ def saved_config(folder: str | Path, kind: type[Parameters]) -> Any:
     if not file.is_file():
         raise FileNotFoundError(f"{folder}: no saved model there ({CONFIG}); run the pre-training chapter first")
     try:
-        return kind.from_dict(json.loads(file.read_text(encoding="utf-8")))
+        options = named_values(json.loads(file.read_text(encoding="utf-8")), kind.__name__)
+    except ValueError as error:
+        raise ValueError(f"{file}: damaged ({error}); save the model again") from error
+    try:
+        return kind.from_dict(options)
     except ParameterError as error:
         remedy = "medslip_core.loading.load_model takes every kind of model"
         raise ValueError(f"{file}: not a {kind.__name__} of this version ({remedy}): {error}") from error
-    except (ValueError, AttributeError, TypeError) as error:
-        raise ValueError(f"{file}: damaged ({error}); save the model again") from error
 
 
 class SavedModel(nn.Module):

@@ -21,10 +21,6 @@ from medslip_core.pretrain_params import PretrainParams
 from medslip_core.randomness import generator
 from medslip_core.sampling import BatchOrder
 from medslip_core.transfer import to_device
-from medslip_core.vocabulary import ANATOMY_INDEX, PATHOLOGY_INDEX, PLACED_ANATOMIES
-
-UNSPECIFIC_ANATOMIES = tuple(index for name, index in ANATOMY_INDEX.items() if name not in PLACED_ANATOMIES)
-UNSPECIFIC_PATHOLOGIES = (PATHOLOGY_INDEX["tail_abnorm_obs"], PATHOLOGY_INDEX["excluded_obs"])
 
 
 @dataclass(frozen=True)
@@ -109,11 +105,7 @@ class BatchSource(ImageSource):
     def negatives(self, matrix: Tensor, stream: str, counter: int) -> Negatives:
         """Negative prototypes for label matrices, drawn from (seed, stream, counter)."""
         return sample_negatives(
-            matrix,
-            self.params.negatives,
-            generator(self.device, self.params.seed, stream, counter),
-            exclude_anatomies=() if self.params.negatives_unspecific else UNSPECIFIC_ANATOMIES,
-            exclude_pathologies=() if self.params.negatives_unspecific else UNSPECIFIC_PATHOLOGIES,
+            matrix, self.params.negatives, generator(self.device, self.params.seed, stream, counter)
         )
 
 

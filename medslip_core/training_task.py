@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from medslip_core.corpus import PreparedCorpus
 from medslip_core.labels import label_counts
-from medslip_core.losses.objective import TERMS, medslip_objective
+from medslip_core.losses.objective import TERMS, LossTerms, medslip_objective
 from medslip_core.model import MedslipModel, MedslipOutput
 from medslip_core.pretrain_params import PretrainParams
 from medslip_core.training_batch import BatchSource, ImageSource, TrainingBatch
@@ -67,9 +67,14 @@ class MedslipTask:
     def __init__(self, params: PretrainParams, corpus: PreparedCorpus, model: MedslipModel, device: torch.device):
         self.params, self.model = params, model
         self.source = BatchSource(params, corpus, device)
-        existence, protocl, anatomy = params.existence_weight, params.protocl_weight, params.anatomy_weight
-        weights = [existence, existence * anatomy, protocl, protocl * anatomy, params.icl_weight]
-        self.weights = torch.tensor(weights, device=device)
+        weights = LossTerms(
+            existence_pathology=params.existence_weight,
+            existence_anatomy=params.existence_weight * params.anatomy_weight,
+            protocl_pathology=params.protocl_weight,
+            protocl_anatomy=params.protocl_weight * params.anatomy_weight,
+            icl=params.icl_weight,
+        )
+        self.weights = weights.stacked().to(device)
 
     def batch(self, step: int) -> TrainingBatch:
         return self.source.batch(step)
@@ -87,13 +92,13 @@ class MedslipTask:
             output, batch.matrix, *self.model.text_books(), batch.negatives,
             temperature=temperature, **self.params.label_rules,
         )  # fmt: skip
-        return torch.stack(list(vars(terms).values()))
+        return terms.stacked()
 
     def counts(self, batch: TrainingBatch) -> Tensor:
         return label_counts(batch.matrix, **self.params.label_rules)
 
     def probabilities(self, output: MedslipOutput) -> Tensor:
-        return output.pathology_logits.float().softmax(dim=-1)[..., 1]
+        return output.pathology_prob
 
     def tensors(self, batch: TrainingBatch) -> dict[str, Tensor]:
         return dict(matrix=batch.matrix)

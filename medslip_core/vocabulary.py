@@ -4,10 +4,9 @@ Source: paper arXiv 2403.10635, section "Data"; the order is that of the publish
 Sides are the patient's: `left_*` lies on the right half of a frontal image.
 """
 
-import difflib
 from collections.abc import Iterable, Mapping
 
-from medslip_core.parameters import ParameterError
+from medslip_core.parameters import ParameterError, nearest
 
 ANATOMIES: tuple[str, ...] = (
     "trachea", "left_hilar", "right_hilar", "hilar_unspec", "left_pleural", "right_pleural", "pleural_unspec",
@@ -57,7 +56,7 @@ def position(name: str, index: Mapping[str, int]) -> int:
     """
     if name not in index:
         kind = "pathology" if index is PATHOLOGY_INDEX else "anatomy"
-        (near,) = difflib.get_close_matches(name.lower(), index, n=1, cutoff=0)
+        near = nearest(name.lower(), index)
         raise ValueError(f"no {kind} is called {name!r} in the vocabulary; did you mean {near!r}?")
     return index[name]
 

@@ -90,8 +90,8 @@ def classify(model, corpus, rows: np.ndarray, batch_size: int = 32) -> Existence
     with evaluating(model), torch.inference_mode():
         for pixels in batches(model, corpus, rows, batch_size, "zero-shot"):
             output = model(pixels)
-            pathology.append(output.pathology_logits.float().softmax(dim=-1)[..., 1].cpu().numpy())
-            anatomy.append(output.anatomy_logits.float().softmax(dim=-1)[..., 1].cpu().numpy())
+            pathology.append(output.pathology_prob.cpu().numpy())
+            anatomy.append(output.anatomy_prob.cpu().numpy())
     return Existence(np.concatenate(pathology), np.concatenate(anatomy))
 
 
@@ -210,8 +210,8 @@ def classify_text(model, corpus, rows: np.ndarray, embeddings: torch.Tensor, bat
         for pixels in batches(model, corpus, rows, batch_size, "free text"):
             features = model.trunk(pixels)  # [B, C, h, w], the same for every question
             asked = [new[None].to(features) for new in embeddings]  # C times [1, T]
-            logits = [rest(features, more_pathologies=one).pathology_logits[:, -1] for one in asked]
-            probabilities.append(torch.stack(logits, dim=1).float().softmax(dim=-1)[..., 1].cpu().numpy())
+            answers = [rest(features, more_pathologies=one).pathology_prob[:, -1] for one in asked]
+            probabilities.append(torch.stack(answers, dim=1).cpu().numpy())
     return np.concatenate(probabilities)
 
 

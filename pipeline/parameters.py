@@ -4,7 +4,6 @@ papermill only warns about an unknown name, and takes any value; here both are e
 """
 
 import ast
-import difflib
 import io
 import json
 import tokenize
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from medslip_core.parameters import nearest
 
 
 class ParametersError(ValueError):
@@ -93,8 +94,7 @@ def check_profile(params: Path, profile: str, book: Path, data: str | None = Non
     problems = []
     for path in sorted(folder.glob("[!.]*")):
         if path.name not in {f"{chapter}.yaml" for chapter in chapters}:
-            near = difflib.get_close_matches(path.stem, chapters, n=1, cutoff=0)
-            problems.append(f"{path}: belongs to no chapter; did you mean {near[0]}.yaml?")
+            problems.append(f"{path}: belongs to no chapter; did you mean {nearest(path.stem, chapters)}.yaml?")
             continue
         try:
             read_parameters(path, declared_parameters(book / f"{path.stem}.ipynb"), data)
@@ -125,8 +125,7 @@ def read_parameters(params_path: Path, declared: dict[str, Parameter], data: str
         raise ParametersError(f"{params_path}: expected `name: value` lines, found a {type(given).__name__}")
     for name in given:
         if name not in declared:
-            near = difflib.get_close_matches(str(name), declared, n=1, cutoff=0)
-            remedy = f"did you mean {near[0]!r}?" if near else "the chapter has no parameters"
+            remedy = f"did you mean {nearest(name, declared)!r}?" if declared else "the chapter has no parameters"
             raise ParametersError(f"{params_path}: the chapter has no parameter {name!r}; {remedy}")
     values = {name: _expand(value, data, params_path, name) for name, value in given.items()}
     for name, value in values.items():

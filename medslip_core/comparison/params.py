@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from medslip_core.finetune.params import GridParams
 from medslip_core.model_config import TrunkConfig
-from medslip_core.parameters import FiledParameters, ParameterError, parameter
+from medslip_core.parameters import FiledParameters, ParameterError, named_values, parameter
 from medslip_core.pretrain_params import PretrainParams
 
 
@@ -23,18 +22,20 @@ class ComparisonParams(FiledParameters):
     """
 
     pretraining_corpus: str = parameter("", "folder of the prepared corpus to train on")
-    corpora: dict = parameter({}, "corpus -> folder, of those that are asked about")
-    pretraining: dict = parameter({}, "PretrainParams that all variants share")
-    variants: dict = parameter({}, "name -> PretrainParams that differ; the first is what the others are compared with")
+    corpora: dict = parameter(dict, "corpus -> folder, of those that are asked about")
+    pretraining: dict = parameter(dict, "PretrainParams that all variants share")
+    variants: dict = parameter(
+        dict, "name -> PretrainParams that differ; the first is what the others are compared with"
+    )
     seeds: list = parameter(lambda: [0], "each variant is trained once with each")
     classification: list = parameter(list, "corpora whose classes are asked for")
-    classes: dict = parameter({}, "corpus -> label -> pathology, where a class's name does not tell")
-    boxes: dict = parameter({}, "corpus -> classes whose boxes are pointed at")
+    classes: dict = parameter(dict, "corpus -> label -> pathology, where a class's name does not tell")
+    boxes: dict = parameter(dict, "corpus -> classes whose boxes are pointed at")
     anatomy_corpus: str = parameter("", "corpus with masks of anatomies, which are pointed at; none: no anatomies")
     anatomy_images: int = parameter(200, "images on which anatomies are pointed at; 0: all", low=0)
     looks: int = parameter(1, "per side: moved views that make maps finer (`grounding.maps.attention_maps`)", low=1)
     batch_size: int = parameter(64, "images per forward pass when asked", low=1)
-    finetuned: dict = parameter({}, "GridParams, but for weights, model and seeds, of what each is fine-tuned to")
+    finetuned: dict = parameter(dict, "GridParams, but for weights, model and seeds, of what each is fine-tuned to")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -42,25 +43,33 @@ class ComparisonParams(FiledParameters):
         if len(self.variants) < 2:
             problems.append("variants: at least two are needed, the first to compare the others with")
         asked = [*self.classification, *self.boxes, *filter(None, [self.anatomy_corpus])]
-        for name in dict.fromkeys(asked):
+        for name in dict.fromkeys(map(str, asked)):
             if name not in self.corpora:
-                problems.append(f"{name!r} is asked about, and is none of the corpora {sorted(self.corpora)}")
+                problems.append(f"{name!r} is asked about, and is none of the corpora {sorted(self.corpora, key=str)}")
+        for option, wanted, told in (
+            ("corpora", str | Path, "a folder"),
+            ("boxes", list | tuple, "a list of classes"),
+            ("classes", Mapping, "a set of named values (label: pathology)"),
+        ):
+            for name, given in getattr(self, option).items():
+                if not isinstance(given, wanted):
+                    problems.append(f"{option}.{name}: {given!r} is not {told}")
         if not asked and not self.finetuned:
             problems.append("classification, boxes, anatomy_corpus, finetuned: nothing is asked")
+        streams: list[str] = []
         try:
-            GridParams.from_dict(self.finetuned)
+            tasks = GridParams.from_dict(self.finetuned).tasks
+            streams = [name for name, task in tasks.items() if task.get("features") == "streams"]
         except ParameterError as error:
             problems.append(f"finetuned: {error}")
-        tasks = self.finetuned.get("tasks", {})
-        streams = [name for name, task in tasks.items() if isinstance(task, dict) and task.get("features") == "streams"]
         folders: dict[str, str] = {}
         for name in self.variants:
-            other = folders.setdefault(in_folder_name(name), name)
+            other = folders.setdefault(in_folder_name(str(name)), name)
             if other != name:
                 problems.append(f"variants: {other!r} and {name!r} would share one folder; call one of them otherwise")
             try:
                 run = self.run(name, seed=0)
-            except (ParameterError, TypeError) as error:
+            except ParameterError as error:
                 problems.append(f"variants.{name}: {error}")
                 continue
             if streams and run.method != "medslip":
@@ -85,11 +94,11 @@ class ComparisonParams(FiledParameters):
 
     def run(self, variant: str, seed: int) -> PretrainParams:
         """The pre-training of a variant; options of its model are added to the shared ones."""
-        own = self.variants[variant] or {}
-        shared = self.pretraining.get("model", {})
+        own = named_values(self.variants[variant] or {}, "PretrainParams")
+        shared, changed = (named_values(one.get("model", {}), "model") for one in (self.pretraining, own))
         if "method" in own:  # another model, which has the trunk in common
-            shared = _of_trunk(shared)
-        model = {**shared, **own.get("model", {})}
+            shared = TrunkConfig.options_of(shared)
+        model = {**shared, **changed}
         return PretrainParams.from_dict({**self.pretraining, **own, "model": model, "seed": seed})
 
     def grid(self, variant: str, seeds: list[int], weights: str | Path) -> GridParams:
@@ -99,7 +108,7 @@ class ComparisonParams(FiledParameters):
             weights: the folder of its saved model; see `finetune.initial.starting_model` for what else there is.
         """
         run = self.run(variant, seeds[0])
-        model = _of_trunk(run.config_of(run.model).to_dict())
+        model = TrunkConfig.options_of(run.config_of(run.model).to_dict())
         own = dict(weights={"pretrained": str(weights)}, seeds=seeds, model=model)
         return GridParams.from_dict({"resamples": 2, **self.finetuned, **own})
 
@@ -107,9 +116,3 @@ class ComparisonParams(FiledParameters):
 def in_folder_name(variant: str) -> str:
     """A variant as the folders of its cells name it."""
     return variant.replace(" ", "-")
-
-
-def _of_trunk(model: dict[str, Any]) -> dict[str, Any]:
-    """Those options of a model that are its trunk's."""
-    known = {field.name for field in dataclasses.fields(TrunkConfig)}
-    return {name: value for name, value in model.items() if name in known}

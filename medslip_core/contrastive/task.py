@@ -71,7 +71,7 @@ class ContrastiveTask:
         return torch.full_like(self.weights, sum(map(bool, batch.texts)))
 
     def probabilities(self, output: ContrastiveOutput) -> Tensor:
-        return self.model.answers(output.seen, output.grid).pathology_logits.float().softmax(dim=-1)[..., 1]
+        return self.model.answers(output.seen, output.grid).pathology_prob
 
     def tensors(self, batch: ReportBatch) -> dict[str, Tensor]:
         return {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,8 +51,9 @@ class Finetuned:
 
     def save(self, folder: Path) -> None:
         """Write weights, and in their metadata what rebuilds the network."""
-        kind = MedslipConfig if self.features == "streams" else TrunkConfig
-        config = {field.name: getattr(self.model.config, field.name) for field in dataclasses.fields(kind)}
+        config = self.model.config.to_dict()
+        if self.features != "streams":
+            config = TrunkConfig.options_of(config)
         told = {"config": config, "classes": self.classes, "features": self.features}
         weights = {name: tensor.cpu().contiguous() for name, tensor in self.network.state_dict().items()}
         write_whole(folder / NETWORK, save(weights, {name: json.dumps(value) for name, value in told.items()}))
@@ -82,6 +82,6 @@ def load_finetuned(folder: str | Path) -> Finetuned:
             model = TrunkModel(TrunkConfig.from_dict(told["config"]))
         network = Classifier(model, len(told["classes"]), told["features"]) if told["features"] else Segmenter(model)
         network.load_state_dict(weights)
-    except (SafetensorError, KeyError, AttributeError, RuntimeError) as error:
+    except (SafetensorError, KeyError, ValueError, AttributeError, RuntimeError) as error:
         raise ValueError(f"{file}: damaged ({error}); remove it and run its grid again") from error
     return Finetuned(network.eval(), model.eval(), tuple(told["classes"]), told["features"])

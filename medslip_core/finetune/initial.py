@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from dataclasses import replace
@@ -43,7 +42,7 @@ def architecture(sources: dict[str, str], model: dict) -> MedslipConfig:
     config = load_config(folder)
     if isinstance(config, MedslipConfig):
         return config
-    return MedslipConfig(**{field.name: getattr(config, field.name) for field in dataclasses.fields(TrunkConfig)})
+    return MedslipConfig.from_dict(TrunkConfig.options_of(config.to_dict()))
 
 
 def starting_model(name: str, source: str, config: MedslipConfig, seed: int) -> TrunkModel:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,8 @@ class TaskParams(Parameters):
         super().__post_init__()
         if not self.corpus:
             raise ParameterError("corpus: a task needs the name of its corpus")
+        if not all(isinstance(name, str) for name in self.classes):
+            raise ParameterError(f"classes: {self.classes!r} are not all names")
         if len(set(self.classes)) < len(self.classes):
             raise ParameterError(f"classes: {self.classes!r} names one twice; it would count twice")
         if self.kind == "segmentation" and not self.label:
@@ -79,49 +81,43 @@ class TaskParams(Parameters):
 class GridParams(FiledParameters):
     """A grid of runs: every task x protocol x fraction x initial weights x seed."""
 
-    corpora: dict = parameter({}, "corpus -> folder of the prepared corpus")
-    weights: dict = parameter({}, "name -> random, imagenet:<source>, or the folder of a saved model")
-    model: dict = parameter({}, "options of MedslipConfig; none takes those of the first folder in `weights`")
-    tasks: dict = parameter({}, "name -> TaskParams")
+    corpora: dict = parameter(dict, "corpus -> folder of the prepared corpus")
+    weights: dict = parameter(dict, "name -> random, imagenet:<source>, or the folder of a saved model")
+    model: dict = parameter(dict, "options of MedslipConfig; none takes those of the first folder in `weights`")
+    tasks: dict = parameter(dict, "name -> TaskParams")
     protocols: dict = parameter(
         lambda: {kind: list(protocols) for kind, protocols in PROTOCOLS.items()}, "kind of task -> protocols"
     )
     fractions: list = parameter(lambda: [0.01, 0.1, 1.0], "of the training patients whose labels are used")
     seeds: list = parameter(lambda: [0, 1, 2], "of label fraction, initial weights, order and views")
-    training: dict = parameter({}, "kind of task -> protocol -> FinetuneParams")
+    training: dict = parameter(dict, "kind of task -> protocol -> FinetuneParams")
     resamples: int = parameter(1000, "bootstrap resamples over test patients", low=2)
     device: str = parameter("auto", "auto: a GPU if there is one", choices=("auto", "cpu"))
     keep_models: bool = parameter(False, "leave each run's network in its folder, see `finetuned.load_finetuned`")
 
     def __post_init__(self) -> None:
-        paths = {name: str(source) if isinstance(source, Path) else source for name, source in self.weights.items()}
-        object.__setattr__(self, "weights", paths)
+        if isinstance(self.weights, Mapping):
+            paths = {name: str(source) if isinstance(source, Path) else source for name, source in self.weights.items()}
+            object.__setattr__(self, "weights", paths)
         super().__post_init__()
         problems = []
         for option in ("tasks", "weights"):
             for name in getattr(self, option):
                 if not isinstance(name, str) or "/" in name:
                     problems.append(f"{option}: {name!r} is to name a folder: a text without '/'")
+        for option in ("corpora", "weights"):
+            for name, place in getattr(self, option).items():
+                if not isinstance(place, str | Path):
+                    problems.append(f"{option}.{name}: {place!r} is no text")
         for name, task in self.tasks.items():
             try:
                 TaskParams.from_dict(task)
             except ParameterError as error:
                 problems.append(f"tasks.{name}: {error}")
-            if isinstance(task, dict) and task.get("corpus") not in self.corpora:
-                problems.append(f"tasks.{name}: corpus {task.get('corpus')!r} is none of {sorted(self.corpora)}")
-        for option in ("protocols", "training"):
-            for kind, given in getattr(self, option).items():
-                unknown = set(given) - set(PROTOCOLS.get(kind, ()))
-                if kind not in PROTOCOLS:
-                    problems.append(f"{option}: {kind!r} is no kind of task; choose from {list(PROTOCOLS)}")
-                elif unknown:
-                    problems.append(f"{option}.{kind}: no {sorted(unknown)}; choose from {list(PROTOCOLS[kind])}")
-        for kind, by_protocol in self.training.items():
-            for protocol, given in by_protocol.items():
-                try:
-                    FinetuneParams.from_dict(given)
-                except ParameterError as error:
-                    problems.append(f"training.{kind}.{protocol}: {error}")
+            corpus = task.get("corpus") if isinstance(task, Mapping) else None
+            if isinstance(corpus, str) and corpus not in self.corpora:
+                problems.append(f"tasks.{name}: corpus {corpus!r} is none of {sorted(self.corpora, key=str)}")
+        problems += self._protocol_problems()
         if not all(isinstance(f, int | float) and 0 < f <= 1 for f in self.fractions):
             problems.append(f"fractions: {self.fractions!r} are not all in (0, 1]")
         elif len({f"{fraction:g}" for fraction in self.fractions}) < len(self.fractions):  # as folders are named
@@ -132,6 +128,26 @@ class GridParams(FiledParameters):
             problems.append(f"seeds: {self.seeds!r} names one twice; its runs would count twice")
         if problems:
             raise ParameterError("; ".join(problems))
+
+    def _protocol_problems(self) -> list[str]:
+        """What is wrong with `protocols` and `training`, which go by kind of task and protocol."""
+        problems = []
+        for option, wanted in (("protocols", list | tuple), ("training", Mapping)):
+            for kind, given in getattr(self, option).items():
+                if kind not in PROTOCOLS:
+                    problems.append(f"{option}: {kind!r} is no kind of task; choose from {list(PROTOCOLS)}")
+                elif not isinstance(given, wanted):
+                    told = "a list of protocols" if option == "protocols" else "a set of named values (by protocol)"
+                    problems.append(f"{option}.{kind}: {given!r} is not {told}")
+                elif unknown := [protocol for protocol in given if protocol not in PROTOCOLS[kind]]:
+                    problems.append(f"{option}.{kind}: no {unknown}; choose from {list(PROTOCOLS[kind])}")
+                elif option == "training":
+                    for protocol, options in given.items():
+                        try:
+                            FinetuneParams.from_dict(options)
+                        except ParameterError as error:
+                            problems.append(f"training.{kind}.{protocol}: {error}")
+        return problems
 
     def task(self, name: str) -> TaskParams:
         """The parameters of a task."""

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from medslip_core.grounding.scores import THRESHOLDS
 from medslip_core.metrics import has_interval, patient_bootstrap, patients_behind, weighted_mean
+from medslip_core.overlap import Overlap, best_threshold, overlap, overlap_by_threshold
 
 MASK_METRICS = ("dice_all", "dice_positives", "iou_all", "iou_positives")
 Predictions = Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]
@@ -30,12 +30,13 @@ def dice_and_iou(predicted: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, 
     Raises:
         ValueError: masks of different sizes.
     """
-    if predicted.shape[-2:] != truth.shape[-2:]:
-        raise ValueError(f"predicted masks are {predicted.shape[-2:]} px, the truth is {truth.shape[-2:]} px")
-    both = (predicted & truth).sum(axis=(-2, -1))
-    either = (predicted | truth).sum(axis=(-2, -1))
-    iou = np.divide(both, either, out=np.ones(both.shape), where=either > 0)
-    return 2 * iou / (1 + iou), iou
+    found = overlap(predicted, truth)
+    return _dice(found), found.iou
+
+
+def _dice(found: Overlap) -> np.ndarray:
+    """By way of IoU, and so rounded otherwise than `Overlap.dice` in the last bit of one value in three."""
+    return 2 * found.iou / (1 + found.iou)
 
 
 @dataclass(frozen=True)
@@ -47,16 +48,16 @@ class Thresholds:
 
 
 def best_thresholds(validation: Predictions) -> Thresholds:
-    """The thresholds in `grounding.scores.THRESHOLDS` with the highest mean Dice, over all *validation* images and over
+    """The thresholds in `overlap.THRESHOLDS` with the highest mean Dice, over all *validation* images and over
     those that show something (where none does, the same for both).
     """
     dice, positive = [], []
     for _, prob, truth in validation:
-        dice.append(np.stack([dice_and_iou(prob >= threshold, truth)[0] for threshold in THRESHOLDS], axis=1))
+        dice.append(_dice(overlap_by_threshold(prob.astype(np.float64), truth)))  # float32(0.7) is less than 0.7
         positive.append(truth.any(axis=(-2, -1)))
     dice, positive = np.concatenate(dice), np.concatenate(positive)  # [n, thresholds], [n]
-    of_all = float(THRESHOLDS[np.argmax(dice.mean(axis=0))])
-    of_positives = float(THRESHOLDS[np.argmax(dice[positive].mean(axis=0))]) if positive.any() else of_all
+    of_all = best_threshold(dice)
+    of_positives = best_threshold(dice[positive]) if positive.any() else of_all
     return Thresholds(of_all, of_positives)
 
 

@@ -15,10 +15,10 @@ import pandas as pd
 
 from medslip_core.grounding.maps import normalise, stretched
 from medslip_core.grounding.truth import Question, Truth
+from medslip_core.overlap import best_threshold, overlap, overlap_by_threshold
 from medslip_core.zero_shot import check_apart
 
 SCORES = ("pointing_game", "pointing_near", "iou", "dice", "cnr")
-THRESHOLDS = np.round(np.arange(0.05, 1.0, 0.05), 2)
 
 
 def pointing_game(heat: np.ndarray, mask: np.ndarray) -> float:
@@ -28,14 +28,6 @@ def pointing_game(heat: np.ndarray, mask: np.ndarray) -> float:
     """
     at_maximum = heat >= heat.max() - 1e-6  # equal but for rounding in the interpolation
     return np.count_nonzero(at_maximum & mask) / np.count_nonzero(at_maximum)
-
-
-def overlap(heat: np.ndarray, mask: np.ndarray, threshold: float) -> tuple[float, float]:
-    """IoU and Dice of `heat >= threshold` with the truth."""
-    called = heat >= threshold
-    both = np.count_nonzero(called & mask)
-    total = np.count_nonzero(called) + np.count_nonzero(mask)
-    return both / (total - both), 2 * both / total
 
 
 def contrast_to_noise(heat: np.ndarray, mask: np.ndarray) -> float:
@@ -51,7 +43,7 @@ def contrast_to_noise(heat: np.ndarray, mask: np.ndarray) -> float:
 
 
 def best_dice_threshold(maps: np.ndarray, masks: np.ndarray) -> float:
-    """The threshold in `THRESHOLDS` with the highest mean Dice. For *validation* data only.
+    """The threshold in `overlap.THRESHOLDS` with the highest mean Dice. For *validation* data only.
 
     Args:
         maps: [n, h, w]; masks: [n, S, S] bool.
@@ -62,16 +54,8 @@ def best_dice_threshold(maps: np.ndarray, masks: np.ndarray) -> float:
     if len(maps) == 0:
         return float("nan")
     size = masks.shape[-1]
-    dice = [_dice_by_threshold(stretched(one, size), mask) for one, mask in zip(maps, masks, strict=True)]
-    return float(THRESHOLDS[np.argmax(np.mean(dice, axis=0))])
-
-
-def _dice_by_threshold(heat: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """`overlap`'s Dice at each of `THRESHOLDS`, counted with less work."""
-    inside, thresholds = heat[mask], THRESHOLDS.tolist()
-    both = np.array([np.count_nonzero(inside >= threshold) for threshold in thresholds])
-    called = np.array([np.count_nonzero(heat >= threshold) for threshold in thresholds])
-    return 2 * both / (called + len(inside))
+    pairs = zip(maps, masks, strict=True)
+    return best_threshold([overlap_by_threshold(stretched(one, size)[None], mask[None]).dice[0] for one, mask in pairs])
 
 
 def score(
@@ -103,9 +87,10 @@ def score(
     table = []
     for one, mask, near, row, patient in zip(maps, truth.masks, truth.near, truth.rows, truth.patients, strict=True):
         heat = stretched(one, mask.shape[-1])
-        iou, dice = (np.nan, np.nan) if np.isnan(threshold) else overlap(heat, mask, threshold)
+        found = overlap(heat >= threshold, mask)
+        agreed = (np.nan, np.nan) if np.isnan(threshold) else (float(found.iou), float(found.dice))
         pointed = (pointing_game(heat, mask), pointing_game(heat, near))
-        values = (*pointed, iou, dice, contrast_to_noise(heat, mask), threshold)
+        values = (*pointed, *agreed, contrast_to_noise(heat, mask), threshold)
         table.append((truth.label, truth.kind, method, row, patient, *values))
     return pd.DataFrame(table, columns=["label", "truth", "method", "row", "patient", *SCORES, "threshold"])
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
+from medslip_core.parameters import nearest
 from medslip_core.vocabulary import ANATOMY_INDEX, PATHOLOGY_INDEX, pathologies_by_name
 
 NEAR = 0.03
@@ -153,8 +153,8 @@ def questions_of(corpus, kind: str, labels: Sequence[str], most_rows: int = 0) -
     known = kinds[kind]
     for label in labels:
         if label not in known:
-            near = difflib.get_close_matches(label, known, n=1, cutoff=0)
-            raise ValueError(f"{kind} of {dataset!r}: none is called {label!r}; did you mean {near}?")
+            meant = f"; did you mean {nearest(label, known)!r}?" if known else ""  # a corpus may have no classes
+            raise ValueError(f"{kind} of {dataset!r}: none is called {label!r}{meant}")
     found = []
     for split in ("test", "validate"):
         rows = corpus.rows(split)[: most_rows or None]

@@ -29,7 +29,7 @@ def stream_labels(
     # Present (1) > absent (0) > uncertain (-1) > not mentioned (-2), so the rule is a maximum.
     pathology, anatomy = matrix.amax(dim=1), matrix.amax(dim=2)
     if healthy_is_absent:
-        found = matrix.index_fill(2, _healthy_columns(matrix.device), UNCERTAIN).amax(dim=2)
+        found = matrix.index_fill(2, healthy_columns(matrix.device), UNCERTAIN).amax(dim=2)
         anatomy = torch.where(anatomy >= ABSENT, found.clamp(min=ABSENT), anatomy)
     unmentioned = ABSENT if unmentioned_is_absent else UNCERTAIN
     pathology, anatomy = (labels.masked_fill(labels == UNMENTIONED, unmentioned) for labels in (pathology, anatomy))
@@ -37,7 +37,8 @@ def stream_labels(
 
 
 @cache  # sent to a GPU once: sending them every step would make the host wait
-def _healthy_columns(device: torch.device) -> Tensor:
+def healthy_columns(device: torch.device) -> Tensor:
+    """Columns of a label matrix, int64 on the device, whose pathologies are words of health."""
     return torch.tensor([PATHOLOGY_INDEX[name] for name in HEALTHY], device=device)
 
 

@@ -17,18 +17,22 @@ from medslip_core.model import MedslipOutput
 
 @dataclass(frozen=True)
 class LossTerms:
-    """The five terms, scalars float32 with gradients."""
+    """A scalar for each of the five terms: its loss, float32 with gradients; its weight; or what it averages over."""
 
-    existence_pathology: Tensor
-    existence_anatomy: Tensor
-    protocl_pathology: Tensor
-    protocl_anatomy: Tensor
-    icl: Tensor
+    existence_pathology: Tensor | float
+    existence_anatomy: Tensor | float
+    protocl_pathology: Tensor | float
+    protocl_anatomy: Tensor | float
+    icl: Tensor | float
+
+    def stacked(self) -> Tensor:
+        """All of them [5], in the order of `TERMS` after the total."""
+        return torch.stack([torch.as_tensor(getattr(self, term.name)) for term in fields(self)])
 
     @property
     def total(self) -> Tensor:
         """Their sum, as published."""
-        return torch.stack(list(vars(self).values())).sum()
+        return self.stacked().sum()
 
 
 TERMS = ("total", *(field.name for field in fields(LossTerms)))
@@ -58,13 +62,14 @@ def medslip_objective(
     pathology_labels, anatomy_labels = stream_labels(matrix, healthy_is_absent, unmentioned_is_absent)
     # Unscaled dot products of several hundred dimensions need float32 even when the model runs in bfloat16.
     with torch.autocast(matrix.device.type, enabled=False):
-        existence_pathology = existence_loss(output.pathology_logits, pathology_labels)
-        existence_anatomy = existence_loss(output.anatomy_logits, anatomy_labels)
-        protocl_pathology = protocl_loss(
-            output.pathology_prototypes, matrix, anatomy_book, negatives.pathology, temperature
+        return LossTerms(
+            existence_pathology=existence_loss(output.pathology_logits, pathology_labels),
+            existence_anatomy=existence_loss(output.anatomy_logits, anatomy_labels),
+            protocl_pathology=protocl_loss(
+                output.pathology_prototypes, matrix, anatomy_book, negatives.pathology, temperature
+            ),
+            protocl_anatomy=protocl_loss(
+                output.anatomy_prototypes, matrix.transpose(1, 2), pathology_book, negatives.anatomy, temperature
+            ),
+            icl=icl_loss(output.icl_logits, matrix),
         )
-        protocl_anatomy = protocl_loss(
-            output.anatomy_prototypes, matrix.transpose(1, 2), pathology_book, negatives.anatomy, temperature
-        )
-        icl = icl_loss(output.icl_logits, matrix)
-    return LossTerms(existence_pathology, existence_anatomy, protocl_pathology, protocl_anatomy, icl)

@@ -4,7 +4,6 @@ A present pathology is contrasted against anatomies (where is it?), a present an
 there?). Source: paper, L_ProtoCL. The published code loops over B * 126 queries; here everything is one product.
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
@@ -30,13 +29,7 @@ class Negatives:
     anatomy: Tensor
 
 
-def sample_negatives(
-    matrix: Tensor,
-    count: int = 7,
-    generator: torch.Generator | None = None,
-    exclude_anatomies: Collection[int] = (),
-    exclude_pathologies: Collection[int] = (),
-) -> Negatives:
+def sample_negatives(matrix: Tensor, count: int = 7, generator: torch.Generator | None = None) -> Negatives:
     """Draw negatives for every query, without replacement, from the entries with M != 1.
 
     Args:
@@ -44,7 +37,6 @@ def sample_negatives(
         count: negatives per query, K (a smaller vocabulary gives fewer).
         generator: source of randomness. The draw happens on its device (CPU by default): with a CPU generator the same
             seed gives the same negatives on every machine, with one on the matrix's device nothing waits for the host.
-        exclude_anatomies, exclude_pathologies: indices never used as negatives, such as `unspecified` and `other`.
 
     Returns:
         Negatives on the matrix's device; `NO_NEGATIVE` where a query has fewer than K candidates.
@@ -54,14 +46,12 @@ def sample_negatives(
     unusable = (matrix == PRESENT).to(device)
     keys = torch.rand(matrix.shape, generator=generator, device=device)  # [B, A, P]
 
-    def draw(excluded: Collection[int], candidates_dim: int) -> Tensor:
+    def draw(candidates_dim: int) -> Tensor:
         usable_keys = keys.masked_fill(unusable, -1.0).transpose(candidates_dim, 2)  # [B, queries, candidates]
-        for index in excluded:
-            usable_keys[:, :, index] = -1.0
         drawn, indices = usable_keys.topk(min(count, usable_keys.shape[2]), dim=2)  # [B, queries, K]
         return indices.masked_fill(drawn < 0, NO_NEGATIVE).to(matrix.device)
 
-    return Negatives(pathology=draw(exclude_anatomies, 1), anatomy=draw(exclude_pathologies, 2))
+    return Negatives(pathology=draw(1), anatomy=draw(2))
 
 
 def protocl_loss(

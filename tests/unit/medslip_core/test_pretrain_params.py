@@ -2,12 +2,13 @@
 
 import json
 import re
+from dataclasses import dataclass
 
 import pytest
 import torch
 
 from medslip_core.optimisation import WeightAverage, freeze_stages, learning_rate, make_optimizer
-from medslip_core.parameters import ParameterError, read_values
+from medslip_core.parameters import ParameterError, Parameters, parameter, read_values
 from medslip_core.pretrain_params import PretrainParams
 
 
@@ -63,6 +64,22 @@ def test_wrong_parameters_are_named(values, message):
         PretrainParams.from_dict(values)
 
 
+@pytest.mark.parametrize("given", ["icl", ["epochs"], None, 3])
+def test_what_is_no_set_of_named_values_is_refused(given):
+    told = re.escape(f"{given!r} is not a set of named values (PretrainParams)")
+    with pytest.raises(ParameterError, match=told):
+        PretrainParams.from_dict(given)
+
+
+def test_a_mapping_without_a_value_has_that_of_the_field():
+    @dataclass(frozen=True)
+    class Some(Parameters):
+        shared: dict = parameter(lambda: {"a": 1}, "a default with something in it")
+
+    one, other = Some(), Some()
+    assert one.shared == {"a": 1} and one.shared is not other.shared
+
+
 def test_all_that_is_wrong_is_said_at_once():
     with pytest.raises(ParameterError) as error:
         PretrainParams.from_dict({"epoch": 3, "seed": -1, "weight_decay": "much"})
@@ -88,9 +105,9 @@ def test_decay_spares_biases_and_norms_and_the_trunk_has_its_rate():
     model = Toy()
     optimizer = make_optimizer(model, PretrainParams(trunk_learning_rate_scale=0.1))
     found = {id(p): group for group in optimizer.param_groups for p in group["params"]}
-    for name, parameter in model.named_parameters():
-        group = found.pop(id(parameter))
-        assert group["weight_decay"] == (0.02 if parameter.ndim > 1 else 0.0), name
+    for name, weights in model.named_parameters():
+        group = found.pop(id(weights))
+        assert group["weight_decay"] == (0.02 if weights.ndim > 1 else 0.0), name
         assert group["learning_rate_scale"] == (0.1 if name.startswith("trunk") else 1.0), name
     assert not found
 

@@ -26,6 +26,16 @@ from pipeline.parameters import declared_parameters, read_parameters
     ({"seeds": [0, 1, 0]}, "seeds: .0, 1, 0. names one twice"),
     ({"variants": {"no ICL": {}, "no-ICL": {}}}, "variants: 'no ICL' and 'no-ICL' would share one folder"),
     ({"finetuned": {"fractions": [1, 1.0]}}, "finetuned: fractions: .1, 1.0. names one twice"),
+    ({"variants": {"full": {}, "b": "icl"}}, "variants.b: 'icl' is not a set of named values .PretrainParams."),
+    ({"variants": {"full": {}, "b": {"model": ["gated"]}}}, r"variants.b: \['gated'\] is not a set of named values"),
+    ({"variants": {"full": {}, 2: "icl"}}, "variants.2: 'icl' is not a set of named values"),
+    ({"pretraining": {"model": "resnet50"}}, "variants.full: 'resnet50' is not a set of named values .model."),
+    ({"finetuned": {"tasks": ["nih"]}}, r"finetuned: tasks: \['nih'\] is list, not dict"),
+    ({"finetuned": {"tasks": {"nih": "nih"}}}, "finetuned: tasks.nih: 'nih' is not a set of named values"),
+    ({"boxes": {"nih": "Effusion"}}, "boxes.nih: 'Effusion' is not a list of classes"),
+    ({"classes": {"nih": ["Effusion"]}}, r"classes.nih: \['Effusion'\] is not a set of named values"),
+    ({"classification": [["nih"]]}, r"nih.*is asked about, and is none of the corpora"),
+    ({"corpora": {"nih": None}}, "corpora.nih: None is not a folder"),
 ])  # fmt: skip
 def test_wrong_parameters_are_named(changes: dict, said: str) -> None:
     with pytest.raises(ParameterError, match=said):

@@ -31,7 +31,7 @@ def test_what_cannot_be_fine_tuned_is_known_before_training(corpus, tmp_path: Pa
 
 
 def test_what_cannot_be_asked_is_known_before_training(corpus, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"boxes of 'nih': none is called 'Efusion'; did you mean \['Effusion'\]"):
+    with pytest.raises(ValueError, match=r"boxes of 'nih': none is called 'Efusion'; did you mean 'Effusion'"):
         Study(params(corpus, boxes={"nih": ["Efusion"]}), tmp_path)
     with pytest.raises(ValueError, match="boxes: no test image of 'nih' has a box of 'Mass'"):
         Study(params(corpus, boxes={"nih": ["Mass"]}), tmp_path)

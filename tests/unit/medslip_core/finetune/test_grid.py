@@ -263,6 +263,14 @@ def test_parameters_travel_in_a_file(corpus, tmp_path, folder):
     assert again.tasks == json.loads(json.dumps(asked.tasks))
 
 
+def test_a_damaged_file_of_parameters_is_named(tmp_path):
+    for name, text in (("list", "[1]"), ("tasks", '{"tasks": ["nih"]}'), ("corpora", '{"corpora": {"nih": 3}}')):
+        file = tmp_path / f"{name}.json"
+        file.write_text(text)
+        with pytest.raises(ParameterError, match="no named values" if name == "list" else f"{name}.*(list|no text)"):
+            GridParams.read(file)
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
@@ -292,6 +300,25 @@ def test_parameters_travel_in_a_file(corpus, tmp_path, folder):
             ParameterError,
             "training.classification.full: lr: unk",
         ),
+        ({"tasks": {"nih": "nih"}}, ParameterError, r"tasks.nih: 'nih' is not a set of named values \(TaskParams\)"),
+        ({"tasks": ["nih"]}, ParameterError, r"tasks: \['nih'\] is list, not dict"),
+        ({"tasks": {"a": {"corpus": ["nih"]}}}, ParameterError, r"tasks.a: corpus: \['nih'\] is list, not str"),
+        ({"tasks": {"a": {"corpus": "nih", "classes": [["Mass"]]}}}, ParameterError, "classes: .* not all names"),
+        (
+            {"training": {"classification": ["linear"]}},
+            ParameterError,
+            r"training.classification: \['linear'\] is not a set of named values",
+        ),
+        (
+            {"training": {"classification": {"linear": 3}}},
+            ParameterError,
+            r"training.classification.linear: 3 is not a set of named values \(FinetuneParams\)",
+        ),
+        ({"protocols": {"classification": "linear"}}, ParameterError, "classification: 'linear' is not a list of prot"),
+        ({"protocols": {"classification": None}}, ParameterError, "classification: None is not a list of protocols"),
+        ({"weights": ["random"]}, ParameterError, r"weights: \['random'\] is list, not dict"),
+        ({"weights": {"random": None}}, ParameterError, "weights.random: None is no text"),
+        ({"corpora": {"nih": 3}}, ParameterError, "corpora.nih: 3 is no text"),
     ],
 )
 def test_bad_input_ends_before_training(corpus, tmp_path, changes, error, message):

@@ -7,17 +7,16 @@ from bright_patches import SIZE, LooksAtBrightest, bright_corpus
 
 from medslip_core.grounding.maps import attention_maps
 from medslip_core.grounding.scores import (
-    THRESHOLDS,
     best_dice_threshold,
     contrast_to_noise,
     example_cases,
-    overlap,
     pointing_game,
     score,
     score_question,
 )
 from medslip_core.grounding.summary import summarise
 from medslip_core.grounding.truth import Truth, questions_of, rows_shown, widened
+from medslip_core.overlap import THRESHOLDS, overlap
 
 
 def truth_of(masks, first_row=0, label="mass"):
@@ -45,12 +44,9 @@ def test_pointing_game_by_hand():
     assert pointing_game(np.zeros_like(heat), mask) == mask.mean()
 
 
-def test_overlap_and_contrast_by_hand():
+def test_contrast_by_hand():
     mask = square(8, 8)
     heat = square(8, 12).astype(float)  # half of it inside
-    assert overlap(heat, mask, 0.5) == pytest.approx((1 / 3, 1 / 2))
-    assert overlap(np.zeros_like(heat), mask, 0.5) == (0, 0)
-    assert overlap(mask.astype(float), mask, 0.5) == (1, 1)
     inside, outside = heat[mask], heat[~mask]
     expected = (inside.mean() - outside.mean()) / (inside.std() ** 2 + outside.std() ** 2) ** 0.5
     assert contrast_to_noise(heat, mask) == pytest.approx(expected)
@@ -86,7 +82,7 @@ def test_threshold_is_the_best_of_validation_and_blind_to_test():
     masks = np.stack([square(8, 8), square(16, 4)])
     heat = np.stack([square(8, 8) * 0.5 + square(10, 10, 4) * 0.5, square(16, 4) * 0.6 + square(16, 4, 2) * 0.4])
     threshold = best_dice_threshold(heat, masks)
-    naive = {t: np.mean([overlap(h, m, t)[1] for h, m in zip(heat, masks, strict=True)])
+    naive = {t: np.mean([overlap(h >= t, m).dice for h, m in zip(heat, masks, strict=True)])
              for t in THRESHOLDS}  # fmt: skip
     assert naive[threshold] == max(naive.values()) == 1
     for test_heat in (heat, heat[::-1]):

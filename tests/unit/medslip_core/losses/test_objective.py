@@ -5,7 +5,7 @@ import torch
 
 from medslip_core.losses.existence import existence_loss, stream_labels
 from medslip_core.losses.icl import icl_loss
-from medslip_core.losses.objective import LossTerms, medslip_objective
+from medslip_core.losses.objective import TERMS, LossTerms, medslip_objective
 from medslip_core.losses.protocl import Negatives, protocl_loss, sample_negatives
 from medslip_core.model import MedslipOutput
 
@@ -47,6 +47,7 @@ def test_total_is_the_sum() -> None:
         + terms.icl
     )
     assert terms.total.item() == pytest.approx(expected.item())
+    assert [getattr(terms, name) for name in TERMS[1:]] == list(terms.stacked())
     assert all(getattr(terms, field.name).dtype == torch.float32 for field in dataclasses.fields(LossTerms))
 
 

@@ -66,14 +66,14 @@ def test_gradient_is_finite_when_candidates_run_out() -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 2**31), share_present=st.floats(0, 1), excluded=st.sets(st.integers(0, 50), max_size=5))
-def test_negatives_are_distinct_and_not_present(seed: int, share_present: float, excluded: set[int]) -> None:
+@given(seed=st.integers(0, 2**31), share_present=st.floats(0, 1))
+def test_negatives_are_distinct_and_not_present(seed: int, share_present: float) -> None:
     generator = torch.Generator().manual_seed(seed)
     matrix = torch.where(torch.rand(2, 51, 75, generator=generator) < share_present, 1, -1)
-    drawn = sample_negatives(matrix, 7, generator, exclude_anatomies=excluded)
+    drawn = sample_negatives(matrix, 7, generator)
     for b, q in ((0, 0), (1, 74)):
         chosen = [k for k in drawn.pathology[b, q].tolist() if k != NO_NEGATIVE]
-        candidates = {k for k in range(51) if matrix[b, k, q] != 1} - excluded
+        candidates = {k for k in range(51) if matrix[b, k, q] != 1}
         assert set(chosen) <= candidates
         assert len(set(chosen)) == len(chosen) == min(7, len(candidates))
     for b, a in ((0, 0), (1, 50)):
