@@ -87,8 +87,8 @@ class Contender:
         return received
 
 
-def in_turn(contenders: Sequence[Contender], rounds: int, warm_up: int = 1) -> list[dict[str, Any]]:
-    """Let all work in turn, then close them.
+def in_turn(contenders: Sequence[Contender], rounds: int) -> list[dict[str, Any]]:
+    """Let all work in turn, first for a round that does not count, then close them.
 
     Returns:
         One dict per contender: name, medians `wall_s` and `processor_s`, `peak_mib`, and all `turns_wall_s`.
@@ -96,13 +96,13 @@ def in_turn(contenders: Sequence[Contender], rounds: int, warm_up: int = 1) -> l
     for contender in contenders:
         contender.wait()
     timings: list[list[Timing]] = [[] for _ in contenders]
-    with tqdm(total=(warm_up + rounds) * len(contenders), unit="turn") as progress:
-        for number in range(warm_up + rounds):
+    with tqdm(total=(1 + rounds) * len(contenders), unit="turn") as progress:
+        for number in range(1 + rounds):
             for contender, own in zip(contenders, timings, strict=True):
                 progress.set_postfix_str(contender.name)
                 timing = contender.turn()
                 progress.update()
-                if number >= warm_up:
+                if number:
                     own.append(timing)
     for contender in contenders:
         contender.close()

@@ -92,14 +92,17 @@ METRIC_NAMES = {
 }  # fmt: skip
 
 
-def loss_curves(history: pd.DataFrame, smoothing_rows: int = 10) -> Described:
+SMOOTHING_ROWS = 10
+"""Each point of a smoothed loss is the median of so many logged rows up to it."""
+
+
+def loss_curves(history: pd.DataFrame) -> Described:
     """One panel per term of the loss, on a logarithmic scale: training (its median over its raw course) and validation.
 
     The median and not the mean: on a logarithmic scale the first, large values would hold a mean far above the course.
 
     Args:
         history: as `pretrain` returns it; columns step, split ("train" or "validate") and one per term.
-        smoothing_rows: each point of the median is that of so many logged training rows up to it.
     """
     terms = {
         "total": "total", "existence_pathology": "existence, pathology", "existence_anatomy": "existence, anatomy",
@@ -111,9 +114,9 @@ def loss_curves(history: pd.DataFrame, smoothing_rows: int = 10) -> Described:
     with page_style() as plt:
         figure, axes = plt.subplots(2, 3, figsize=(WIDTH_INCHES, 4.0), sharex=True)
         for axis, (term, title) in zip(axes.flat, terms.items(), strict=True):
-            smooth = train[term].rolling(smoothing_rows, min_periods=1).median()
+            smooth = train[term].rolling(SMOOTHING_ROWS, min_periods=1).median()
             axis.plot(train["step"], train[term], color=BLUE, alpha=0.5, linewidth=0.8)
-            axis.plot(train["step"], smooth, color=BLUE, label=f"training, median of the last {smoothing_rows} rows")
+            axis.plot(train["step"], smooth, color=BLUE, label=f"training, median of the last {SMOOTHING_ROWS} rows")
             axis.plot(validate["step"], validate[term], color=ORANGE, marker="o", markersize=3, label="validation")
             axis.set_title(title)
             axis.margins(x=0.02)

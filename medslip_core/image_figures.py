@@ -107,12 +107,13 @@ def contact_sheet(
     return described(figure, f"{len(images)} radiographs: {'; '.join(titles)}.")
 
 
-def outlines(image: np.ndarray, masks: Mapping[str, np.ndarray], columns: int = 5) -> Described:
+def outlines(image: np.ndarray, masks: Mapping[str, np.ndarray]) -> Described:
     """The same image again and again, each time with another mask outlined.
 
     Args:
         image: [S, S] uint8; masks: name -> [S, S] bool.
     """
+    columns = 5
     rows = -(-len(masks) // columns)
     cell = WIDTH_INCHES / columns
     with page_style() as plt:

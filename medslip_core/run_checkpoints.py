@@ -143,10 +143,6 @@ class RunCheckpoints:
             shutil.rmtree(self.folder / leftover, ignore_errors=True)
         (self.folder / "history.csv").unlink(missing_ok=True)
 
-    def last(self, step: int) -> Path:
-        """Folder of the checkpoint after `step` steps."""
-        return checkpoints.step_folder(self.root, step)
-
 
 def _refuse_changes(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
     changes = [
