@@ -12,10 +12,11 @@ from textwrap import wrap
 import numpy as np
 import pandas as pd
 
-from medslip_core.figures import WIDTH_INCHES, Described, described, page_style, readable
+from medslip_core.figures import WIDTH_INCHES, Described, described, page_style
 from medslip_core.grounding.maps import stretched
 from medslip_core.grounding.scores import example_cases, pointing_game
 from medslip_core.grounding.truth import Truth, widened
+from medslip_core.naming import readable
 
 HEAT = "inferno"
 TRUTH_COLOUR = "#56b4e9"
