@@ -40,7 +40,8 @@ INPUTS_comparison  := corpus pretraining zero_shot grounding finetuning
 
 code = $(shell find $(1)/ -name '*.py' -o -name '*.toml' 2>/dev/null)
 PIPELINE        := pipeline/chapter.py pipeline/parameters.py pipeline/run_chapter.py
-CORPUS          := $(addprefix medslip_core/,vocabulary.py corpus.py report_sections.py figures.py image_figures.py)
+CORPUS          := $(addprefix medslip_core/, vocabulary.py corpus.py naming.py report_sections.py figures.py \
+                      image_figures.py)
 CODE_phantom    := $(call code,data_prep/phantom) $(call code,data_prep/image) $(wildcard data_prep/*.py) $(CORPUS) \
                       $(wildcard benchmarks/results/phantom_difficulty.json)
 CODE_corpus     := $(call code,data_prep) $(CORPUS)

@@ -105,10 +105,10 @@ class Contender:
         return received
 
 
-def in_turn(
-    contenders: Sequence[Contender], rounds: int, warm_up: int = 1, seconds: float = float("inf")
-) -> list[dict[str, Any]]:
-    """Let all work in turn, then close them; once `seconds` have passed, and one round counts, no other begins.
+def in_turn(contenders: Sequence[Contender], rounds: int, seconds: float = float("inf")) -> list[dict[str, Any]]:
+    """Let all work in turn, first for a round that does not count, then close them.
+
+    Once `seconds` have passed, and one round counts, no other begins.
 
     Returns:
         One dict per contender: name, medians `wall_s` and `processor_s`, `peak_mib`, and all `turns_wall_s`.
@@ -117,15 +117,15 @@ def in_turn(
     for contender in contenders:
         contender.wait()
     timings: list[list[Timing]] = [[] for _ in contenders]
-    with tqdm(total=(warm_up + rounds) * len(contenders), unit="turn") as progress:
-        for number in range(warm_up + rounds):
-            if number > warm_up and time.monotonic() - began > seconds:
+    with tqdm(total=(1 + rounds) * len(contenders), unit="turn") as progress:
+        for number in range(1 + rounds):
+            if number > 1 and time.monotonic() - began > seconds:
                 break
             for contender, own in zip(contenders, timings, strict=True):
                 progress.set_postfix_str(contender.name)
                 timing = contender.turn()
                 progress.update()
-                if number >= warm_up:
+                if number:
                     own.append(timing)
     calls = {contender.name: contender.calls() for contender in contenders if contender.profiled}
     for contender in contenders:

@@ -30,10 +30,10 @@ TEXTS = {
 }
 
 
-def seconds_for(text: str, repeats: int = 3) -> float:
-    """Processor time of one reading, the least of some."""
+def seconds_for(text: str) -> float:
+    """Processor time of one reading, the least of three."""
     times = []
-    for _ in range(repeats):
+    for _ in range(3):
         start = time.process_time()
         read_report(text)
         times.append(time.process_time() - start)

@@ -95,16 +95,13 @@ def losses_alone(device: str, images: Tensor, matrix: Tensor) -> Callable[[], An
     return step
 
 
-def trunk_alone(
-    device: str, images: Tensor, precision: str = "no", channels_last: bool = True, compiled: bool = False
-) -> Callable[[], Any]:
+def trunk_alone(device: str, images: Tensor, precision: str = "no", compiled: bool = False) -> Callable[[], Any]:
     """Forward, backward and optimiser of ResNet-50 to stage 3."""
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    trunk: nn.Module = our_model(device).trunk.to(memory_format=layout)
+    trunk: nn.Module = our_model(device).trunk
     if compiled:
         compile_network(trunk)
     optimizer = torch.optim.AdamW(trunk.parameters(), lr=1e-4, fused=True)  # as ours
-    images = images.to(device).contiguous(memory_format=layout)
+    images = images.to(device).contiguous(memory_format=torch.channels_last)
     gradient = None  # of a loss that costs nothing
 
     def step() -> None:

@@ -178,37 +178,6 @@ def prune_checkpoints(root: Path, keep: int, verified_now: Path | None = None) -
         shutil.rmtree(leftover)
 
 
-# -- what a training run puts into one --------------------------------------------------------------------------------
-
-
-def optimizer_tensors(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimiser's state as tensors named `<parameter>/<entry>`."""
-    names = {parameter: name for name, parameter in model.named_parameters()}
-    return {
-        f"{names[parameter]}/{entry}": value
-        for parameter, entries in optimizer.state.items()
-        for entry, value in entries.items()
-    }
-
-
-def load_optimizer_tensors(
-    model: torch.nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]
-) -> None:
-    """Put the state saved by `optimizer_tensors` back, in the memory layout of each parameter."""
-    saved = optimizer.state_dict()
-    numbers = {id(p): number for number, p in enumerate(p for group in optimizer.param_groups for p in group["params"])}
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, parameter in model.named_parameters():
-        entries = {key.rpartition("/")[2]: value for key, value in tensors.items() if key.rpartition("/")[0] == name}
-        if entries:
-            # The layout decides how the update is vectorised, and so its last bit.
-            state[numbers[id(parameter)]] = {
-                entry: torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value
-                for entry, value in entries.items()
-            }
-    optimizer.load_state_dict({**saved, "state": state})
-
-
 def _on_cpu(named: Mapping[str, Tensor]) -> dict[str, Tensor]:
     # Copies: safetensors refuses tensors that share memory, as the two decoders' final norm does.
     return {

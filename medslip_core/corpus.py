@@ -106,14 +106,6 @@ class PreparedCorpus:
             raise CorpusError(f"{file}: {len(manifest)} rows for {header['count']} images. Prepare the corpus again.")
         return cls(folder, header, manifest)
 
-    def verify(self) -> None:
-        """Compares every file with its checksums once more.
-
-        Raises:
-            CorpusError: names the first file that differs, and where.
-        """
-        _compare(self.folder, read_header(self.folder))
-
     def __len__(self) -> int:
         return self.header["count"]
 

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from medslip_core.figures import readable
 from medslip_core.grounding.maps import AttentionMaps, stretched, upsample
 from medslip_core.grounding.scores import pointing_game
 from medslip_core.grounding.truth import Question
+from medslip_core.naming import readable
 from medslip_core.vocabulary import PATHOLOGY_INDEX
 from medslip_core.zero_shot import Existence
 

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from medslip_core.metrics import auroc, has_interval, patient_bootstrap, patients_behind, reliability
-from medslip_core.vocabulary import ANATOMIES, DATASET_NAMES, PATHOLOGIES, PRESENT
+from medslip_core.naming import METRIC_NAMES, readable
+from medslip_core.vocabulary import ANATOMIES, PATHOLOGIES, PRESENT
 from medslip_core.zero_shot import ClassPredictions
 
 if TYPE_CHECKING:
@@ -68,38 +69,17 @@ def described(figure: Figure, alt: str) -> Described:
     return Described(figure, alt)
 
 
-def readable(name: str) -> str:
-    """A name of the vocabulary or of a table as words: "left_costophrenic" -> "left costophrenic"."""
-    return name.replace("_", " ")
+SMOOTHING_ROWS = 10
+"""Each point of a smoothed loss is the median of so many logged rows up to it."""
 
 
-def dataset_name(name: str) -> str:
-    """How a dataset is called by those who made it: "nih" -> "NIH ChestX-ray14"; one that is not known by its name."""
-    return DATASET_NAMES.get(name, name)
-
-
-def corpus_title(name: str, corpus) -> str:
-    """A corpus by its name in a study, and whether its images are the phantom's in that dataset's layout."""
-    return f"{dataset_name(name)} layout (phantom)" if corpus.header.get("synthetic") else dataset_name(name)
-
-
-METRIC_NAMES = {
-    "auroc": "AUROC", "average_precision": "average precision", "f1": "F1", "ece": "ECE", "brier": "Brier score",
-    "pointing_game": "pointing game", "pointing_near": "pointing within 3 %", "iou": "IoU", "dice": "Dice",
-    "cnr": "contrast-to-noise ratio", "auroc_learnable": "AUROC, learnable classes",
-    "dice_all": "Dice, all images", "dice_positives": "Dice, positives only",
-    "iou_all": "IoU, all images", "iou_positives": "IoU, positives only",
-}  # fmt: skip
-
-
-def loss_curves(history: pd.DataFrame, smoothing_rows: int = 10) -> Described:
+def loss_curves(history: pd.DataFrame) -> Described:
     """One panel per term of the loss, on a logarithmic scale: training (its median over its raw course) and validation.
 
     The median and not the mean: on a logarithmic scale the first, large values would hold a mean far above the course.
 
     Args:
         history: as `pretrain` returns it; columns step, split ("train" or "validate") and one per term.
-        smoothing_rows: each point of the median is that of so many logged training rows up to it.
     """
     terms = {
         "total": "total", "existence_pathology": "existence, pathology", "existence_anatomy": "existence, anatomy",
@@ -111,9 +91,9 @@ def loss_curves(history: pd.DataFrame, smoothing_rows: int = 10) -> Described:
     with page_style() as plt:
         figure, axes = plt.subplots(2, 3, figsize=(WIDTH_INCHES, 4.0), sharex=True)
         for axis, (term, title) in zip(axes.flat, terms.items(), strict=True):
-            smooth = train[term].rolling(smoothing_rows, min_periods=1).median()
+            smooth = train[term].rolling(SMOOTHING_ROWS, min_periods=1).median()
             axis.plot(train["step"], train[term], color=BLUE, alpha=0.5, linewidth=0.8)
-            axis.plot(train["step"], smooth, color=BLUE, label=f"training, median of the last {smoothing_rows} rows")
+            axis.plot(train["step"], smooth, color=BLUE, label=f"training, median of the last {SMOOTHING_ROWS} rows")
             axis.plot(validate["step"], validate[term], color=ORANGE, marker="o", markersize=3, label="validation")
             axis.set_title(title)
             axis.margins(x=0.02)

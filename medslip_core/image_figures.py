@@ -12,10 +12,11 @@ from textwrap import wrap
 import numpy as np
 import pandas as pd
 
-from medslip_core.figures import WIDTH_INCHES, Described, described, page_style, readable
+from medslip_core.figures import WIDTH_INCHES, Described, described, page_style
 from medslip_core.grounding.maps import stretched
 from medslip_core.grounding.scores import example_cases, pointing_game
 from medslip_core.grounding.truth import Truth, widened
+from medslip_core.naming import readable
 
 HEAT = "inferno"
 TRUTH_COLOUR = "#56b4e9"
@@ -107,12 +108,13 @@ def contact_sheet(
     return described(figure, f"{len(images)} radiographs: {'; '.join(titles)}.")
 
 
-def outlines(image: np.ndarray, masks: Mapping[str, np.ndarray], columns: int = 5) -> Described:
+def outlines(image: np.ndarray, masks: Mapping[str, np.ndarray]) -> Described:
     """The same image again and again, each time with another mask outlined.
 
     Args:
         image: [S, S] uint8; masks: name -> [S, S] bool.
     """
+    columns = 5
     rows = -(-len(masks) // columns)
     cell = WIDTH_INCHES / columns
     with page_style() as plt:

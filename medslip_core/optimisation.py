@@ -1,4 +1,4 @@
-"""How weights change: learning-rate schedule, parameter groups, frozen parts of the trunk, averaged weights.
+"""How weights change: learning-rate schedule, the optimiser and its state, frozen parts of the trunk, averaged weights.
 
 Source: paper section "Implementation" and the published configuration: AdamW 1e-4, weight decay 0.02 (none on biases
 and 1-d weights), five epochs of warm-up from 1e-5, cosine to 1e-5 over 100 epochs. Ours does what that says, at every
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -53,6 +53,32 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Set the rate of the coming step, scaled per group."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["learning_rate_scale"]
+
+
+def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimiser's state as tensors named `<parameter>/<entry>`."""
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    return {
+        f"{names[parameter]}/{entry}": value
+        for parameter, entries in optimizer.state.items()
+        for entry, value in entries.items()
+    }
+
+
+def load_optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Put the state saved by `optimizer_tensors` back, in the memory layout of each parameter."""
+    saved = optimizer.state_dict()
+    numbers = {id(p): number for number, p in enumerate(p for group in optimizer.param_groups for p in group["params"])}
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, parameter in model.named_parameters():
+        entries = {key.rpartition("/")[2]: value for key, value in tensors.items() if key.rpartition("/")[0] == name}
+        if entries:
+            # The layout decides how the update is vectorised, and so its last bit.
+            state[numbers[id(parameter)]] = {
+                entry: torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value
+                for entry, value in entries.items()
+            }
+    optimizer.load_state_dict({**saved, "state": state})
 
 
 def freeze_stages(network: nn.Module, stages: int) -> list[nn.Module]:

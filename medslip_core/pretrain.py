@@ -70,7 +70,6 @@ class PretrainResult:
     Attributes:
         model: the resulting model, in evaluation mode.
         model_folder: the same, saved; `from_pretrained` of its class reads it.
-        last_checkpoint: the last state; `tensors["best"]` of it are the weights of the best validation.
         best_step: optimiser steps done at the best validation (0: there was none).
         best_score: its macro AUROC, or minus its total loss.
         steps: optimiser steps done.
@@ -79,7 +78,6 @@ class PretrainResult:
 
     model: TrunkModel
     model_folder: Path
-    last_checkpoint: Path
     best_step: int
     best_score: float
     steps: int
@@ -213,7 +211,6 @@ def _finish(run: TrainingRun) -> PretrainResult:
     return PretrainResult(
         model=model,
         model_folder=model_folder,
-        last_checkpoint=run.checkpoints.last(run.step),
         best_step=run.best.step if run.best else 0,
         best_score=run.best.score if run.best else -float("inf"),
         steps=run.step,

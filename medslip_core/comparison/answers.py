@@ -9,10 +9,10 @@ import pandas as pd
 
 from medslip_core.comparison.params import ComparisonParams
 from medslip_core.corpus import PreparedCorpus
-from medslip_core.figures import corpus_title
 from medslip_core.grounding.maps import attention_maps, stretched
 from medslip_core.grounding.scores import pointing_game
 from medslip_core.grounding.truth import Question, questions_of
+from medslip_core.naming import corpus_title
 from medslip_core.trunk_model import TrunkModel
 from medslip_core.vocabulary import PLACED_ANATOMIES
 from medslip_core.zero_shot import ClassPredictions, asked_for, predict_split

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from medslip_core.comparison.answers import COLUMNS, of_classes
-from medslip_core.figures import corpus_title, readable
 from medslip_core.finetune.grid import Grid
 from medslip_core.finetune.params import GridParams
 from medslip_core.finetune.results import Run, class_predictions, mask_scores
+from medslip_core.naming import corpus_title, readable
 
 
 def finetuned_answers(params: GridParams, folder: Path) -> pd.DataFrame:

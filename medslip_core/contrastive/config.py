@@ -22,6 +22,6 @@ class ContrastiveConfig(TrunkConfig):
     text_encoder: str = parameter("emilyalsentzer/Bio_ClinicalBERT", "Hugging Face name or folder")
     text_separator: bool = parameter(True, "end the sentences with [SEP] for the encoder")
     text_layers: int = parameter(0, "last layers of the text encoder that learn; 0: none, as in MeDSLIP", low=0)
-    max_sentences: int = parameter(32, "of a report; further ones are left out", low=1)
+    max_sentences: int = parameter(32, "read of a report: the longest one sets a batch's memory", low=1)
     embedding_dim: int = parameter(128, "width d of what is contrasted", low=1)
     prototypes: int = parameter(500, "clusters of MGCA", low=1)

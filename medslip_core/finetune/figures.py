@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from medslip_core.figures import COLOURS, METRIC_NAMES, WIDTH_INCHES, Described, described, page_style, readable
+from medslip_core.figures import COLOURS, WIDTH_INCHES, Described, described, page_style
 from medslip_core.finetune.results import Run, mask_scores
 from medslip_core.finetune.segmenter import Masks
 from medslip_core.grounding.scores import example_cases
 from medslip_core.image_figures import outline, show_image
+from medslip_core.naming import METRIC_NAMES, readable
 
 
 def learning_curves(

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from medslip_core.figures import METRIC_NAMES
 from medslip_core.finetune.compare import DIFFERENCE, Case, compare, difference
+from medslip_core.naming import METRIC_NAMES
 from medslip_core.reporting import interval_text
 
 LEADING = {"classification": "auroc", "segmentation": "dice_positives"}

@@ -24,7 +24,13 @@ from tqdm import tqdm
 from medslip_core import checkpoint as checkpoints
 from medslip_core.finetune.learners import Learner
 from medslip_core.finetune.params import FinetuneParams
-from medslip_core.optimisation import learning_rate, make_optimizer, set_learning_rate
+from medslip_core.optimisation import (
+    learning_rate,
+    load_optimizer_tensors,
+    make_optimizer,
+    optimizer_tensors,
+    set_learning_rate,
+)
 from medslip_core.randomness import torch_seed
 from medslip_core.sampling import BatchOrder
 
@@ -73,7 +79,7 @@ def fit(
     if saved and saved.state["identity"] == identity:
         state, best = saved.state["run"], saved.tensors["best"]
         network.load_state_dict(saved.tensors["network"])
-        checkpoints.load_optimizer_tensors(network, optimizer, saved.tensors["optimizer"])
+        load_optimizer_tensors(network, optimizer, saved.tensors["optimizer"])
         logger.info("resumed from step %d of %d", state["step"], total)
     elif saved:
         logger.info("%s belongs to another run and is not taken up", saved.folder)
@@ -105,9 +111,7 @@ def fit(
             if score > state["best_score"]:
                 state |= {"best_step": state["step"], "best_score": score}
                 best = {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
-            tensors = dict(
-                network=network.state_dict(), best=best, optimizer=checkpoints.optimizer_tensors(network, optimizer)
-            )
+            tensors = dict(network=network.state_dict(), best=best, optimizer=optimizer_tensors(network, optimizer))
             checkpoints.write_checkpoint(
                 checkpoints.step_folder(folder, state["step"]), tensors, {"identity": identity, "run": state}
             )

@@ -59,16 +59,13 @@ class AttentionMaps:
         return self.pathology(name) * self.anatomies[:, columns].mean(axis=1)
 
 
-def attention_maps(
-    model, corpus, rows: np.ndarray, layers: Sequence[int] | None = None, batch_size: int = 32, looks: int = 1
-) -> AttentionMaps:
-    """Attention maps of all pathologies and anatomies for rows of a corpus.
+def attention_maps(model, corpus, rows: np.ndarray, batch_size: int = 32, looks: int = 1) -> AttentionMaps:
+    """Attention maps of all pathologies and anatomies for rows of a corpus, the mean over decoder layers, as published.
 
     Args:
         model: `MedslipModel` with its books set.
         corpus: `PreparedCorpus`, or `inference.Images`.
         rows: [n] rows of the corpus.
-        layers: decoder layers to average over, e.g. `[-1]`; all of them if None, as published.
         looks: along each side. Each image is seen looks x looks times, moved by a fraction of a patch, and the maps
             interleave into one of a grid so many times finer. Published is one look, without the move by the trunk's
             `cell_offset` that keeps maps from lying half a cell beside what they show.
@@ -92,8 +89,8 @@ def attention_maps(
                 ([output.pathology_attention for output in outputs], pathologies),
                 ([output.anatomy_attention for output in outputs], anatomies),
             ):
-                chosen = torch.stack(attentions) if layers is None else torch.stack(attentions)[:, list(layers)]
-                means = chosen.float().mean(dim=1).unflatten(-1, outputs[0].grid)  # [looks^2, B, Q, h, w]
+                means = torch.stack(attentions).float().mean(dim=1)  # [looks^2, L, B, Q, N] -> [looks^2, B, Q, N]
+                means = means.unflatten(-1, outputs[0].grid)  # [looks^2, B, Q, h, w]
                 collected.append(interleaved(means, looks).cpu().numpy())
     return AttentionMaps(np.asarray(rows), np.concatenate(pathologies), np.concatenate(anatomies))
 

@@ -29,7 +29,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("study")
     shutil.copy(REPOSITORY / "Makefile", folder)
     code = ("data_prep/phantom/render.py", "data_prep/nih.py", "data_prep/image/read.py", "data_prep/words.toml")
-    core = (f"medslip_core/{name}.py" for name in ("vocabulary", "corpus", "model", "figures", "image_figures"))
+    core = (
+        f"medslip_core/{name}.py" for name in ("vocabulary", "corpus", "model", "naming", "figures", "image_figures")
+    )
     pipeline = (f"pipeline/{name}.py" for name in ("chapter", "parameters", "run_chapter", "build_book"))
     others = ("requirements.lock", "pyproject.toml", "book/references.md", "installed")
     for name in (*code, *core, *pipeline, *others):
@@ -85,6 +87,7 @@ def test_changed_parameters_run_that_chapter_and_those_that_take_its_results(stu
         ("book/reports.ipynb", ["reports"]),
         ("book/comparison.ipynb", ["comparison"]),
         ("medslip_core/model.py", TRAINED),
+        ("medslip_core/naming.py", list(CHAPTERS)),
         ("medslip_core/figures.py", list(CHAPTERS)),
         ("medslip_core/vocabulary.py", list(CHAPTERS)),
         ("medslip_core/corpus.py", list(CHAPTERS)),

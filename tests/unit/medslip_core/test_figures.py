@@ -19,6 +19,7 @@ from medslip_core.grounding.scores import SCORES, score
 from medslip_core.grounding.truth import Truth
 from medslip_core.image_figures import GroundingCase
 from medslip_core.losses.objective import TERMS
+from medslip_core.naming import METRIC_NAMES
 from medslip_core.vocabulary import ANATOMIES, ANATOMY_INDEX, DATASET_CLASSES, DATASET_NAMES, PATHOLOGY_INDEX
 from medslip_core.zero_shot import ClassPredictions
 
@@ -181,7 +182,7 @@ def test_triplets_are_shown_whole():
 
 
 def test_every_score_has_a_name_to_show():
-    assert set(SCORES) <= set(figures.METRIC_NAMES)
+    assert set(SCORES) <= set(METRIC_NAMES)
 
 
 def test_hollow_ring_marks_the_maximum():

@@ -33,7 +33,7 @@ from medslip_core.pretrain import NonFiniteLossError, ParametersChangedError, pr
 from medslip_core.pretrain_params import PretrainParams
 from medslip_core.training_log import TrainingLog, columns, read_history
 from medslip_core.training_run import TrainingRun
-from medslip_core.validation import macro_auroc
+from medslip_core.validation import Validation, macro_auroc
 from medslip_core.vocabulary import PATHOLOGIES, PATHOLOGY_INDEX
 
 PARAMS = PretrainParams(
@@ -93,10 +93,20 @@ def test_a_finished_run_has_everything(uninterrupted):
     assert pd.read_csv(folder / "history.csv").shape == result.history.shape
     assert [f.name for f in list_checkpoints(folder / "checkpoints")] == ["step-00000006", "step-00000005"]
     loaded = MedslipModel.from_pretrained(folder / "model")
-    kept = read_checkpoint(result.last_checkpoint).tensors["best"]
+    kept = read_checkpoint(list_checkpoints(folder / "checkpoints")[0]).tensors["best"]
     assert all(torch.equal(kept[name], weights) for name, weights in result.model.state_dict().items())
     best = torch.cat([weights.flatten() for weights in result.model.state_dict().values()])
     assert torch.equal(best, torch.cat([weights.flatten() for weights in loaded.state_dict().values()]))
+
+
+def test_so_many_validation_images_are_drawn_by_the_seed_alone():
+    few = replace(PARAMS, validation_images=3, best_by="total")
+    drawn = [Validation(replace(few, seed=seed), TinyCorpus()).rows for seed in range(20)]
+    assert all(len(rows) == 3 and set(rows) <= set(range(10, 16)) and (np.diff(rows) > 0).all() for rows in drawn)
+    assert set(np.concatenate(drawn)) == set(range(10, 16)) and len({tuple(rows) for rows in drawn}) > 5
+    again = Validation(replace(few, seed=7, batch_size=2), TinyCorpus())
+    assert again.rows.tolist() == drawn[7].tolist() and len(again.labels) == 3
+    assert Validation(PARAMS, TinyCorpus()).rows.tolist() == list(range(10, 16))
 
 
 def test_a_run_says_what_it_trains_on_and_where_the_model_went(tmp_path, caplog):

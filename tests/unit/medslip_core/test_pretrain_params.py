@@ -7,7 +7,14 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from medslip_core.optimisation import WeightAverage, freeze_stages, learning_rate, make_optimizer
+from medslip_core.optimisation import (
+    WeightAverage,
+    freeze_stages,
+    learning_rate,
+    load_optimizer_tensors,
+    make_optimizer,
+    optimizer_tensors,
+)
 from medslip_core.parameters import ParameterError, Parameters, parameter, read_values
 from medslip_core.pretrain_params import PretrainParams
 
@@ -132,3 +139,28 @@ def test_averaged_weights_follow_and_step_aside():
     with average.in_place_of(model):
         assert torch.allclose(model.head.weight, expected)
     assert torch.equal(model.head.weight, before + 1)
+
+
+def test_the_optimiser_comes_back_in_the_layout_of_its_parameters():
+    def build():
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten(), torch.nn.Linear(4 * 36, 2))
+        model.to(memory_format=torch.channels_last)
+        return model, torch.optim.AdamW([{"params": [p]} for p in model.parameters()], lr=1e-2)
+
+    def step(model, optimizer):
+        optimizer.zero_grad()
+        model(torch.ones(2, 3, 8, 8)).square().sum().backward()
+        optimizer.step()
+
+    model, optimizer = build()
+    step(model, optimizer)
+    saved, weights = optimizer_tensors(model, optimizer), {k: v.clone() for k, v in model.state_dict().items()}
+    assert set(saved) == {f"{n}/{e}" for n in weights for e in ("step", "exp_avg", "exp_avg_sq")}
+    again, other = build()
+    again.load_state_dict(weights)
+    load_optimizer_tensors(again, other, {name: tensor.contiguous().clone() for name, tensor in saved.items()})
+    assert other.state[again[0].weight]["exp_avg"].stride() == again[0].weight.stride()
+    step(model, optimizer)
+    step(again, other)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))

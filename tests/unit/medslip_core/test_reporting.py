@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medslip_core.figures import corpus_title
 from medslip_core.model_config import MedslipConfig
+from medslip_core.naming import corpus_title
 from medslip_core.pretrain_params import PretrainParams
 from medslip_core.reporting import (
     ENOUGH_TRAINING_IMAGES,

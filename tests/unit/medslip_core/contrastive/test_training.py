@@ -122,6 +122,18 @@ def test_a_flipped_view_has_its_text_mirrored() -> None:
     assert sides > 0
 
 
+@pytest.mark.parametrize("method", ["gloria", "mgca"])
+def test_of_a_long_report_no_more_is_read_than_memory_is_given_for(method: str) -> None:
+    params = replace(PARAMS, method=method)
+    short = replace(params, model={**params.model, "max_sentences": 1})
+    whole, cut = (
+        ContrastiveTask(one, TinyReports(), starting_model(one), torch.device("cpu")) for one in (params, short)
+    )
+    for step in range(STEPS):
+        texts = whole.batch(step).texts
+        assert max(map(len, texts)) == 2 and cut.batch(step).texts == [text[:1] for text in texts]
+
+
 def test_images_without_a_statement_are_not_trained_on_and_not_counted() -> None:
     task = ContrastiveTask(PARAMS, TinyReports(), starting_model(PARAMS), torch.device("cpu"))
     assert sorted(np.concatenate([task.batch(step).rows for step in range(3)])) == [0, 1, 2, 3, 4, 5, 6, 8, 9]

@@ -27,7 +27,7 @@ def test_more_looks_find_what_lies_between_patches():
     model, corpus = LooksAtBrightest(), bright_corpus()
     corpus.images[:] = 20
     corpus.images[:, 14:16, 8:10] = 200  # in the lower left quarter of the patch at rows 8 to 15, columns 8 to 15
-    one, two = (attention_maps(model, corpus, np.arange(3), [-1], looks=looks) for looks in (1, 2))
+    one, two = (attention_maps(model, corpus, np.arange(3), looks=looks) for looks in (1, 2))
     assert one.anatomies.shape == (3, 51, 4, 4) and two.anatomies.shape == (3, 51, 8, 8)
     np.testing.assert_allclose(two.pathologies.sum(axis=(-2, -1)), 1, rtol=1e-5)
     spot = two.pathology("mass")[0]
@@ -65,12 +65,14 @@ def test_a_map_lies_on_what_it_shows():
 def test_attention_maps_average_layers_and_keep_order():
     model, corpus = LooksAtBrightest(), bright_corpus()
     rows = np.array([3, 0, 5])
-    both = attention_maps(model, corpus, rows)
-    last = attention_maps(model, corpus, rows, layers=[-1], batch_size=2)
-    assert both.pathologies.shape == (3, 75, 4, 4) and both.anatomies.shape == (3, 51, 4, 4)
-    np.testing.assert_allclose(both.pathologies.sum(axis=(-2, -1)), 1, rtol=1e-5)
-    np.testing.assert_allclose(2 * both.pathologies - 1 / 16, last.pathologies, atol=1e-6)
-    assert [np.argmax(one) for one in last.pathology("mass")] == [4 * (row % 4) + 1 for row in rows]
+    maps, in_twos = attention_maps(model, corpus, rows), attention_maps(model, corpus, rows, batch_size=2)
+    assert maps.pathologies.shape == (3, 75, 4, 4) and maps.anatomies.shape == (3, 51, 4, 4)
+    np.testing.assert_array_equal(in_twos.pathologies, maps.pathologies)
+    np.testing.assert_allclose(maps.pathologies.sum(axis=(-2, -1)), 1, rtol=1e-5)
+    pixels = model.pixel_values(torch.from_numpy(corpus.images[rows]))
+    everywhere, looked = model(pixels, output_attentions=True).pathology_attention[:, :, 0].detach().numpy()
+    np.testing.assert_allclose(maps.pathology("mass").reshape(3, 16), (everywhere + looked) / 2, atol=1e-6)
+    assert [np.argmax(one) for one in maps.pathology("mass")] == [4 * (row % 4) + 1 for row in rows]
 
 
 def test_unknown_names_say_the_nearest():

@@ -1,0 +1,27 @@
+"""What pages and figures call things: names of the vocabulary, datasets, corpora and metrics, in words."""
+
+from medslip_core.vocabulary import DATASET_NAMES
+
+
+def readable(name: str) -> str:
+    """A name of the vocabulary or of a table as words: "left_costophrenic" -> "left costophrenic"."""
+    return name.replace("_", " ")
+
+
+def dataset_name(name: str) -> str:
+    """How a dataset is called by those who made it: "nih" -> "NIH ChestX-ray14"; one that is not known by its name."""
+    return DATASET_NAMES.get(name, name)
+
+
+def corpus_title(name: str, corpus) -> str:
+    """A corpus by its name in a study, and whether its images are the phantom's in that dataset's layout."""
+    return f"{dataset_name(name)} layout (phantom)" if corpus.header.get("synthetic") else dataset_name(name)
+
+
+METRIC_NAMES = {
+    "auroc": "AUROC", "average_precision": "average precision", "f1": "F1", "ece": "ECE", "brier": "Brier score",
+    "pointing_game": "pointing game", "pointing_near": "pointing within 3 %", "iou": "IoU", "dice": "Dice",
+    "cnr": "contrast-to-noise ratio", "auroc_learnable": "AUROC, learnable classes",
+    "dice_all": "Dice, all images", "dice_positives": "Dice, positives only",
+    "iou_all": "IoU, all images", "iou_positives": "IoU, positives only",
+}  # fmt: skip
