@@ -16,7 +16,7 @@ from torch import Tensor
 
 from medslip_core.model import MedslipModel
 from medslip_core.model_config import MedslipConfig
-from medslip_core.text import CLINICAL_BERT, Books, embed_books
+from medslip_core.text import Books, embed_books
 from medslip_core.vocabulary import ANATOMIES, PATHOLOGIES
 
 logger = logging.getLogger(__name__)
@@ -46,6 +46,9 @@ _RULES = (
 
 _SHARED_NORM = {f"decoder_anatomy.norm.{part}": f"decoder_pathology.norm.{part}" for part in ("weight", "bias")}
 """One LayerNorm under two published names; the second is loaded last there, and so decides."""
+
+CLINICAL_BERT = "emilyalsentzer/Bio_ClinicalBERT"
+"""The published text encoder (T = 768, first token)."""
 
 EXPLANATIONS = "PreTrain_MeDSLIP/data_file/observation explanation.json"
 _MISSPELT = {"eumonia": "pneumonia"}

@@ -108,7 +108,7 @@ class Chapter:
                 interval also `name_interval`.
             value: the number, or a short text.
             form: how it reads, as for `str.format`, e.g. "{:.3f}".
-            interval: lower and upper bound of the 95 % interval.
+            interval: lower and upper bound of the 95 % interval; NaN where there is none to be given.
             headline: one line that says what the number is; with it the number stands on the book's first page.
             beside: what stands beside it there: what to compare the number with, or how it is to be taken.
         """
@@ -117,7 +117,8 @@ class Chapter:
         _glue(name, text)
         if interval is not None:
             record["interval"] = [_plain(bound) for bound in interval]
-            record["interval_text"] = " to ".join(form.format(bound) for bound in interval)
+            undefined = any(math.isnan(bound) for bound in interval)
+            record["interval_text"] = "no interval" if undefined else " to ".join(map(form.format, interval))
             _glue(f"{name}_interval", record["interval_text"])
         if headline is not None:
             record["headline"] = headline

@@ -30,7 +30,16 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(REPOSITORY / "Makefile", folder)
     code = ("data_prep/phantom/render.py", "data_prep/nih.py", "data_prep/image/read.py", "data_prep/words.toml")
     core = (
-        f"medslip_core/{name}.py" for name in ("vocabulary", "corpus", "model", "naming", "figures", "image_figures")
+        f"medslip_core/{name}.py"
+        for name in (
+            "vocabulary",
+            "corpus",
+            "model",
+            "naming",
+            "report_sections",
+            "figures",
+            "image_figures",
+        )
     )
     pipeline = (f"pipeline/{name}.py" for name in ("chapter", "parameters", "run_chapter", "build_book"))
     others = ("requirements.lock", "pyproject.toml", "book/references.md", "installed")

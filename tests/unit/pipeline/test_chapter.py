@@ -88,3 +88,15 @@ def test_names_no_folder_or_host_of_the_machine(start: Callable[..., Chapter], t
     record = json.dumps(json.loads((chapter.folder / "results.json").read_text())["environment"])
     for private in (socket.gethostname(), str(Path.home()), str(Path.cwd())):
         assert private not in record
+
+
+def test_a_number_without_an_interval_says_so(tmp_path, monkeypatch) -> None:
+    glued = {}
+    monkeypatch.setattr("pipeline.chapter._glue", glued.__setitem__)
+    chapter = Chapter.__new__(Chapter)
+    chapter._numbers = {}
+    chapter.number("auroc", 0.91234, "{:.3f}", interval=(float("nan"), float("nan")), headline="AUROC")
+    chapter.number("dice", 0.5, "{:.2f}", interval=(0.4, 0.6))
+    assert glued == {
+        "auroc": "0.912", "auroc_interval": "no interval", "dice": "0.50", "dice_interval": "0.40 to 0.60",
+    }  # fmt: skip
