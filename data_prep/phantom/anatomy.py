@@ -4,7 +4,8 @@ Lungs are ellipses cut by mediastinum and diaphragm; heart, great vessels and hi
 displace lung. Findings then change the state of the lung (`aeration`, `free_air`, `solid`), see `parenchyma.py`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -15,16 +16,17 @@ from data_prep.phantom.patient import PhantomPatient
 SIDES = {"right": -1, "left": 1}  # patient's right lies at negative x
 
 
-@dataclass(frozen=True)
+@dataclass
 class Pose:
-    """How the patient stood or lay for one study, and what disease does to the outlines."""
+    """How the patient stood or lay for one study, and what disease does to the outlines (filled in by `render`)."""
 
     view: str  # "PA" or "AP"
     turn_mm: float  # shift of heart and mediastinum when the patient is turned
     heart_scale: float = 1.0
-    lift_mm: tuple[float, float] = (0.0, 0.0)  # raised right and left dome
+    lift_mm: dict[str, float] = field(default_factory=lambda: dict.fromkeys(SIDES, 0.0))  # side -> raised dome
     shift_mm: float = 0.0  # mediastinum pushed (or pulled) towards the patient's left
     vessel_scale: float = 1.0
+    upper_vessel_scale: float = 1.0  # above 1: blood redistributed to the upper lobes
     knob_scale: float = 1.0
     swing_mm: float = 0.0  # added tortuosity of the descending aorta
     atrium_scale: float = 1.0  # width of the right atrium
@@ -32,7 +34,41 @@ class Pose:
 
 
 class Thorax:
-    """Organ thicknesses of one posed patient, and the state of the lungs that findings change."""
+    """Organ thicknesses of one posed patient, and the state of the chest that findings change.
+
+    Arrays are [H, W], in mm along the beam unless noted otherwise; points and heights are in mm on the canvas.
+    """
+
+    # How this patient is built; nothing changes it.
+    turn: float  # mm, shift of heart and mediastinum towards the patient's left
+    wall_x: np.ndarray  # [H, 1] inner chest wall, from the midline
+    medial_x: np.ndarray  # [H, 1] where the lungs begin, from the midline
+    dome_y: dict[str, np.ndarray]  # side -> [1, W] height of the diaphragm
+    floor: float  # height of the right dome as it is when not raised, on which the heart rests
+    cavity: dict[str, np.ndarray]  # side -> bool, the pleural cavity above the dome
+    full_lung: dict[str, np.ndarray]  # side -> lung before heart and vessels take their place
+    lung: dict[str, np.ndarray]  # side -> lung
+    lungs: np.ndarray  # both
+    heart: np.ndarray
+    heart_x: tuple[float, float]  # its right and left border
+    organ: dict[str, np.ndarray]  # "aorta", "svc" (superior vena cava), "mediastinum", "atrium" (the right one)
+    knob: tuple[float, float]  # middle of the aortic knob
+    hilum: dict[str, tuple[float, float]]  # side -> its middle
+    carina: tuple[float, float]  # where the trachea divides
+    trachea_x: np.ndarray  # [H, 1] middle of the trachea
+    stomach_y: float  # height of the stomach bubble
+    body: np.ndarray  # the whole body, as if without air
+
+    # The state that gas and findings change.
+    density: np.ndarray  # of aerated lung, relative to water
+    aeration: np.ndarray  # 1 air-filled, 0 solid, as a share of the depth
+    free_air: np.ndarray  # share of the depth taken by a pneumothorax
+    solid: np.ndarray  # tissue added (negative: gas)
+    metal: np.ndarray  # optical depth of devices and calcium
+    pleura: np.ndarray  # bool, what fluid, air or scar has opened of the pleural space
+    sulcus: np.ndarray  # bool, what fat fills beside the heart
+    stomach: np.ndarray  # bool, where the stomach is, in a hernia too
+    stomach_gas: np.ndarray  # gas in the stomach below the dome
 
     def __init__(self, canvas: Canvas, patient: PhantomPatient, pose: Pose) -> None:
         self.canvas, self.patient, self.pose = canvas, patient, pose
@@ -41,13 +77,13 @@ class Thorax:
         height = patient.lung_height_mm
         down = (y - patient.apex_mm) / np.float32(height + patient.dome_mm)  # 0 at the apices, 1 at the recesses
         inside = np.clip(down, 1e-4, 1)
-        self.wall_x = patient.half_width_mm * (1 - (1 - inside) ** 3.4) ** 0.42  # [H, 1] inner chest wall
+        self.wall_x = patient.half_width_mm * (1 - (1 - inside) ** 3.4) ** 0.42
         self.wall_x *= down > 0
-        self.depth = patient.depth_mm * (0.5 + 0.5 * smoothstep(inside / 0.4))
+        depth = patient.depth_mm * (0.5 + 0.5 * smoothstep(inside / 0.4))
         self.medial_x = 13 + 30 * np.exp(-inside / 0.05)
         self.dome_y = {side: self._dome(side) for side in SIDES}
         profile = np.sqrt(np.maximum(1 - (x / np.maximum(self.wall_x, 1)) ** 2, 0))
-        chest = self.depth * profile * (down > 0)
+        chest = depth * profile * (down > 0)
         self.cavity, self.lung, self.full_lung = {}, {}, {}
         displaced = self._heart_and_vessels()
         for side, sign in SIDES.items():
@@ -58,26 +94,24 @@ class Thorax:
             self.full_lung[side] = chest * medial * (above + recess)
             self.lung[side] = np.maximum(self.full_lung[side] - displaced * (sign * x > -60), 0)
         self.lungs = self.lung["left"] + self.lung["right"]
-        self.heart_x = self._heart_edges()
+        columns = np.flatnonzero((self.heart > 8).any(0))
+        self.heart_x = float(x[0, columns[0]]), float(x[0, columns[-1]])
         self.body = self._body()
+        self.stomach_y = float(self.dome_y["left"].min()) + 24
         zeros = canvas.zeros()
-        self.density = zeros + np.float32(patient.lung_density)  # of aerated lung, relative to water
-        self.aeration = zeros + 1  # 1 air-filled, 0 solid, as a share of the depth
-        self.free_air = zeros.copy()  # share of the depth taken by a pneumothorax
-        self.solid = zeros.copy()  # mm of tissue added (negative: gas)
-        self.metal = zeros.copy()  # optical depth of devices and calcium
-        self.pleura = zeros > 0  # what fluid, air or scar has opened of the pleural space
-        self.sulcus = zeros > 0  # what fat fills beside the heart
+        self.density, self.aeration = zeros + np.float32(patient.lung_density), zeros + 1
+        self.free_air, self.solid, self.metal, self.stomach_gas = (zeros.copy() for _ in range(4))
+        self.pleura, self.sulcus, self.stomach = (zeros > 0 for _ in range(3))
 
     def _dome(self, side: str) -> np.ndarray:
         """Height of the diaphragm, [1, W]."""
         p, sign, x = self.patient, SIDES[side], self.canvas.x
-        top = p.apex_mm + p.lung_height_mm + (p.dome_step_mm if side == "left" else 0) - self.pose.lift_mm[sign > 0]
+        top = p.apex_mm + p.lung_height_mm + (p.dome_step_mm if side == "left" else 0) - self.pose.lift_mm[side]
         along = np.clip((sign * x - 12) / np.float32(p.half_width_mm - 12), 0, 1) - 0.42
         return top + p.dome_mm * np.where(along > 0, np.abs(along / 0.58) ** 2.4, 0.4 * (along / 0.42) ** 2)
 
     def _heart_and_vessels(self) -> np.ndarray:
-        """Fills `self.organ` (mm of each organ) and returns the lung thickness that they displace."""
+        """Puts heart, great vessels, hila and trachea in place; returns the thickness of lung that they displace."""
         p, pose, x, y = self.patient, self.pose, self.canvas.x, self.canvas.y
         width = 2 * p.half_width_mm * p.cardiothoracic_ratio * pose.heart_scale
         size, floor = width / 128, p.apex_mm + p.lung_height_mm
@@ -113,14 +147,8 @@ class Thorax:
         self.floor, self.carina = floor, (self.turn * 0.7 + 2, knob_y + 22.0)
         bend = np.exp(-(((y - p.apex_mm - 14) / 34) ** 2))  # [H, 1]
         self.trachea_x = self.carina[0] + np.float32(pose.bend_mm) * bend
-        self.organ = {"aorta": np.maximum(knob, aorta), "svc": svc, "mediastinum": mediastinum, "atrium": atrium,
-                      "ventricle": ventricle, "hila": hila}  # fmt: skip
-        return np.maximum(self.heart, mediastinum) + np.maximum(knob, aorta) + 0.8 * hila + 0.8 * svc
-
-    def _heart_edges(self) -> tuple[float, float]:
-        """Right and left border of the heart, x in mm."""
-        columns = np.flatnonzero((self.heart > 8).any(0))
-        return float(self.canvas.x[0, columns[0]]), float(self.canvas.x[0, columns[-1]])
+        self.organ = {"aorta": np.maximum(knob, aorta), "svc": svc, "mediastinum": mediastinum, "atrium": atrium}
+        return np.maximum(self.heart, mediastinum) + self.organ["aorta"] + 0.8 * hila + 0.8 * svc
 
     def _body(self) -> np.ndarray:
         """Thickness of the whole body: trunk, neck, shoulders, arms, breasts; the lungs' air is taken out later."""
@@ -147,12 +175,11 @@ class Thorax:
         )
         return self.canvas.blur(np.maximum(np.maximum(trunk, neck), arm) + breasts, 3)
 
+    @cached_property
     def inset(self) -> np.ndarray:
         """Distance in mm from the chest wall and the apices inwards, 0 outside, [H, W] float32."""
-        if not hasattr(self, "_inset"):
-            chest = (np.abs(self.canvas.x) < self.wall_x).astype(np.uint8)
-            self._inset = distance_inside(chest) * np.float32(self.canvas.mm_per_px)
-        return self._inset
+        chest = (np.abs(self.canvas.x) < self.wall_x).astype(np.uint8)
+        return distance_inside(chest) * np.float32(self.canvas.mm_per_px)
 
     def place(self, side: str, across: float, down: float) -> tuple[float, float]:
         """A point of the lung: `across` 0 (mediastinum) to 1 (chest wall), `down` 0 (apex) to 1 (dome)."""
@@ -173,13 +200,9 @@ class Thorax:
         blood = np.minimum(vessels, self.lungs) * air * (1 - self.density)
         return (
             np.maximum(self.body - self.full_lung["left"] - self.full_lung["right"], 0)
-            + self._displaced()
+            + (self.full_lung["left"] + self.full_lung["right"] - self.lungs)  # organs in the place of lung
             + (lung + blood + self.solid)
         )
-
-    def _displaced(self) -> np.ndarray:
-        """Organs in the place of lung."""
-        return self.full_lung["left"] + self.full_lung["right"] - self.lungs
 
 
 def distance_inside(mask: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from data_prep.phantom.anatomy import Thorax
-from data_prep.phantom.pathology import Finding
+from data_prep.phantom.finding import Finding
 from data_prep.phantom.skeleton import clavicle_lines, rib_lines, spine_x
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from data_prep.phantom.anatomy import SIDES, Thorax
 from data_prep.phantom.canvas import spline
-from data_prep.phantom.pathology import Finding
+from data_prep.phantom.finding import Finding
 
 
 def _lay(thorax: Thorax, lines: list[np.ndarray], width_mm: float, optical_depth: float) -> np.ndarray:

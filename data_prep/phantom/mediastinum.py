@@ -4,14 +4,13 @@ import numpy as np
 
 from data_prep.phantom.anatomy import SIDES, Thorax
 from data_prep.phantom.canvas import smoothstep, spline
-from data_prep.phantom.parenchyma import sides_of
-from data_prep.phantom.pathology import Finding
+from data_prep.phantom.finding import Finding
 
 
 def hilar_enlargement(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.ndarray:
     """Lymph nodes: a cluster of overlapping balls about the hilum."""
     nodes = thorax.canvas.zeros()
-    for side in sides_of(finding):
+    for side in finding.sides:
         x, y = thorax.hilum[side]
         for _ in range(5):
             radius = rng.uniform(8, 11) + 6 * finding.severity
@@ -87,7 +86,7 @@ def retrocardiac_opacity(thorax: Thorax, finding: Finding, rng: np.random.Genera
 def raised_diaphragm(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.ndarray:
     """Drawn by the pose; its place is the raised dome."""
     place = np.zeros(thorax.lungs.shape, bool)
-    for side in sides_of(finding):
+    for side in finding.sides:
         outward = SIDES[side] * thorax.canvas.x
         place |= (np.abs(thorax.canvas.y - thorax.dome_y[side]) < 9) & (outward > 14) & (outward < thorax.wall_x)
     return place
@@ -110,7 +109,7 @@ def distended_stomach(thorax: Thorax, finding: Finding, rng: np.random.Generator
 def blunted_angle(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.ndarray:
     """An old scar that fills a costophrenic angle without fluid elsewhere."""
     area = np.zeros(thorax.lungs.shape, bool)
-    for side in sides_of(finding):
+    for side in finding.sides:
         outward = SIDES[side] * thorax.canvas.x
         tip = float(thorax.dome_y[side].max())
         near = (thorax.canvas.y - (tip - 34 - 14 * finding.severity)) / 14

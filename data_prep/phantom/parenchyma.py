@@ -4,15 +4,9 @@ import numpy as np
 
 from data_prep.phantom.anatomy import SIDES, Thorax
 from data_prep.phantom.canvas import smoothstep, spline
-from data_prep.phantom.pathology import Finding
+from data_prep.phantom.finding import Finding
 
 PULL = 0.04  # filling above this share of the depth counts as the finding's area
-
-
-def sides_of(finding: Finding) -> tuple[str, ...]:
-    """The sides that a finding lies on."""
-    side = str(finding.attributes["side"])
-    return ("right", "left") if side == "both" else (side,)
 
 
 def _fill(thorax: Thorax, share: np.ndarray, window: tuple[slice, slice], cut: float = PULL) -> np.ndarray:
@@ -76,7 +70,7 @@ def haze(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.ndarr
 def infiltrate(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.ndarray:
     """Ill-defined streaks and small patches fanning out from the hilum."""
     area = np.zeros(thorax.lungs.shape, bool)
-    for side in sides_of(finding):
+    for side in finding.sides:
         sign, hilum = SIDES[side], np.array(thorax.hilum[side])
         reach = 0.75 * finding.attributes["size_mm"]
         count = int(38 + 30 * finding.severity)
@@ -97,7 +91,7 @@ def infiltrate(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np
 def plate_atelectasis(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.ndarray:
     """Thin, sharp, nearly level bands at the base; the raised dome is part of the pose."""
     at, area = finding.attributes, thorax.canvas.zeros()
-    for side in sides_of(finding):
+    for side in finding.sides:
         sign = SIDES[side]
         for number in range(1 + int(rng.random() < 0.6) + int(finding.severity > 0.6)):
             x, y = thorax.place(
@@ -113,7 +107,7 @@ def plate_atelectasis(thorax: Thorax, finding: Finding, rng: np.random.Generator
 def scar(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.ndarray:
     """A few fine strands at the apex, pulling towards it."""
     lines = []
-    for side in sides_of(finding):
+    for side in finding.sides:
         for _ in range(4):
             x, y = thorax.place(side, finding.attributes["across"] + rng.normal(0, 0.1), finding.attributes["down"])
             far = np.array([x, y]) + rng.normal((0, 0.7 * finding.attributes["size_mm"]), 9)
@@ -163,7 +157,7 @@ def fibrosis(thorax: Thorax, finding: Finding, rng: np.random.Generator) -> np.n
     canvas = thorax.canvas
     down = (canvas.y - thorax.patient.apex_mm) / np.float32(thorax.patient.lung_height_mm)
     level = smoothstep((0.45 - down) / 0.3) if finding.attributes["upper"] else smoothstep((down - 0.42) / 0.35)
-    where = np.clip(level * (0.35 + 0.65 * smoothstep((45 - thorax.inset()) / 35)), 0, 1) * (thorax.lungs > 5)
+    where = np.clip(level * (0.35 + 0.65 * smoothstep((45 - thorax.inset) / 35)), 0, 1) * (thorax.lungs > 5)
     net = np.clip(1 - np.abs(canvas.texture(rng, 9)) / 0.42, 0, 1) + 0.7 * np.clip(
         1 - np.abs(canvas.texture(rng, 6)) / 0.4, 0, 1
     )

@@ -20,7 +20,7 @@ def anatomy_places(thorax: Thorax, outlines: dict[str, np.ndarray]) -> dict[str,
     x, y = canvas.x, canvas.y
     height = p.lung_height_mm
     down = (y - p.apex_mm) / np.float32(height)
-    inset = thorax.inset()
+    inset = thorax.inset
     places = dict(outlines)
     for side, sign in SIDES.items():
         cavity = thorax.cavity[side]

@@ -8,7 +8,7 @@ class Population:
     """One hospital's patients and equipment. Pairs are (mean, standard deviation).
 
     `prevalence` is the chance of each kind of finding in a study of a patient who is not healthy, before
-    co-occurrence raises it; kinds left out use `pathology.CATALOGUE`'s own.
+    co-occurrence raises it; kinds left out use `catalogue.CATALOGUE`'s own.
     """
 
     name: str

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from data_prep.phantom.pathology import CATALOGUE, Finding
+from data_prep.phantom.catalogue import CATALOGUE
+from data_prep.phantom.finding import Finding
 from data_prep.phantom.phrases import DEGREES, PLACES, SIZES, Place, Triplet, parse_claims
 from data_prep.phantom.population import POPULATIONS
 from data_prep.phantom.render import PhantomStudy
@@ -120,7 +121,7 @@ class _Speaker:
             "at": place.before,
             "in": place.within,
             "side": "bilateral" if side == "both" else side,
-            "angles": "+".join(f"{one}_costophrenic" for one in (("left", "right") if side == "both" else (side,))),
+            "angles": "+".join(f"{one}_costophrenic" for one in sorted(finding.sides)),
             "size": self.one_of(SIZES[third]),
             "degree": self.one_of(DEGREES[third]),
             "carina": f"{self.rng.uniform(2, 6):.1f}",

@@ -410,7 +410,7 @@ FINDINGS: dict[str, Wording] = {
     "sternal wires": Wording("devices", plain=("[Sternal wires|wire@unspecified] are [intact|intact@other].",)),
     "clips": Wording("devices", plain=("Surgical [clips|clip] project over the {in}.",)),
 }
-"""Kind of finding (`pathology.CATALOGUE`) -> its wordings."""
+"""Kind of finding (`catalogue.CATALOGUE`) -> its wordings."""
 
 
 @dataclass(frozen=True)

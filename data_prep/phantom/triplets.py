@@ -1,33 +1,11 @@
 """What is true of a study, as (anatomy, pathology, state) over the vocabulary: present, and stated absences."""
 
 from collections.abc import Iterable
+from itertools import product
 
-from data_prep.phantom.pathology import CATALOGUE, Finding
+from data_prep.phantom.catalogue import CATALOGUE
+from data_prep.phantom.finding import Finding
 from medslip_core.vocabulary import ABSENT, PRESENT
-
-IMPLIED: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
-    "pneumonia": (("opacity", ()),),
-    "consolidation": (("opacity", ()),),
-    "infiltrate": (("opacity", ()),),
-    "plate atelectasis": (("loss", ()),),
-    "cardiomegaly": (("enlarge", ("heart_size",)),),
-    "edema": (("congestion", ("pulmonary",)), ("engorgement", ("hilar_unspec",)), ("marking", ("interstitium",))),
-    "effusion": (("fluid", ()), ("blunt", ("{side}_costophrenic",))),
-    "emphysema": (("hyperinflate", ("lung_volumes",)),),
-    "pacemaker": (("device", ("unspecified",)), ("lead", ())),
-    "leadless pacemaker": (("device", ()),),
-    "endotracheal tube": (("tip", ("trachea",)),),
-    "chest tube": (("drainage", ()),),
-    "central line": (("line", ()), ("tip", ())),
-    "picc": (("catheter", ()), ("line", ()), ("tip", ())),
-    "dialysis catheter": (("tip", ()),),
-    "hilar enlargement": (("prominence", ()),),
-    "fibrosis": (("marking", ("interstitium",)),),
-    "tortuous aorta": (("dilation", ()),),
-    "nodule": (("lesion", ()),),
-    "mass": (("lesion", ()),),
-}
-"""Other words of the vocabulary that hold whenever a kind is present; no anatomies means the finding's own."""
 
 PLACES: dict[str, tuple[str, ...]] = {
     "effusion": ("left_pleural", "right_pleural", "pleural_unspec"),
@@ -63,27 +41,17 @@ PLACES: dict[str, tuple[str, ...]] = {
 }
 """Where the absence of a pathology is stated."""
 
-
-BLUNTING = ("effusion", "thickening", "emphysema", "blunted angle")
-"""Kinds that leave no sharp costophrenic angle."""
-
-
-BONY = ("rib fracture", "clavicle fracture", "worn spine", "scoliosis")
-"""Kinds of the skeleton, which leave the lungs clear."""
-
-
-def sides_in(finding: Finding) -> tuple[str, ...]:
-    """The sides on which a finding lies."""
-    side = str(finding.attributes["side"])
-    return ("left", "right") if side == "both" else (side,)
+HEALTHY = {"heart_size": "normal", "mediastinal": "unremarkable", "rib": "intact"}
+HEALTHY_OF_SIDE = {"lung_unspec": "clear", "costophrenic": "sharp"}
+"""What is stated of organs without a finding that rules it out; in the second, of each side."""
 
 
 def present_pairs(finding: Finding) -> list[tuple[str, str]]:
     """Every (anatomy, pathology) that one finding makes true, its own first."""
     pairs = [(anatomy, finding.pathology) for anatomy in finding.anatomies]
-    for pathology, anatomies in IMPLIED.get(finding.kind, ()):
+    for pathology, anatomies in CATALOGUE[finding.kind].implies.items():
         for anatomy in anatomies or finding.anatomies:
-            pairs += [(anatomy.format(side=side), pathology) for side in sides_in(finding)]
+            pairs += [(anatomy.format(side=side), pathology) for side in sorted(finding.sides)]
     return list(dict.fromkeys(pairs))
 
 
@@ -97,26 +65,20 @@ def study_triplets(findings: Iterable[Finding]) -> list[tuple[str, str, int]]:
     findings = list(findings)
     present = dict.fromkeys(pair for finding in findings for pair in present_pairs(finding))
     touched: set[tuple[str, str]] = set()  # (side, pathology)
+    ruled_out: set[tuple[str, str]] = set()  # (side, word of health)
     for finding in findings:
-        for _, pathology in present_pairs(finding):
-            touched |= {(side, pathology) for side in sides_in(finding)}
+        kind = CATALOGUE[finding.kind]
+        touched |= set(product(finding.sides, (pathology for _, pathology in present_pairs(finding))))
+        words = kind.rules_out if kind.device or kind.bony else ("clear", *kind.rules_out)
+        ruled_out |= set(product(finding.sides, words))
     absent = {}
     for pathology, places in PLACES.items():
         for anatomy in places:
             sides = {side for side in ("left", "right") if side in anatomy.split("_")} or {"left", "right"}
             if (anatomy, pathology) not in present and not any((side, pathology) in touched for side in sides):
                 absent[(anatomy, pathology)] = None
-    normal = []
-    kinds = {finding.kind for finding in findings}
-    if "cardiomegaly" not in kinds:
-        normal.append(("heart_size", "normal"))
-    if not kinds & {"cardiomegaly", "tortuous aorta", "hernia", "wide mediastinum", "wide atrium"}:
-        normal.append(("mediastinal", "unremarkable"))
-    if "rib fracture" not in kinds:
-        normal.append(("rib", "intact"))
+    anywhere = {word for _, word in ruled_out}
+    healthy = [(a, word) for a, word in HEALTHY.items() if word not in anywhere]
     for side in ("left", "right"):
-        if not any(side in sides_in(f) for f in findings if not CATALOGUE[f.kind].device and f.kind not in BONY):
-            normal.append((f"{side}_lung_unspec", "clear"))
-        if not any(side in sides_in(f) for f in findings if f.kind in BLUNTING):
-            normal.append((f"{side}_costophrenic", "sharp"))
-    return [(a, p, PRESENT) for a, p in [*present, *normal]] + [(a, p, ABSENT) for a, p in absent]
+        healthy += [(f"{side}_{a}", word) for a, word in HEALTHY_OF_SIDE.items() if (side, word) not in ruled_out]
+    return [(a, p, PRESENT) for a, p in [*present, *healthy]] + [(a, p, ABSENT) for a, p in absent]

@@ -20,12 +20,11 @@ def _trunks(rng: np.random.Generator, thorax: Thorax) -> tuple[np.ndarray, np.nd
     return np.vstack(starts), np.concatenate(headings), lengths
 
 
-def pulmonary_vessels(thorax: Thorax, upper_gain: float = 1.0) -> np.ndarray:
+def pulmonary_vessels(thorax: Thorax) -> np.ndarray:
     """Blood along the beam, mm [H, W] float32. The tree is the patient's own: it is the same in all their studies.
 
     Args:
         thorax: gives hila, patient and the widening of vessels in congestion (`pose.vessel_scale`).
-        upper_gain: above 1 for redistribution to the upper lobes.
     """
     p, canvas = thorax.patient, thorax.canvas
     rng = np.random.default_rng([12, len(p.population), p.seed, p.number])
@@ -46,6 +45,5 @@ def pulmonary_vessels(thorax: Thorax, upper_gain: float = 1.0) -> np.ndarray:
     for width, lines in reversed(generations):  # the widest on top
         canvas.stroke(lines, width * gain, min(255.0, 60 * (width * gain) ** 0.7), picture)
     blood = canvas.blur(picture.astype(np.float32), 0.8) * np.float32(3.6 / 60)  # seen a little deeper than wide
-    if upper_gain != 1.0:
-        blood *= np.where(canvas.y < thorax.carina[1] + 15, np.float32(upper_gain), np.float32(1.0))
+    blood *= np.where(canvas.y < thorax.carina[1] + 15, np.float32(thorax.pose.upper_vessel_scale), np.float32(1.0))
     return blood
