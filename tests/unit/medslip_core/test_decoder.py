@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -36,6 +38,13 @@ def test_positions_tell_row_and_column() -> None:
     assert torch.equal(codes[:, 0, 8:], codes[:1, 0, 8:].expand(3, 8)), "second half: the column alone"
     distances = torch.cdist(codes.flatten(0, 1), codes.flatten(0, 1)) + torch.eye(15) * 9
     assert distances.min() > 0.1, "no two cells share a code"
+
+
+def test_positions_by_hand() -> None:
+    """Eight channels: sine and cosine of the row at the frequencies 1 and 100^(-1/2), then of the column."""
+    expected = [*(f(2 * w) for f in (math.sin, math.cos) for w in (1, 0.1)),
+                *(f(3 * w) for f in (math.sin, math.cos) for w in (1, 0.1))]  # fmt: skip
+    assert sincos_positions(4, 5, 8).view(4, 5, 8)[2, 3].tolist() == pytest.approx(expected)
 
 
 def test_widths_that_do_not_divide() -> None:

@@ -1,7 +1,5 @@
 """Metrics against scikit-learn and hand counts; intervals over patients."""
 
-import time
-
 import numpy as np
 import pytest
 from sklearn import metrics as sk
@@ -70,6 +68,12 @@ def test_calibration_error_by_naive_loop():
     assert (curve.n / 200 * (curve.frequency - curve.probability).abs()).sum() == pytest.approx(expected)
 
 
+def test_calibration_error_of_the_surest():
+    """A probability of 1 lies in the last bin, with those just below it."""
+    truth, prob = np.array([1, 1, 1, 0.0]), np.array([1.0, 0.96, 1.0, 0.96])
+    assert metrics.expected_calibration_error(truth, prob, np.ones((1, 4)))[0] == pytest.approx(0.98 - 0.75)
+
+
 @pytest.mark.parametrize("judge", [metrics.reliability, metrics.best_f1_threshold])
 def test_uncertain_labels_written_otherwise_are_refused(judge):
     with pytest.raises(ValueError, match="one is -1: write NaN for unknown or uncertain"):
@@ -134,6 +138,18 @@ def test_best_f1_threshold_is_best_of_all():
     assert chosen == pytest.approx(max(sk.f1_score(truth, prob >= t) for t in np.unique(prob)))
 
 
+@pytest.mark.parametrize(
+    ("truth", "threshold"),
+    [
+        ([0, 0, 1, 1], 0.6),  # halfway to the next lower probability
+        ([0, 1, 1, 1], 0.3),
+        ([1, 0, 1, 1], 0.2),  # none is lower: the lowest itself
+    ],
+)
+def test_best_f1_threshold_lies_between_two_probabilities(truth, threshold):
+    assert metrics.best_f1_threshold(np.array(truth), np.array([0.2, 0.4, 0.8, 0.9])) == pytest.approx(threshold)
+
+
 def test_bootstrap_draws_patients_not_images():
     truth, prob = random_sample(100)
     once = metrics.patient_bootstrap(lambda w: metrics.brier(truth, prob, w), np.arange(100))
@@ -169,13 +185,3 @@ def test_interval_width_is_that_of_theory():
     values = np.random.default_rng(0).normal(size=400)
     estimate = metrics.patient_bootstrap(lambda w: metrics.weighted_mean(values, w), np.arange(400), resamples=2000)
     assert estimate.high - estimate.low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.08)
-
-
-def test_speed():
-    generator = np.random.default_rng(0)
-    truth, prob = (generator.random((14, 700)) < 0.1).astype(float), generator.random((14, 700))
-    start = time.perf_counter()
-    metrics.patient_bootstrap(
-        lambda w: np.stack([metrics.auroc(t, p, w) for t, p in zip(truth, prob, strict=True)], 1), np.arange(700)
-    )
-    assert time.perf_counter() - start < 10

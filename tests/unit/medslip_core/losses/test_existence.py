@@ -47,3 +47,8 @@ def test_no_label_gives_zero_with_gradient() -> None:
     loss = existence_loss(logits, torch.full((2, 3), -1, dtype=torch.int8))
     loss.backward()
     assert loss.item() == 0 and torch.equal(logits.grad, torch.zeros_like(logits))
+
+
+def test_one_label_alone() -> None:
+    loss = existence_loss(torch.tensor([[[0.0, math.log(3)], [0.0, 9.0]]]), torch.tensor([[1, -1]]))
+    assert loss.item() == pytest.approx(-math.log(0.75))

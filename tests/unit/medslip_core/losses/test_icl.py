@@ -23,3 +23,9 @@ def test_nothing_stated_gives_zero_with_gradient() -> None:
     loss = icl_loss(logits, torch.full((2, 4, 5), -1))
     loss.backward()
     assert loss.item() == 0 and logits.grad.abs().sum() == 0
+
+
+def test_one_pair_alone() -> None:
+    matrix = torch.full((1, 2, 2), -1)
+    matrix[0, 1, 0] = 1
+    assert icl_loss(torch.tensor([[[5.0, 5.0], [math.log(3), 5.0]]]), matrix).item() == pytest.approx(-math.log(0.75))
