@@ -95,6 +95,15 @@ def test_one_label_gives_nan_with_reason(truth):
     assert np.isnan(metrics.best_f1_threshold(truth, PROB))
 
 
+@pytest.mark.parametrize("rare", [1, 0])
+def test_a_single_image_with_the_other_label_is_enough(rare):
+    truth = np.full(6, 1 - rare)
+    truth[1] = rare
+    values = metrics.class_metrics(truth.astype(float), PROB, 0.5, ONES)[0, :2]
+    expected = [sk.roc_auc_score(truth, PROB), sk.average_precision_score(truth, PROB)]
+    np.testing.assert_allclose(values, expected)
+
+
 def test_patients_behind_a_value_are_those_of_the_label_it_needs():
     truth, patients = np.array([1, 1, 0, 0, 0, np.nan]), np.array(list("aabbcd"))
     behind = {metric: metrics.patients_behind(metric, truth, patients) for metric in ("auroc", "specificity", "brier")}
