@@ -98,13 +98,15 @@ def glance_table(chapters: list[FinishedChapter], profile: str, repository: Path
     ]
     made = f"Profile `{profile}`, {_date(chapters[-1].results['started'])}."
     note = (
-        f"{made} Intervals are 95 %, over test patients (of the report reader, over reports), for the one model that "
+        f"{made} Intervals are 95 %, over test patients, for the one model that "
         "was trained here. How much another training seed would change is a question of its own: where the same study "
         "was run with several, apart from this run (`benchmarks/seeds.py`), a column gives the least and the greatest "
         "value. The last column says what to compare a result with, or how to take it: *mean truth* knows where "
         "findings or anatomies usually lie, and looks at no image.\n\n"
     )
-    return note + _table(("Result", "Value", "Interval", f"Over training seeds {trained}".strip(), "Beside it"), rows)
+    return note + _table(
+        ("Result", "Value", "Interval", f"Over training seeds {trained}".strip(), "Compare with"), rows
+    )
 
 
 def _of_seeds(repository: Path, chapters: list[FinishedChapter]) -> tuple[str, dict[str, list[float]]]:

@@ -1,6 +1,7 @@
 """What every chapter and every params file of the book keeps to."""
 
 import ast
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -9,7 +10,7 @@ import nbformat
 import pytest
 import yaml
 
-from pipeline.parameters import check_value, declared_parameters, read_parameters
+from pipeline.parameters import check_value, declared_parameters, read_parameters, study_parameters
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CHAPTERS = sorted((REPOSITORY / "book").glob("*.ipynb"))
@@ -111,3 +112,12 @@ def test_params_fit_their_chapter(path: Path) -> None:
     values = read_parameters(path, declared_parameters(chapter), data="data")
     assert values, "an empty params file says nothing: remove it"
     assert not MACHINE_PATH.findall(path.read_text())
+
+
+def test_the_spread_over_seeds_is_of_the_demo_as_it_is() -> None:
+    """Else the first page leaves its column empty."""
+    asked = json.loads((REPOSITORY / "benchmarks" / "results" / "demo_seeds.json").read_text())["asked"]
+    for chapter, parameters in asked.items():
+        declared = declared_parameters(REPOSITORY / "book" / f"{chapter}.ipynb")
+        now = {name: one.default for name, one in declared.items()}
+        assert study_parameters({"parameters": now}) == parameters
