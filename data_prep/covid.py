@@ -21,7 +21,7 @@ from data_prep.files import LONGEST_NAME, report_absent
 from data_prep.image import read_grey
 from data_prep.study import MaskSource, Studies, Study
 from data_prep.tables import find_table, names_of_option, read_table, require_unique
-from data_prep.views import FRONTAL_VIEWS
+from data_prep.views import FRONTAL_VIEWS, no_such_view
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def read(root: Path, views: str | Sequence[str] | None = VIEWS) -> Studies:
             none with such a view.
     """
     root = Path(root)
-    path = find_table(root, "metadata.csv")
+    path = find_table(root, "metadata.csv", remedy="Point root at the dataset as cloned.")
     columns = ["patientid", "sex", "age", "finding", "view", "modality", "filename", "clinical_notes"]
     table = read_table(path, columns, filled=["patientid", "filename"])
     table = table[table["modality"] == XRAY]
@@ -68,9 +68,9 @@ def read(root: Path, views: str | Sequence[str] | None = VIEWS) -> Studies:
         said = table["view"].fillna(NOT_SAID)
         kept = said.isin(views) | said.str.split().str[0].isin(views)
         logger.info("covid: %d of %d images have another view than %s", (~kept).sum(), len(table), "/".join(views))
+        if not kept.any():
+            raise no_such_view(path, views, said)
         table = table[kept]
-        if table.empty:
-            raise DataError(path, f"no image with view {views}", "Name the views to read: views=….")
     classes = sorted({name for text in table["finding"] for name in _findings(text)})
     masks = _masks(find_table(root, "masks.csv", required=False), root / "masks")
     there = table["filename"].map(lambda name: (root / "images" / name).is_file())

@@ -14,10 +14,12 @@
     mirrored      1 where the file shows the patient's left on its left, as a film scanned from behind
     label:<name>  1 present, 0 absent, empty or -1 unknown; columns can also be named by labels=…
 
-Any other column is left alone, and said so.
+Any other column is left alone, and said so; one whose name is nearly one of these ("Patient ID", "label_Edema") is
+refused, for what it says would be lost.
 """
 
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -30,6 +32,7 @@ from data_prep.files import LONGEST_NAME, report_absent
 from data_prep.splits import check_no_leak
 from data_prep.study import Studies, Study
 from data_prep.tables import (
+    as_option,
     find_table,
     label_values,
     names_of_option,
@@ -38,12 +41,15 @@ from data_prep.tables import (
     require_unique,
     tables_folder,
 )
+from data_prep.views import no_such_view
 from medslip_core.corpus import LABEL_PREFIX, SPLITS
 
 logger = logging.getLogger(__name__)
 
 COLUMNS = ("path", "study", "patient", "split", "view", "age", "sex", "report", "mirrored")
 ALLOWED = {"split": (*SPLITS, "train_val"), "sex": ("M", "F"), "mirrored": ("0", "1")}
+OTHER_NAMES = {"subject": "patient", "gender": "sex"}
+NEARLY_LABEL = re.compile(r"labels?\s*[:_ -]\s*", re.IGNORECASE)
 
 
 def read(
@@ -66,8 +72,11 @@ def read(
         DataError: the table missing, a path twice or leading out of root, a cell that is none of what it may be.
     """
     root = Path(root)
-    path = find_table(tables_folder(root, tables), table)
-    rows = read_table(path, ["path"], filled=["path"])
+    remedy = f"Write one, a row per image with its path, or name its folder: {as_option('tables')}."
+    path = find_table(tables_folder(root, tables), table, remedy=remedy)
+    rows = read_table(path, ["path"], filled=["path"], own=True)
+    if rows.empty:
+        raise DataError(path, "has a header and no row below it", "Write a row for each image.")
     rows["path"] = rows["path"].str.replace("\\", "/")
     require_unique(rows, "path", path)
     _check_paths(rows, path)
@@ -81,12 +90,13 @@ def read(
     named = rows.rename(columns={"patient": "patient_id", "path": "image_id"}).set_index("row")
     check_no_leak(named, path)  # before anything is prepared
 
-    kept = rows["view"].isin(names_of_option(views)) if names_of_option(views) else pd.Series(True, rows.index)
+    views = names_of_option(views)
+    kept = rows["view"].isin(views) if views else pd.Series(True, rows.index)
+    if not kept.any():
+        raise no_such_view(path, views, rows["view"])
     there = rows["path"].map(lambda name: (root / name).is_file())
     absent = report_absent(rows.loc[kept & ~there, "path"].tolist(), int(kept.sum()), path, root)
     rows = rows[kept & there]
-    if rows.empty:
-        raise DataError(path, f"no image with view {views}", "Name views that are in the table: views=….")
 
     def studies() -> Iterator[Study]:
         for row in rows.itertuples():
@@ -129,9 +139,27 @@ def _label_columns(rows: pd.DataFrame, named: list[str], path: Path) -> dict[str
     given = [name for name in rows if name in named or name.startswith(LABEL_PREFIX)]
     names = {name: name.removeprefix(LABEL_PREFIX).strip() for name in given}
     unused = [name for name in rows.columns if name not in (*COLUMNS, "row", *names)]
+    for name in unused:
+        meant = _meant(name)
+        if meant is not None and meant not in rows:
+            remedy = f"Is {meant!r} meant? Then name it so; if it is something else, give it another name."
+            raise DataError(path, f"column {name!r} is none that is read", remedy)
     if unused:
-        logger.warning("%s: columns left alone: %s (name labels by labels=…)", path.name, ", ".join(unused))
+        said = "%s: columns left alone: %s (to read labels from them: %s)"
+        logger.warning(said, path.name, ", ".join(unused), as_option("labels"))
+    if "patient" not in rows:
+        said = "%s: no column 'patient': each %s counts as a patient of its own, unless its DICOM header names one"
+        logger.warning(said, path.name, "study" if "study" in rows else "image", extra={"harmless": True})
     return names
+
+
+def _meant(column: str) -> str | None:
+    """The column that one of another name must be: "Patient ID" and "subject_id" are "patient", "label_A" "label:A"."""
+    if prefix := NEARLY_LABEL.match(column):
+        return LABEL_PREFIX + column[prefix.end() :]
+    plain = re.sub(r"[_\W]", "", column.lower()).removesuffix("id")
+    name = OTHER_NAMES.get(plain, plain)
+    return name if name in COLUMNS else None
 
 
 def _labels(rows: pd.DataFrame, columns: list[str], path: Path) -> np.ndarray:

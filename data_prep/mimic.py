@@ -26,6 +26,7 @@ from data_prep.files import report_absent
 from data_prep.reports.radgraph import RadGraph
 from data_prep.study import Studies, Study
 from data_prep.tables import (
+    as_option,
     find_table,
     label_values,
     names_of_option,
@@ -35,7 +36,7 @@ from data_prep.tables import (
     tables_folder,
 )
 from data_prep.texts import TextFiles
-from data_prep.views import FRONTAL_VIEWS, header_has_view
+from data_prep.views import FRONTAL_VIEWS, header_has_view, no_such_view
 from medslip_core.corpus import SPLITS
 
 logger = logging.getLogger(__name__)
@@ -84,7 +85,9 @@ def read(
     path = metadata or find_table(folder, "cxr-record-list.csv", required=False)
     if path is None:
         problem = "neither mimic-cxr-2.*-metadata.csv[.gz] nor cxr-record-list.csv[.gz]"
-        raise DataError(folder, problem, "Download the tables into this folder, or name it by tables=….")
+        raise DataError(
+            folder, problem, f"Download the tables into this folder, or name their own: {as_option('tables')}."
+        )
     columns = ["dicom_id", "subject_id", "study_id", *(["ViewPosition"] if metadata else [])]
     images = read_table(path, columns)[[*columns, "row"]]  # the others are most of the table, and never looked at
     require_unique(images, "dicom_id", path)
@@ -102,9 +105,9 @@ def read(
     if views and metadata:
         kept = images["ViewPosition"].isin(views)
         logger.info("mimic: %d of %d images have another view than %s", (~kept).sum(), len(images), "/".join(views))
+        if not kept.any():
+            raise no_such_view(path, views, images["ViewPosition"])
         images = images[kept]
-    if images.empty:
-        raise DataError(path, f"no image with view {views}", "Name the views to read: views=….")
     images["suffix"] = [_suffix(row, root / "files") for row in images.itertuples()]
     there = images["suffix"].notna()
     absent = report_absent(images.loc[~there, "dicom_id"].tolist(), len(images), path, root / "files")
@@ -172,7 +175,7 @@ def _table(folder: Path, name: str, required: bool = True) -> Path | None:
     if len(releases) != 1:
         problem = f"{len(releases) or 'no'} tables match mimic-cxr-2.*-{name}.csv[.gz]"
         keep = f"Keep one of {', '.join(found)}" if found else "Download it into this folder"
-        raise DataError(folder, problem, f"{keep}, or name the tables' folder by tables=….")
+        raise DataError(folder, problem, f"{keep}, or name the tables' folder: {as_option('tables')}.")
     return find_table(folder, f"{releases[0]}.csv")
 
 
@@ -225,7 +228,7 @@ def _open_reports(
         raise DataError(
             Path(reports), "no report of these studies", "Name mimic-cxr-reports.zip, or its folder files/."
         )
-    logger.warning("mimic: no reports in %s; name their folder by reports=…", ", ".join(map(str, places)))
+    logger.warning("mimic: no reports in %s; name their folder: %s", ", ".join(map(str, places)), as_option("reports"))
     return None, ""
 
 

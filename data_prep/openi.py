@@ -20,12 +20,14 @@ import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from data_prep.errors import DataError
 from data_prep.files import DICOM_SUFFIXES, index_images, report_absent
 from data_prep.openi_reports import KAGGLE_IMAGES, Report, kaggle_projections, number_once, read_reports
 from data_prep.study import Studies, Study
 from data_prep.tables import find_optional, find_table, names_of_option, read_table, require_unique, tables_folder
-from data_prep.views import FRONTAL_VIEWS, header_has_view
+from data_prep.views import FRONTAL_VIEWS, header_has_view, no_such_view
 
 logger = logging.getLogger(__name__)
 
@@ -95,12 +97,13 @@ def read(
         frontal = [image for image in images if known_views.get(number_once(image)) in views]
         message = "openi: %d of %d images have another view than %s, or none that is known"
         logger.info(message, len(images) - len(frontal), len(images), "/".join(views))
+        if not frontal:
+            raise no_such_view(folder, views, pd.Series([known_views.get(number_once(image)) for image in images]))
         images = frontal
-        if not images:
-            raise DataError(folder, f"no image with view {views}", "Name the views to read: views=….")
     elif views and not all(paths[image].suffix.lower() in DICOM_SUFFIXES for image in images):
         problem = "no table says which images are frontal"
-        raise DataError(folder, problem, "Give tables=torchxrayvision, or views= (empty) to read all of them.")
+        remedy = "Give tables=torchxrayvision (`--option tables=torchxrayvision`), or empty views (`--option views=`)."
+        raise DataError(folder, problem, remedy)
 
     def studies() -> Iterator[Study]:
         other_views = 0

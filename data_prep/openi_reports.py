@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from data_prep.errors import DataError, RecordError
-from data_prep.tables import find_optional, read_table, require_known, require_unique
+from data_prep.tables import as_option, find_optional, read_table, require_known, require_unique
 from data_prep.texts import TextFiles
 
 XML = ("ecgen-radiology", "NLMCXR_reports.tgz", "NLMCXR_reports")
@@ -63,9 +63,9 @@ def read_reports(root: Path, tables: Path, given: str | Path | None) -> tuple[Pa
         found = _of_kaggle(place, find_optional(folders, KAGGLE_IMAGES))
     else:
         problem = f"no {XML[0]}, {XML[1]} or {KAGGLE_REPORTS}"
-        raise DataError(root, problem, "Download the reports into it, or name the XML files by reports=….")
+        raise DataError(root, problem, f"Download the reports into it, or name the XML files: {as_option('reports')}.")
     if not found:
-        raise DataError(place, "no report in it", "Download the reports again, or name them by reports=….")
+        raise DataError(place, "no report in it", f"Download the reports again, or name them: {as_option('reports')}.")
     return place, sorted(found, key=lambda report: (len(report.patient), report.patient))
 
 

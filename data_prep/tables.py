@@ -34,24 +34,28 @@ LABEL_VALUES = {"1": 1.0, "1.0": 1.0, "0": 0.0, "0.0": 0.0, "-1": float("nan"), 
 """Cells of a label; uncertain (-1) and not mentioned (empty) are both unknown."""
 
 
-def read_table(path: Path, columns: Sequence[str], filled: Sequence[str] = ()) -> pd.DataFrame:
+def read_table(path: Path, columns: Sequence[str], filled: Sequence[str] = (), own: bool = False) -> pd.DataFrame:
     """Reads a CSV (plain, .gz or .zip) as strings; empty cells are NaN, blanks around names and cells are dropped.
 
     Args:
         path: the table.
         columns: the columns that must be there.
         filled: those of them that must not have an empty cell: the ids.
+        own: the user wrote the table, so that no remedy is to download it.
 
     Returns:
         All columns as strings, with an int column `row`: the row's number in the file, the header being row 1.
 
     Raises:
-        DataError: not there, too large, not a table, not UTF-8, not separated by commas, a column missing or there
-            twice, or an id empty; names file and row.
+        DataError: not there, empty, too large, not a table, not UTF-8, not separated by commas, a column missing or
+            there twice, or an id empty; names file and row.
     """
-    again = "Use the table as downloaded, with its header row."
+    again = "Write it with a header row." if own else "Use the table as downloaded, with its header row."
+    anew = "write it anew" if own else "download it again"
     try:
         content = _unpacked(path)
+        if not content.strip(b"\xef\xbb\xbf\r\n "):
+            raise DataError(path, "is empty", again if own else "Download it again.")
         if content and not content.endswith(b"\n"):
             logger.warning("%s does not end with a line break: it may have been cut off", path)
         table = pd.read_csv(
@@ -61,14 +65,14 @@ def read_table(path: Path, columns: Sequence[str], filled: Sequence[str] = ()) -
     except DataError:
         raise
     except FileNotFoundError as error:
-        raise DataError(path, "no such file", "Download it, or name its folder with tables=….") from error
+        raise DataError(path, "no such file", f"Download it, or name its folder: {as_option('tables')}.") from error
     except UnicodeDecodeError as error:
-        raise DataError(path, f"not UTF-8 at byte {error.start}", "Save it as UTF-8 or download it again.") from error
+        raise DataError(path, f"not UTF-8 at byte {error.start}", f"Save it as UTF-8, or {anew}.") from error
     except pd.errors.ParserError as error:
-        remedy = "Put cells that hold a comma in quotes, and close them; or download it again."
+        remedy = f"Put cells that hold a comma in quotes, and close them; or {anew}."
         raise DataError(path, f"not a readable CSV table ({error})", remedy) from error
     except UNREADABLE as error:
-        raise DataError(path, f"not a readable CSV table ({error})", "Download it again.") from error
+        raise DataError(path, f"not a readable CSV table ({error})", f"{anew.capitalize()}.") from error
     if not isinstance(table.index, pd.RangeIndex):  # pandas would take the first column for names of rows
         raise DataError(path, "its rows have more cells than its header", again)
     table.columns = [str(name).strip() for name in table.columns]
@@ -181,8 +185,19 @@ def names_of_option(given: str | Sequence[str] | None) -> list[str]:
     return [name.strip() for name in names if name.strip()]
 
 
-def find_table(folder: Path, *names: str, required: bool = True) -> Path | None:
+def as_option(name: str) -> str:
+    """How a reader's option is given: in a params file, and on the command line."""
+    return f"{name}=… (`--option {name}=…`)"
+
+
+def find_table(folder: Path, *names: str, required: bool = True, remedy: str | None = None) -> Path | None:
     """The one of several file names that `folder` holds, plain or as .gz or .zip.
+
+    Args:
+        folder: that is looked into.
+        names: tried in this order.
+        required: whether it is an error if none is there, and not None.
+        remedy: of that error; default: for readers with an option `tables`.
 
     Raises:
         DataError: none of them is there and `required`; names the folder and what was looked for.
@@ -193,7 +208,8 @@ def find_table(folder: Path, *names: str, required: bool = True) -> Path | None:
                 return folder / (name + suffix)
     if not required:
         return None
-    raise DataError(folder, f"no {' or '.join(names)}", "Download the table into this folder, or name it by tables=….")
+    remedy = remedy or f"Download the table into this folder, or name its own: {as_option('tables')}."
+    raise DataError(folder, f"no {' or '.join(names)}", remedy)
 
 
 def find_optional(folders: Iterable[Path], name: str) -> Path | None:

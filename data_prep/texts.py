@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data_prep.errors import DataError, RecordError
+from data_prep.tables import as_option
 
 MAX_BYTES = 1 << 20
 """Longest text that is read; a radiology report has a few thousand characters."""
@@ -36,7 +37,7 @@ class TextFiles:
         if path.is_dir():
             return
         if not path.is_file():
-            raise DataError(path, "no such folder or archive", "Download it, or name it by reports=….")
+            raise DataError(path, "no such folder or archive", f"Download it, or name it: {as_option('reports')}.")
         try:
             if zipfile.is_zipfile(path):
                 self._zip = zipfile.ZipFile(path)
@@ -69,7 +70,7 @@ class TextFiles:
         """
         place, again = f"{self.path}: {name}", "Download it again; this record is set aside."
         if name not in self:
-            raise RecordError(place, "no such report", "Download it, or name the reports by reports=….")
+            raise RecordError(place, "no such report", f"Download it, or name the reports: {as_option('reports')}.")
         try:
             content = self._bytes(name)
             if len(content) > MAX_BYTES:

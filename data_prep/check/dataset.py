@@ -1,10 +1,11 @@
 """Checks a whole dataset: its folder, its tables, and its images, all of them or a sample, on all cores."""
 
+import inspect
 import logging
 import math
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from itertools import islice
@@ -15,7 +16,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from data_prep.check.columns import unexpected_columns
-from data_prep.check.finding import ERROR, SEVERITIES, WARNING, Finding
+from data_prep.check.finding import ERROR, NOTE, SEVERITIES, WARNING, Finding
 from data_prep.check.folder import Folder, extra_images, scan
 from data_prep.check.image import Inspection, inspect_all, lost
 from data_prep.check.report import Picture, Report
@@ -25,7 +26,7 @@ from data_prep.errors import DataError
 from data_prep.files import require_folder
 from data_prep.parallel import cores, in_order
 from data_prep.study import Studies, Study
-from data_prep.tables import tables_folder
+from data_prep.tables import names_of_option, tables_folder
 
 QUICK_IMAGES = 200
 """Images that a quick check opens, evenly spread over the dataset."""
@@ -64,7 +65,7 @@ def check(
     try:
         with _heard(tally.findings):
             look(studies=reader(root, **reader_options))
-        tally.findings += extra_images(folder, tally.paths, dataset, tables)
+        tally.findings += extra_images(folder, tally.paths, dataset, tables, _views(reader, reader_options))
     except DataError as error:
         tally.findings.append(Finding.of("reader stops", error))
         if not tally.studies:
@@ -73,6 +74,12 @@ def check(
     findings = sorted((finding.below(prefix) for finding in tally.findings), key=lambda f: SEVERITIES.index(f.severity))
     counts = tally.counts(folder.suffixes)
     return Report(dataset, tally.studies, tally.looked_at, counts, findings, tally.pictures, tally.suspects)
+
+
+def _views(reader: Callable[..., Studies], options: dict[str, object]) -> list[str]:
+    """The views that a reader takes, given or by default; none if it takes all."""
+    default = inspect.signature(reader).parameters.get("views")
+    return names_of_option(options.get("views", default and default.default))
 
 
 def _look(
@@ -115,7 +122,8 @@ class _Ear(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         said = record.getMessage()
         if not hasattr(record, "absent"):
-            self.findings.append(Finding(WARNING, "reader warns", record.name.rpartition(".")[2], said))
+            severity, kind = (NOTE, "reader notes") if hasattr(record, "harmless") else (WARNING, "reader warns")
+            self.findings.append(Finding(severity, kind, record.name.rpartition(".")[2], said))
             return
         problem = f"named by {said.partition(':')[0]}, and not there"
         remedy = "Download it, unless only a part of the dataset is meant."

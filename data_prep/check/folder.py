@@ -11,6 +11,7 @@ from data_prep.check.columns import lines_of, tables_of
 from data_prep.check.finding import NOTE, WARNING, Finding
 from data_prep.files import IMAGE_SUFFIXES, walk
 from data_prep.mimic import REPORTS as MIMIC_REPORTS
+from data_prep.tables import as_option
 
 ARCHIVES = (".tar", ".tgz", ".tar.gz", ".zip", ".7z")
 UNFINISHED = (".part", ".partial", ".crdownload", ".download", ".tmp", ".aria2")
@@ -62,7 +63,9 @@ def scan(root: Path, reports: str | Path | None = None) -> Folder:
     return found
 
 
-def extra_images(folder: Folder, read: Iterable[str], dataset: str, tables: Path) -> list[Finding]:
+def extra_images(
+    folder: Folder, read: Iterable[str], dataset: str, tables: Path, views: Iterable[str] = ()
+) -> list[Finding]:
     """Image files that no study was made of: those that a table names were left out, the others are strangers.
 
     Args:
@@ -70,6 +73,7 @@ def extra_images(folder: Folder, read: Iterable[str], dataset: str, tables: Path
         read: paths below the root of the images that studies were made of.
         dataset: a name in `READERS`.
         tables: folder of the dataset's tables, if not the root.
+        views: that the reader takes, if not all.
     """
     left = {path: _names(path, folder.images[path]) for path in folder.images.keys() - set(read)}
     names = {name for spellings in left.values() for name in spellings}
@@ -79,11 +83,13 @@ def extra_images(folder: Folder, read: Iterable[str], dataset: str, tables: Path
     for path in lists if names else ():
         for line in lines_of(path):
             named.update(names.intersection(BETWEEN_NAMES.split(line)))
+    taken = ", ".join(views)
+    left_out = f"named by a table, and left out by the reader{taken and f', which takes the views {taken}'}"
+    remedy = f"If its view is another one, it is read with {as_option('views')}." if taken else ""
     findings = []
     for path, spellings in sorted(left.items()):
         if not named.isdisjoint(spellings):
-            problem = "named by a table, and left out by the reader or its options"
-            findings.append(Finding(NOTE, "image left out", path, problem))
+            findings.append(Finding(NOTE, "image left out", path, left_out, remedy))
         else:
             problem = "no table names this image"
             findings.append(Finding(WARNING, "extra image", path, problem, "It is not used; complete the table."))

@@ -98,7 +98,7 @@ STOPS = {
     "mimic: class missing": ("mimic", table(CHEXPERT, "Edema,", "Oedema,"), f"{CHEXPERT}: column 'Edema' missing"),
     "covid: column missing": ("covid", table("metadata.csv", "finding", "f"), "metadata.csv: column 'finding' missing"),
     "mimic: truncated gzip": ("mimic", truncated_gzip, "metadata.csv.gz: not a readable CSV table.*Download it again"),
-    "nih: empty table": ("nih", empty(NIH), f"{NIH}: not a readable CSV table"),
+    "nih: empty table": ("nih", empty(NIH), f"{NIH}: is empty"),
     "nih: not UTF-8": ("nih", not_utf8(NIH), f"{NIH}: not UTF-8 at byte"),
     "nih: ragged row": ("nih", table(NIH, "Mass,0", 'Mass",0,,,,,,,,,,,,,,,,'), f"{NIH}: not a readable CSV table"),
     # values that are not known

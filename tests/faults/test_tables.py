@@ -55,8 +55,8 @@ READ = {  # name -> (file name, content, rows: id, label, note, row)
 }  # fmt: skip
 
 REFUSED = {  # name -> (file name, content, said)
-    "empty": ("t.csv", b"", "not a readable CSV table"),
-    "blank lines only": ("t.csv", b"\n\n\n", "not a readable CSV table|column 'id'.* missing"),
+    "empty": ("t.csv", b"", "t.csv: is empty. Download it again."),
+    "blank lines only": ("t.csv", b"\n\n\n", "t.csv: is empty"),
     "no header": ("t.csv", PLAIN.split(b"\n", 1)[1], "column 'id', 'label' missing; it has '001', 'Mass', 'a'"),
     "a column renamed": (
         "t.csv",

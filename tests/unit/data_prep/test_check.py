@@ -148,9 +148,7 @@ def test_a_fault_is_found(copy, fault):
 def test_the_remedy_is_told_beside_the_problem(mimic_layout):
     (mimic_layout / "mimic-cxr-2.0.0-chexpert.csv").unlink()
     report = check("mimic", mimic_layout, processes=1)
-    said = (
-        "no tables match mimic-cxr-2.*-chexpert.csv[.gz]. Download it into this folder, or name the tables' folder by"
-    )
+    said = "no tables match mimic-cxr-2.*-chexpert.csv[.gz]. Download it into this folder, or name the tables' folder: tables=…"
     assert said in str(report) and "tables=" in report.table().set_index("finding").loc["reader stops", "remedy"]
 
 
@@ -223,6 +221,16 @@ def test_masks_and_lateral_views_are_no_strangers(covid_layout):
     report = check("covid", covid_layout, processes=1)
     left_out = [finding.where for finding in report.findings if finding.kind == "image left out"]
     assert left_out == ["images/b.jpg"] and "extra image" not in kinds(report)
+    assert "which takes the views PA, AP, FRONTAL. If its view is another one" in str(report)
+    every_view = str(check("covid", covid_layout, processes=1, views=""))
+    assert "left out" not in every_view
+
+
+def test_images_without_a_patient_are_a_note(tmp_path):
+    (tmp_path / "manifest.csv").write_text("path\na.png\n")
+    cv2.imwrite(str(tmp_path / "a.png"), np.arange(4096, dtype=np.uint8).reshape(64, 64))
+    report = check("manifest", tmp_path, processes=1)
+    assert kinds(report)["reader notes"] == "note" and "each image counts as a patient of its own" in str(report)
 
 
 def test_inverted_copies_are_told_from_images(phantom):

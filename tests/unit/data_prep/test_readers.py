@@ -253,7 +253,7 @@ def test_covid_views(covid_layout, views, images):
 
 
 def test_covid_without_such_a_view_says_so(covid_layout):
-    with pytest.raises(DataError, match=r"metadata.csv: no image with view \['False'\]. Name the views to read"):
+    with pytest.raises(DataError, match=r"no image with view 'False'; its views: .*\(`--option views=…`\)"):
         covid.read(covid_layout, views="False")
 
 
@@ -588,6 +588,16 @@ def test_images_that_are_not_there_are_named(dataset, layout, request):
         ("a/1.png", "\\\\server\\1.png", "which is not below root"),
         ("path,", "Path,", "column 'path' missing; it has 'Path', "),
         ("path,", "Path,", "Is 'Path' meant? Then name it 'path'."),
+        ("patient,", "patient_id,", "column 'patient_id' is none that is read. Is 'patient' meant?"),
+        ("patient,", "Patient,", "Is 'patient' meant?"),
+        ("patient,", "patientId,", "Is 'patient' meant?"),
+        ("patient,", "Patient ID,", "Is 'patient' meant?"),
+        ("patient,", "subject_id,", "Is 'patient' meant?"),
+        (",sex,", ",Gender,", "Is 'sex' meant?"),
+        (",split,", ",Split,", "Is 'split' meant?"),
+        ("label:Edema", "label_Edema", "Is 'label:Edema' meant?"),
+        ("label:Edema", "Label:Edema", "Is 'label:Edema' meant?"),
+        ("label:Edema", "labels Edema", "Is 'label:Edema' meant?"),
         (".png", "", "none of its 4 images lies below {root}, the first looked for is a/1. Point root"),
     ],
 )
@@ -597,6 +607,38 @@ def test_manifest_names_the_row_of_a_wrong_cell(own_layout, old, new, said):
     with pytest.raises(DataError) as caught:
         manifest.read(own_layout)
     assert said.format(root=own_layout) in str(caught.value)
+
+
+def test_manifest_leaves_columns_alone_that_only_resemble_its_own(own_layout, caplog):
+    table = own_layout / "manifest.csv"
+    given, *rows = table.read_text().splitlines()
+    other = ["patient_id,reporter,labelled by,Mass label", *["1,2,3,4"] * len(rows)]
+    table.write_text("".join(f"{a},{b}\n" for a, b in zip([given, *rows], other, strict=True)))
+    assert by_image(manifest.read(own_layout))["a/1.png"].patient_id == "007"
+    assert "columns left alone: Mass, note, patient_id, reporter, labelled by, Mass label" in caplog.text
+    assert "patient of its own" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "content, said",
+    [
+        ("", "is empty. Write it with a header row."),
+        ("path,patient\n", "has a header and no row below it. Write a row for each image."),
+        ('path\n"a.png\n', "not a readable CSV table"),
+        (None, "Write one, a row per image with its path, or name its folder: tables=… (`--option tables=…`)."),
+    ],
+)
+def test_nobody_is_told_to_download_a_table_of_his_own(tmp_path, content, said):
+    if content is not None:
+        (tmp_path / "manifest.csv").write_text(content)
+    with pytest.raises(DataError) as caught:
+        manifest.read(tmp_path)
+    assert said in str(caught.value) and "ownload" not in str(caught.value)
+
+
+def test_a_view_that_no_image_has_is_refused_with_those_that_are_there(own_layout):
+    with pytest.raises(DataError, match="no image with view 'ap'; its views: PA, LATERAL. Name the views to read"):
+        manifest.read(own_layout, views="ap")
 
 
 def test_manifest_from_windows(own_layout):
