@@ -8,7 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import ExifTags, Image, ImageFile
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from data_prep.errors import UnreadableImage
 from data_prep.image.levels import GreyImage, reversed_percentiles, spread, stretch
@@ -16,6 +16,10 @@ from data_prep.image.limits import SMALLER, check_size
 
 FORMATS = ("PNG", "JPEG", "JPEG2000", "TIFF", "BMP", "GIF", "WEBP")
 """What Pillow may take a file for. It knows others, and for some of them starts other programs."""
+
+TEXT = {*b"\t\r\n", *range(32, 127)}
+BEGINNING = 9
+"""Bytes of which a file that is no image is told to be text: enough to know it by, too few to give a patient away."""
 
 PNG_DEPTH = 24
 """Place of a PNG's bits per sample, in bytes."""
@@ -28,13 +32,18 @@ def decode_picture(content: bytes, path: Path, percentiles: tuple[float, float] 
     """Pixels of a picture as grey levels; `path` is named in errors, `percentiles` as in `read_grey`.
 
     Raises:
-        UnreadableImage: too large, several frames, or filled up where it is truncated.
+        UnreadableImage: a text, too large, several frames, or filled up where it is truncated.
         Exception: whatever Pillow raises where the file is damaged.
     """
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise UnreadableImage(path, f"too large ({error})", SMALLER) from error
+    except UnidentifiedImageError as error:
+        if not all(byte in TEXT for byte in content[:BEGINNING]):
+            raise
+        begins = f"begins with '{content[:BEGINNING].decode('ascii')}…': text, no image"
+        raise UnreadableImage(path, " ".join(begins.split()), "Put the image itself there.") from error
     check_size(image.width, image.height, path)
     if getattr(image, "n_frames", 1) > 1:
         raise UnreadableImage(path, f"holds {image.n_frames} frames", "Save the radiograph as one frame.")

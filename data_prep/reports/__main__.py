@@ -3,10 +3,13 @@
     python -m data_prep.reports findings IN.jsonl OUT.jsonl
     python -m data_prep.reports triplets IN.jsonl OUT.jsonl
 
-A line of IN is {"id", "text": whole report} or {"id", "findings": text, "impression": text}. A line of OUT is
-{"id", "findings", "pairs", "locs"}, or {"id", "triplets": [[anatomy, pathology, state, start, end]]} with spans in the
-text, or in findings + blank line + impression. Malformed lines are named on stderr and left out; the exit status is
-then 1.
+A line of IN is {"id", "text": whole report} or {"id", "findings": text, "impression": text}, such as
+
+    {"id": "r1", "text": "FINDINGS: Small left effusion. IMPRESSION: No pneumothorax."}
+
+A line of OUT is {"id", "findings", "pairs", "locs"}, or {"id", "triplets": [[anatomy, pathology, state, start, end]]}
+with spans in the text, or in findings + blank line + impression. Malformed lines are named on stderr and left out; the
+exit status is then 1.
 """
 
 import argparse
@@ -14,6 +17,7 @@ import logging
 import sys
 from pathlib import Path
 
+from data_prep.errors import DataError
 from data_prep.parallel import cores
 from data_prep.reports.jsonl import POLICIES, read_file
 
@@ -23,11 +27,15 @@ logger = logging.getLogger(__name__)
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit status: 0, 1 when lines were malformed, 2 when the files cannot be used."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-    parser = argparse.ArgumentParser(prog="python -m data_prep.reports", description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("findings", "triplets"))
-    parser.add_argument("source", type=Path, metavar="IN.jsonl")
-    parser.add_argument("out", type=Path, metavar="OUT.jsonl")
-    parser.add_argument("--uncertain", choices=POLICIES, default="drop", help="what a hedged finding counts as")
+    parser = argparse.ArgumentParser(
+        prog="python -m data_prep.reports", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=("findings", "triplets"), help="which a line of OUT has")
+    parser.add_argument("source", type=Path, metavar="IN.jsonl", help="reports, one JSON object a line")
+    parser.add_argument("out", type=Path, metavar="OUT.jsonl", help="written anew; not IN.jsonl")
+    parser.add_argument(
+        "--uncertain", choices=POLICIES, default="drop", help="what a hedged finding counts as (default: %(default)s)"
+    )
     parser.add_argument("--processes", type=int, default=cores(), help="default: one per core")
     given = parser.parse_args(arguments)
     if given.out.exists() and given.out.samefile(given.source):
@@ -36,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         malformed = read_file(given.source, unfinished, given.what, given.uncertain, given.processes)
         unfinished.replace(given.out)
-    except OSError as error:
+    except (DataError, OSError) as error:  # a lexicon that is broken; a file that cannot be read or written
         logger.error("%s", error)
         return 2
     finally:

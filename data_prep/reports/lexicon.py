@@ -186,19 +186,25 @@ def _read(path: Path) -> Lexicon:
 
     meant = {anatomy for zone in zones.values() for names in zone.anatomies.values() for anatomy in names}
     meant |= {pathology for finding in findings.values() for pathology in finding.pathologies}
-    if unmeant := (ANATOMY_INDEX.keys() | PATHOLOGY_INDEX.keys()) - meant - set(table["unread"]):
-        raise _wrong(f"{path}, unread", f"lacks {sorted(unmeant)} of the vocabulary, meant by no place or finding")
+    for name in (*ANATOMY_INDEX, *PATHOLOGY_INDEX):
+        if name not in meant and name not in table["unread"]:
+            entry = "[findings.…] has pathology =" if name in PATHOLOGY_INDEX else "[places.…] has in its anatomy"
+            remedy = "Add one with its terms, or list the word in `unread`; no report can be read before."
+            raise DataError(path, f'no {entry} "{name}", a word of the vocabulary', remedy)
 
     tree: dict = {}
+    entry_of: dict[str, str] = {}  # term -> the entry that it stands in
 
     def add(patterns: list[str], term: Term, where: str) -> None:
         for text in {text for pattern in patterns for text in expand(pattern)}:
-            node = tree
+            node, term_text = tree, " ".join(text.split())
             for word in text.split():
                 node = node.setdefault(word, {})
             if node.get("", term) != term:
-                raise _wrong(f"{path}, {where}", f"{' '.join(text.split())!r} means {node['']} already")
+                problem = f"{term_text!r} is a term of [{entry_of[term_text]}] already"
+                raise DataError(f"{path}, {where}", problem, "Take it out there or here; no report can be read before.")
             node[""] = term
+            entry_of[term_text] = where
 
     for kind, patterns in table["cues"].items():
         add(patterns, Term(kind, None), f"cues.{kind}")

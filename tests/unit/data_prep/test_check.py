@@ -148,8 +148,9 @@ def test_a_fault_is_found(copy, fault):
 def test_the_remedy_is_told_beside_the_problem(mimic_layout):
     (mimic_layout / "mimic-cxr-2.0.0-chexpert.csv").unlink()
     report = check("mimic", mimic_layout, processes=1)
-    said = "no tables match mimic-cxr-2.*-chexpert.csv[.gz]. Download it into this folder, or name the tables' folder: tables=…"
-    assert said in str(report) and "tables=" in report.table().set_index("finding").loc["reader stops", "remedy"]
+    said = "no tables match mimic-cxr-2.*-chexpert.csv[.gz]. Download it into this folder, or name the tables' folder"
+    remedy = report.table().set_index("finding").loc["reader stops", "remedy"]
+    assert said in str(report) and "tables=… (`--option tables=…`)" in remedy
 
 
 @pytest.mark.parametrize("name, option", [("mimic-cxr-reports.zip", {}), ("mine.zip", {"reports": "mine.zip"})])

@@ -263,6 +263,15 @@ def test_command_line(nih_layout, tmp_path, caplog):
     assert main(["prepare", "nih", str(tmp_path / "no"), str(out), "--image-size-px", "32"]) == 1
 
 
+def test_help_names_the_options_of_every_reader(capsys):
+    for command in ("prepare", "check"):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        said = " ".join(capsys.readouterr().out.split())
+        assert "covid views=PA,AP,FRONTAL" in said and "manifest table=manifest.csv tables= labels= views=" in said
+        assert "prepare nih images corpora/nih --image-size-px 224 --option tables=torchxrayvision" in said
+
+
 def test_command_line_takes_shares(siim_layout, tmp_path, caplog):
     arguments = ["prepare", "siim", str(siim_layout), str(tmp_path / "out"), "--image-size-px", "16", "--shares"]
     assert main([*arguments, "0", "0", "1"]) == 0

@@ -3,10 +3,12 @@
 import json
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
 from data_prep.reports.__main__ import main
+from data_prep.reports.lexicon import load_lexicon
 
 
 def run(tmp_path, lines, *arguments, what="findings"):
@@ -97,6 +99,21 @@ def test_malformed_lines_are_named_and_the_others_kept(tmp_path, caplog):
 def test_a_missing_file_is_an_error_and_leaves_nothing(tmp_path):
     assert main(["findings", str(tmp_path / "none.jsonl"), str(tmp_path / "out.jsonl")]) == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_broken_lexicon_is_told_in_a_line(tmp_path, monkeypatch, caplog):
+    broken = tmp_path / "lexicon.toml"
+    broken.write_text("[findings.twin\n")
+    monkeypatch.setattr("data_prep.reports.reader.load_lexicon", partial(load_lexicon, broken))
+    (tmp_path / "in.jsonl").write_text('{"id": 1, "text": "Edema."}\n')
+    assert main(["triplets", str(tmp_path / "in.jsonl"), str(tmp_path / "out.jsonl")]) == 2
+    assert f"{broken}: not TOML" in caplog.text and not (tmp_path / "out.jsonl").exists()
+
+
+def test_help_shows_the_form_of_a_line(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert '{"id", "text": whole report}' in capsys.readouterr().out
 
 
 def test_processes_change_nothing(tmp_path):
