@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
+import sys
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 logger = logging.getLogger(__name__)
@@ -34,3 +37,18 @@ class StopOnSignal:
         self.signal = number
         logger.warning("signal %d: finishing the step, then saving", number)
         self.__exit__()
+
+
+@contextlib.contextmanager
+def interruption_told(line: str) -> Iterator[None]:
+    """End with a line and status 130, not with a traceback, where Ctrl-C interrupts the `with` block.
+
+    Args:
+        line: what to say, unless the KeyboardInterrupt came with a message: then what raised it has said where it is.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as stopped:
+        if not stopped.args:
+            logger.warning(line)
+        sys.exit(128 + signal.SIGINT)

@@ -21,7 +21,6 @@ import contextlib
 import logging
 import os
 import shutil
-import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -37,12 +36,14 @@ from medslip_core.allocator import keep_freed_memory
 from medslip_core.backbone import imagenet_normalisation
 from medslip_core.checkpoint import CheckpointError
 from medslip_core.corpus import PreparedCorpus
+from medslip_core.interruption import interruption_told
 from medslip_core.model import MedslipModel
 from medslip_core.non_finite import NonFiniteLossError
 from medslip_core.parameters import ParameterError, read_values
 from medslip_core.pretrain_params import PretrainParams
 from medslip_core.randomness import torch_seed
 from medslip_core.run_checkpoints import ParametersChangedError
+from medslip_core.run_lock import RunFolderTakenError, run_lock
 from medslip_core.torch_state import global_state
 from medslip_core.training_batch import TrainingViews, training_views
 from medslip_core.training_log import read_history
@@ -56,6 +57,7 @@ __all__ = [
     "NonFiniteLossError",
     "ParametersChangedError",
     "PretrainResult",
+    "RunFolderTakenError",
     "TrainingViews",
     "pretrain",
     "starting_model",
@@ -106,6 +108,7 @@ def pretrain(
     Raises:
         ParametersChangedError: resuming with other parameters than the run began with.
         NonFiniteLossError: a loss or gradient was NaN or infinite; the batch is saved.
+        RunFolderTakenError: another training writes into the folder.
         checkpoint.CheckpointError: a checkpoint could not be written, or none of those there can be read.
         ValueError: the corpus has no rows to train or validate on; the model is not of this method, or of other queries
             than the vocabulary.
@@ -115,9 +118,10 @@ def pretrain(
         _require_kind(model, params)
     with global_state(params):
         run = TrainingRun(params, corpus, run_folder, model or starting_model(params))
-        run.restore(resume)
-        run.train()
-        return _finish(run)
+        with run_lock(run_folder) if run.accelerator.is_main_process else contextlib.nullcontext():
+            run.restore(resume)
+            run.train()
+            return _finish(run)
 
 
 def starting_model(params: PretrainParams) -> TrunkModel:
@@ -232,12 +236,9 @@ def _told_in_a_line(program: str) -> Iterator[None]:
     Several processes say it each, as only one of them may have met it. Stopped by SIGTERM, they end as they would have.
     """
     try:
-        yield
-    except KeyboardInterrupt as stopped:
-        if not stopped.args:  # before the first step, or pressed twice: else the run has said where it stands
-            logger.warning("interrupted; the same command goes on from the last checkpoint, if there is one")
-        sys.exit(128 + signal.SIGINT)
-    except (ValueError, OSError, CheckpointError, NonFiniteLossError) as error:
+        with interruption_told("interrupted; the same command goes on from the last checkpoint, if there is one"):
+            yield
+    except (ValueError, OSError, CheckpointError, NonFiniteLossError, RunFolderTakenError) as error:
         process = f"process {os.environ['RANK']}: " if os.environ.get("WORLD_SIZE", "1") != "1" else ""
         sys.exit(f"{program}: error: {process}{_one_line(error).replace('resume=False', '--anew')}")
 
@@ -269,6 +270,12 @@ def main(arguments: list[str] | None = None) -> PretrainResult:
         parser.error(f"{given.params}: {error}")
     keep_freed_memory()
     state = PartialState(cpu=params.device == "cpu")
+    started = int(os.environ.get("WORLD_SIZE", 1))
+    if started != state.num_processes:
+        parser.error(
+            f"{given.params}: {started} processes were started, and without GPUs they do not find each other, so that "
+            "each would train alone: set `device: cpu`, or start one"
+        )
     if state.is_main_process and params.device == "auto" and not torch.cuda.is_available():
         logger.warning("no GPU was found, the CPU trains (`device: cpu` says that this is meant)")
     with _told_in_a_line(parser.prog):

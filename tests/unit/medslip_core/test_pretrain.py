@@ -1,8 +1,11 @@
 """Pre-training: exact resumption after any stop, and what a run writes."""
 
+import errno
+import fcntl
 import hashlib
 import json
 import logging
+import multiprocessing
 import os
 import signal
 import time
@@ -31,6 +34,7 @@ from medslip_core.model import MedslipModel
 from medslip_core.parameters import ParameterError
 from medslip_core.pretrain import NonFiniteLossError, ParametersChangedError, pretrain, training_views
 from medslip_core.pretrain_params import PretrainParams
+from medslip_core.run_lock import LOCK, RunFolderTakenError, run_lock
 from medslip_core.training_log import TrainingLog, columns, read_history
 from medslip_core.training_run import TrainingRun
 from medslip_core.validation import Validation, macro_auroc
@@ -200,6 +204,46 @@ def test_a_signal_finishes_the_step_and_saves(number, stop, uninterrupted, tmp_p
     assert signal.getsignal(number) == handler
     train(tmp_path, params)
     assert digests(tmp_path) == digests(uninterrupted[0])
+
+
+def test_two_trainings_do_not_share_a_folder(tmp_path):
+    with run_lock(tmp_path), pytest.raises(RunFolderTakenError, match=rf"{tmp_path}: .* \(pid {os.getpid()} on .+\)"):
+        train(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == [LOCK]
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        kill_after(patch, 1)
+        train(tmp_path)
+    with run_lock(tmp_path):  # which an error lets go of, too
+        pass
+
+
+def test_a_killed_training_leaves_its_folder_to_the_next(tmp_path):
+    forked = multiprocessing.get_context("fork")
+    held = forked.Event()
+
+    def hold() -> None:
+        with run_lock(tmp_path):
+            held.set()
+            time.sleep(60)
+
+    process = forked.Process(target=hold)
+    process.start()
+    assert held.wait(30)
+    with pytest.raises(RunFolderTakenError, match=f"pid {process.pid} "), run_lock(tmp_path):
+        pass
+    process.kill()
+    process.join()
+    with run_lock(tmp_path):
+        pass
+
+
+def test_a_disk_that_cannot_lock_is_told(monkeypatch, tmp_path, caplog):
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with run_lock(tmp_path):
+        assert "cannot be locked" in caplog.text
 
 
 def test_a_finished_run_is_not_trained_again(uninterrupted, monkeypatch):
@@ -468,6 +512,13 @@ def test_a_gpu_that_was_not_found_is_told(device, told, monkeypatch, tmp_path, c
     assert ("no GPU was found" in caplog.text) == told
 
 
+def test_processes_that_do_not_find_each_other_do_not_train(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(SystemExit):
+        started(monkeypatch, tmp_path, raising(AssertionError("trained")))
+    assert "2 processes were started, and without GPUs they do not find each other" in capsys.readouterr().err
+
+
 def test_another_vocabulary_is_refused_with_all_places_to_change():
     params = PretrainParams(text_encoder="packaged-minilm", model={"pathologies": [*PATHOLOGIES, "bronchiectasis"]})
     places = "medslip_core/vocabulary.py .* medslip_core/descriptions.py .* data_prep/reports/lexicon.toml"
@@ -500,6 +551,7 @@ def raising(error):
     (ParametersChangedError("start anew with resume=False"), "error: start anew with --anew"),
     (CheckpointError("none verifies"), "error: none verifies"),
     (NonFiniteLossError("step 1: total nan"), "error: step 1: total nan"),
+    (RunFolderTakenError("r: is being trained"), "error: r: is being trained"),
     (OSError(28, "No space left on device", "r/history.csv"), "No space left on device: 'r/history.csv'"),
     (ValueError("several\nlines"), "error: several lines"),
 ])  # fmt: skip
