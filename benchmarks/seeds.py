@@ -14,9 +14,10 @@ from pathlib import Path
 
 import yaml
 
+from medslip_core.interruption import interruption_told
 from medslip_core.provenance import write_results
 from pipeline.parameters import study_parameters
-from pipeline.run_chapter import ChapterRun, run_chapter
+from pipeline.run_chapter import ChapterFailed, ChapterRun, run_chapter
 
 SHARED = ("phantom", "corpus")
 CHAPTERS = ("pretraining", "zero_shot", "grounding")
@@ -59,8 +60,15 @@ def is_of(runs: Path, profile: str, name: str, chapter: str) -> bool:
 
 
 def recorded(runs: Path, profile: str, chapter: str) -> dict:
-    """What a finished chapter recorded."""
-    return json.loads((runs / profile / chapter / "results.json").read_text())
+    """What a finished chapter recorded.
+
+    Raises:
+        FileNotFoundError: it has not finished.
+    """
+    path = runs / profile / chapter / "results.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: the chapter {chapter} has not finished; make run PROFILE={profile}")
+    return json.loads(path.read_text())
 
 
 def spread(results: dict[int, list[dict]]) -> list[dict]:
@@ -86,7 +94,11 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the table here")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    results = {seed: run_seed(given.profile, seed, given.runs, given.params) for seed in given.seeds}
+    try:
+        with interruption_told("interrupted; the same command goes on: finished chapters are kept"):
+            results = {seed: run_seed(given.profile, seed, given.runs, given.params) for seed in given.seeds}
+    except (FileNotFoundError, ChapterFailed) as error:
+        parser.error(str(error))
     rows = spread(results)
     print(f"{'figure':<62} {'mean':>6} {'sd':>6}   values")
     for row in rows:

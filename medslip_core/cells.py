@@ -15,8 +15,10 @@ from typing import Any, Generic, Protocol, TypeVar
 from tqdm import tqdm
 
 from medslip_core.allocator import keep_freed_memory
+from medslip_core.interruption import interruption_told
 from medslip_core.parameters import ParameterError
 from medslip_core.provenance import write_results
+from medslip_core.run_lock import RunFolderTakenError
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +107,11 @@ def command(
         parser.error(f"{given.params}: {error}")
     keep_freed_memory()
     if not given.summary:
-        work.run(chosen)
+        try:
+            with interruption_told("interrupted; the same command goes on: finished runs are kept"):
+                work.run(chosen)
+        except RunFolderTakenError as error:
+            parser.exit(1, f"{parser.prog}: error: {error}\n")
         return
     for cell in work.cells:
         if not work.is_finished(cell):

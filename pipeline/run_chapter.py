@@ -23,6 +23,7 @@ import papermill
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
+from medslip_core.interruption import interruption_told
 from pipeline.chapter import END_MARKER, RUN_ID_VARIABLE
 from pipeline.parameters import DEFAULTS, ParametersError, check_profile, declared_parameters, read_parameters
 
@@ -94,7 +95,7 @@ def run_chapter(run: ChapterRun) -> Path:
             cwd=run.book,
             progress_bar=interactive,
             execution_timeout=run.cell_timeout_s,
-            extra_arguments=["--log-level=ERROR"],
+            extra_arguments=["--log-level=CRITICAL"],  # an interrupted kernel finds its sockets closed
         )
     except PapermillExecutionError as error:
         failure = f"{error.ename}: {error.evalue}"
@@ -190,7 +191,8 @@ def main(arguments: list[str] | None = None) -> int:
     clock = time.monotonic()
     try:
         check_profile(run.params, run.profile, run.book, run.data)
-        run_chapter(run)
+        with interruption_told("interrupted; the same command goes on: checkpoints and finished runs are kept"):
+            run_chapter(run)
     except (ParametersError, ChapterFailed, FileNotFoundError) as error:
         logger.error("[%s] chapter %s: FAILED after %.0f s\n%s", run.profile, run.name, time.monotonic() - clock, error)
         return 1

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from tiny_book import write_chapter
 
+from pipeline import run_chapter
 from pipeline.chapter import Chapter, ChapterNotFinished
 
 
@@ -100,3 +101,14 @@ def test_a_number_without_an_interval_says_so(tmp_path, monkeypatch) -> None:
     assert glued == {
         "auroc": "0.912", "auroc_interval": "no interval", "dice": "0.50", "dice_interval": "0.40 to 0.60",
     }  # fmt: skip
+
+
+def test_an_interrupted_chapter_ends_with_a_line(monkeypatch, caplog) -> None:
+    def interrupted(run: run_chapter.ChapterRun) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_chapter, "check_profile", lambda *_: None)
+    monkeypatch.setattr(run_chapter, "run_chapter", interrupted)
+    with pytest.raises(SystemExit) as end:
+        run_chapter.main(["zero_shot"])
+    assert end.value.code == 130 and "the same command goes on" in caplog.text

@@ -15,10 +15,10 @@ from tiny_comparison import PRETRAINING, VARIANTS, finetuned, params, table
 from medslip_core.comparison import study
 from medslip_core.comparison.answers import check_questions
 from medslip_core.comparison.params import ComparisonParams
-from medslip_core.comparison.study import Study
+from medslip_core.comparison.study import Cell, Study
 from medslip_core.corpus import PreparedCorpus
 from medslip_core.finetune import fractions
-from medslip_core.pretrain import ParametersChangedError
+from medslip_core.pretrain import ParametersChangedError, RunFolderTakenError
 
 
 def test_what_cannot_be_fine_tuned_is_known_before_training(corpus, tmp_path: Path) -> None:
@@ -156,3 +156,17 @@ def test_the_command_runs_a_share_and_writes_a_summary(corpus, tmp_path: Path, t
     with pytest.raises(SystemExit):
         study.main(["--params", str(tmp_path / "study.json"), "--share", "3/2"])
     assert "share: '3/2' is not k/n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("error", "status", "told"), [
+    (KeyboardInterrupt(), 130, "the same command goes on"), (RunFolderTakenError("c/pretraining: is being"), 1, ""),
+])  # fmt: skip
+def test_a_stopped_command_ends_with_a_line(error, status, told, corpus, tmp_path: Path, monkeypatch, caplog) -> None:
+    def run_cell(_: Study, cell: Cell) -> None:
+        raise error
+
+    monkeypatch.setattr(Study, "run_cell", run_cell)
+    params(corpus).write(tmp_path / "study.json")
+    with pytest.raises(SystemExit) as end:
+        study.main(["--params", str(tmp_path / "study.json")])
+    assert end.value.code == status and told in caplog.text
