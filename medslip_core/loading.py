@@ -7,7 +7,7 @@ from pathlib import Path
 
 from medslip_core.model import MedslipModel
 from medslip_core.model_config import TrunkConfig
-from medslip_core.saved_model import CONFIG, saved_config
+from medslip_core.saved_model import CONFIG, CONTRASTED, saved_config
 from medslip_core.trunk_model import TrunkModel
 
 
@@ -32,7 +32,7 @@ def load_model(folder: str | Path) -> TrunkModel:
 def _class_of(folder: str | Path) -> type[TrunkModel]:
     """By the option that only a contrasted model's config has; a folder that cannot be read is left to its reader."""
     try:
-        contrasted = "method" in json.loads((Path(folder) / CONFIG).read_text(encoding="utf-8"))
+        contrasted = CONTRASTED in json.loads((Path(folder) / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError, TypeError):
         return MedslipModel
     if not contrasted:

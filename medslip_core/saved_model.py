@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,6 +22,9 @@ from medslip_core.files import write_whole
 from medslip_core.parameters import ParameterError, Parameters, named_values
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+
+CONTRASTED = "method"
+"""The option that only the config of a contrasted model has."""
 
 
 def saved_config(folder: str | Path, kind: type[Parameters]) -> Any:
@@ -36,16 +40,25 @@ def saved_config(folder: str | Path, kind: type[Parameters]) -> Any:
     """
     file = Path(folder) / CONFIG
     if not file.is_file():
-        raise FileNotFoundError(f"{folder}: no saved model there ({CONFIG}); run the pre-training chapter first")
+        raise FileNotFoundError(_no_model(Path(folder).resolve()))
     try:
         options = named_values(json.loads(file.read_text(encoding="utf-8")), kind.__name__)
     except ValueError as error:
         raise ValueError(f"{file}: damaged ({error}); save the model again") from error
+    if (CONTRASTED in options) != any(field.name == CONTRASTED for field in fields(kind)):
+        raise ValueError(f"{file}: not a {kind.__name__}, another kind of model; medslip_core.load_model reads it")
     try:
         return kind.from_dict(options)
     except ParameterError as error:
-        remedy = "medslip_core.loading.load_model takes every kind of model"
-        raise ValueError(f"{file}: not a {kind.__name__} of this version ({remedy}): {error}") from error
+        raise ValueError(f"{file}: not a {kind.__name__} of this version: {error}") from error
+
+
+def _no_model(folder: Path) -> str:
+    if (folder / "model" / CONFIG).is_file():
+        return f"{folder}: no saved model there ({CONFIG}); is {folder / 'model'} meant?"
+    if not folder.is_dir():
+        return f"{folder}: no saved model there: no such folder; a training makes it when it has finished"
+    return f"{folder}: no saved model there ({CONFIG}); name the folder of one, or let its training finish"
 
 
 class SavedModel(nn.Module):
@@ -131,6 +144,9 @@ def _trained_on(card: Path) -> str:
 
 def _fetched(name: str, options: dict[str, Any]) -> Path:
     """The folder of a model on the hub, downloaded unless it was before."""
+    if name.startswith(("/", ".")) or name.count("/") > 1 or Path(name).parts and Path(Path(name).parts[0]).is_dir():
+        raise FileNotFoundError(_no_model(Path(name).resolve()))  # no name on the hub, and the hub would not say why
+
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 

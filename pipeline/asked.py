@@ -11,13 +11,14 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from medslip_core.files import write_whole
+from medslip_core.parameters import nearest
 from pipeline.parameters import DEFAULTS, ParametersError, check_profile, declared_parameters, read_parameters
 
 Values = Mapping[str, Any]
@@ -48,6 +49,7 @@ def write_asked(profile: str, data: str | None, book: Path, params: Path, runs: 
     changed = [name for name, file in files.items() if not file.is_file() or file.read_bytes() != texts[name]]
     if changed:
         check_options(all_values, params / profile)
+        check_weights(all_values["finetuning"], params / profile, book, runs / profile)
     for name in changed:
         write_whole(files[name], texts[name])
     return changed
@@ -63,15 +65,52 @@ def check_options(chapters: Mapping[str, Values], folder: Path) -> None:
     Raises:
         ParametersError: what is wrong, one line a chapter.
     """
-    problems = []
+    problems: dict[str, str] = {}
     for name, check in CHECKS.items():
-        if name in chapters:
-            try:
-                check(chapters)
-            except (ValueError, TypeError) as error:
-                problems.append(f"{folder / name}.yaml: {error}")
+        if name not in chapters or name == "comparison" and problems:  # it takes what the others ask
+            continue
+        try:
+            check(chapters)
+        except (ValueError, TypeError) as error:
+            problems[name] = f"{_origin(folder, name)}: {error}"
     if problems:
-        raise ParametersError("\n".join(problems))
+        raise ParametersError("\n".join(problems.values()))
+
+
+def check_weights(asked: Values, folder: Path, book: Path, run: Path) -> None:
+    """Check that the models to fine-tune are there, but for optional ones and those that the run itself makes.
+
+    Args:
+        asked: all values of the fine-tuning chapter.
+        folder: of the profile, for the message.
+        book: to which the models' folders are relative.
+        run: folder of the profile's results.
+
+    Raises:
+        ParametersError: no saved model in a folder.
+    """
+    from medslip_core.finetune.initial import is_folder
+    from medslip_core.loading import load_config
+
+    for name, source in asked["weights"].items():
+        own = source == "pretraining" or (book / source).resolve().is_relative_to(run.resolve())
+        if own or name in asked["optional"] or not is_folder(source):
+            continue
+        try:
+            load_config(book / source)
+        except (FileNotFoundError, ValueError) as error:
+            raise ParametersError(
+                f"{_origin(folder, 'finetuning')}: weights.{name}: {source!r}, seen from {book}/: {error}"
+            ) from error
+
+
+def _origin(folder: Path, chapter: str) -> str:
+    """Where a chapter's values come from: its file, or its own defaults and what it takes of the others'."""
+    file = folder / f"{chapter}.yaml"
+    if file.is_file():
+        return str(file)
+    others = ", ".join(sorted(path.name for path in folder.glob("*.yaml"))) or "no file"
+    return f"chapter {chapter} ({folder} holds {others})"
 
 
 def _corpus(chapters: Mapping[str, Values]) -> None:
@@ -86,6 +125,27 @@ def _pretraining(chapters: Mapping[str, Values]) -> None:
     asked = chapters["pretraining"]
     shared = {name: asked[name] for name in ("seed", "text_encoder", "model")}
     PretrainParams.from_dict({**shared, **asked["training"]})
+
+
+def _zero_shot(chapters: Mapping[str, Values]) -> None:
+    _require_corpora(chapters, "datasets", chapters["zero_shot"]["datasets"])
+
+
+def _grounding(chapters: Mapping[str, Values]) -> None:
+    asked = chapters["grounding"]
+    for option in ("boxes", "masks"):
+        _require_corpora(chapters, option, asked[option])
+    _require_corpora(chapters, "anatomy_corpus", filter(None, [asked["anatomy_corpus"]]))
+
+
+def _require_corpora(chapters: Mapping[str, Values], option: str, names: Iterable[Any]) -> None:
+    known = chapters["corpus"]["datasets"]
+    for name in names:
+        if name not in known:
+            raise ValueError(
+                f"{option}: {name!r} is none of the corpora of the corpus chapter, {', '.join(known)}; "
+                f"did you mean {nearest(name, known)!r}?"
+            )
 
 
 def _finetuning(chapters: Mapping[str, Values]) -> None:
@@ -124,6 +184,8 @@ def _grid(asked: Values) -> dict[str, Any]:
 CHECKS: dict[str, Callable[[Mapping[str, Values]], None]] = {
     "corpus": _corpus,
     "pretraining": _pretraining,
+    "zero_shot": _zero_shot,
+    "grounding": _grounding,
     "finetuning": _finetuning,
     "comparison": _comparison,
 }

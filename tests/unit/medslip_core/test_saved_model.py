@@ -83,8 +83,9 @@ def test_loading_is_strict_about_everything_at_once(folder: Path) -> None:
 @pytest.mark.parametrize("content, message", [
     ("{", "config.json: damaged"),
     ("[1]", "config.json: damaged"),
-    ('{"hiden_dim": 3}', "config.json: not a MedslipConfig of this version .*load_model.*: hiden_dim: unknown"),
-    ('{"hidden_dim": "64"}', "config.json: not a MedslipConfig of this version .*: hidden_dim: '64' is str"),
+    ('{"hiden_dim": 3}', "config.json: not a MedslipConfig of this version: hiden_dim: unknown"),
+    ('{"method": "gloria", "image_dim": 3}', "not a MedslipConfig, another kind of model; .*load_model reads it$"),
+    ('{"hidden_dim": "64"}', "config.json: not a MedslipConfig of this version: hidden_dim: '64' is str"),
 ])  # fmt: skip
 def test_a_bad_config_is_named(content: str, message: str, folder: Path) -> None:
     (folder / "config.json").write_text(content)
@@ -106,11 +107,23 @@ def test_a_missing_file_is_named(name: str, folder: Path) -> None:
         MedslipModel.from_pretrained(folder)
 
 
-@pytest.mark.parametrize("source", ["no/such/folder/here", "someone/some-model"])
-def test_neither_a_folder_nor_on_the_hub(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_neither_a_folder_nor_on_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(FileNotFoundError, match=f"{source}: no such folder, and not to be had"):
+    with pytest.raises(FileNotFoundError, match="someone/some-model: no such folder, and not to be had"):
+        MedslipModel.from_pretrained("someone/some-model")
+
+
+@pytest.mark.parametrize("source", ["no/such/folder", "./nowhere", "{}/nowhere", "model/nowhere"])
+def test_a_mistyped_folder_is_not_looked_for_on_the_hub(source: str, folder: Path, monkeypatch) -> None:
+    monkeypatch.chdir(folder.parent)
+    source = source.format(folder)
+    with pytest.raises(FileNotFoundError, match=f"{Path(source).resolve()}: no saved model there: no such folder"):
         MedslipModel.from_pretrained(source)
+
+
+def test_a_folder_around_a_model_leads_to_it(folder: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=f"{folder.parent}: no saved model there .*; is {folder} meant"):
+        MedslipModel.from_pretrained(folder.parent)
 
 
 def test_a_model_is_read_from_the_hub_by_its_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
