@@ -125,6 +125,11 @@ def test_padding_keeps_the_aspect_ratio_and_centres():
     assert geometry.box(0, 0, 200, 100) == (0.0, 12.0, 50.0, 25.0)
 
 
+def test_the_narrow_side_keeps_one_pixel():
+    assert Geometry(width_px=1000, height_px=1, size_px=16).inner_px == (16, 1)
+    assert Geometry(width_px=1, height_px=1000, size_px=16).inner_px == (1, 16)
+
+
 def test_shrinking_averages_so_that_fine_stripes_turn_grey():
     stripes = np.tile(np.array([0, 255], np.uint8), (128, 64))
     assert np.abs(Geometry(128, 128, 32).image(stripes).astype(int) - 127).max() <= 1

@@ -12,6 +12,7 @@ from pydicom.encaps import encapsulate
 
 from data_prep.errors import DataError, UnreadableImage
 from data_prep.image import read_grey, read_header
+from data_prep.image.levels import spread
 
 RAMP = np.add.outer(np.arange(48) * 3, np.arange(64) * 1.8).astype(np.uint8)  # no symmetry: rotations would show
 FULL = np.linspace(0, 255, 48 * 64).reshape(48, 64)  # 0 … 255, for depths that are spread over the whole range
@@ -176,6 +177,14 @@ def test_other_window_functions(tmp_path, write_dicom, function):
     assert_close(write_dicom(tmp_path / "a.dcm", stored, **tags), through * 255)
 
 
+@pytest.mark.parametrize(("function", "centre", "width"), [("LINEAR", 98, 6), ("LINEAR_EXACT", 97.5, 5)])
+def test_linear_windows_by_hand(tmp_path, write_dicom, function, centre, width):
+    """PS3.3 C.11.2.1.2.1, (x - (c - 0.5)) / (w - 1) + 0.5, and C.11.2.1.3.2, (x - c) / w + 0.5: 0 at 95, 1 at 100."""
+    tags = {"WindowCenter": centre, "WindowWidth": width, "VOILUTFunction": function}
+    path = write_dicom(tmp_path / "a.dcm", np.arange(94, 102, dtype=np.uint8)[None], **tags)
+    assert_close(path, np.array([[0, 0, 51, 102, 153, 204, 255, 255]]), levels=0)
+
+
 def test_rescale_comes_before_the_window(tmp_path, write_dicom):
     stored = np.rint(FULL * 16).astype(np.uint16)
     tags = {"RescaleSlope": 2, "RescaleIntercept": -1000, "WindowCenter": 3000.5, "WindowWidth": 2001}
@@ -197,14 +206,17 @@ def test_voi_lookup_table(tmp_path, write_dicom):
     assert_close(path, 255.0 - RAMP)
 
 
-def test_a_voi_table_of_twelve_bits_announced_as_sixteen_does_not_come_out_black(tmp_path, write_dicom):
+@pytest.mark.parametrize(("announced", "highest", "white"), [(16, 4095, 255), (8, 102, 255), (8, 204, 204)])
+def test_a_voi_table_of_less_than_half_of_its_levels_does_not_come_out_black(
+    tmp_path, write_dicom, announced, highest, white
+):
     table = pydicom.Dataset()
-    table.LUTDescriptor = [256, 0, 16]
+    table.LUTDescriptor = [256, 0, announced]
     table["LUTDescriptor"].VR = "US"
-    table.LUTData = np.rint(np.arange(256) / 255 * 4095).astype("<u2").tobytes()
+    table.LUTData = np.rint(np.arange(256) / 255 * highest).astype("<u2").tobytes()
     table["LUTData"].VR = "OW"
     path = write_dicom(tmp_path / "a.dcm", np.rint(FULL).astype(np.uint8), VOILUTSequence=[table])
-    assert_close(path, np.rint(FULL))
+    assert_close(path, np.rint(FULL) * white / 255, levels=1.5 if announced == 8 else 1)
 
 
 def test_padding_becomes_black_and_does_not_stretch_the_levels(tmp_path, write_dicom):
@@ -295,7 +307,21 @@ def test_percentiles_cut_off_marks_and_spread_the_rest(tmp_path, write_dicom):
     assert np.abs(read_grey(path, percentiles=(0, 97)).pixels.astype(int) - pixels).max() <= 1
 
 
-@pytest.mark.parametrize("percentiles", [(0, 200), (1,), (99, 1), 5, ("low", "high"), (float("nan"), 99)])
+def test_percentiles_of_an_inverted_image_are_those_from_dark_to_bright(tmp_path, write_dicom):
+    levels = np.minimum(FULL.astype(np.uint16) ** 2 // 64, 999)  # dark and bright are not each other's mirror image
+    upright = write_dicom(tmp_path / "a.dcm", levels)
+    inverted = write_dicom(tmp_path / "b.dcm", 999 - levels, PhotometricInterpretation="MONOCHROME1")
+    assert_close(inverted, read_grey(upright).pixels)
+    expected = read_grey(upright, percentiles=(20, 70)).pixels
+    assert np.abs(read_grey(inverted, percentiles=(20, 70)).pixels.astype(int) - expected).max() <= 1
+
+
+def test_levels_beyond_the_precision_of_float32_stay_apart():
+    levels = np.arange(256, dtype=np.int32).reshape(16, 16)
+    np.testing.assert_array_equal(spread(levels + 2**30), levels)
+
+
+@pytest.mark.parametrize("percentiles", [(0, 200), (0, 100.5), (1,), (99, 1), 5, ("low", "high"), (float("nan"), 99)])
 def test_percentiles_that_make_no_sense_are_not_blamed_on_the_file(tmp_path, percentiles):
     Image.fromarray(RAMP).save(tmp_path / "a.png")
     for name in ("a.png", "not there.png"):

@@ -48,6 +48,8 @@ def states(text: str) -> dict[str, int]:
         ("No focal opacity to suggest pneumonia.", "-opacity -pneumonia"),
         ("The heart is not enlarged.", "+normal"),
         ("Hilar engorgement appears within normal limits.", "-engorgement +normal"),
+        ("Hilar engorgement bilaterally is unremarkable.", "-engorgement +unremarkable"),
+        ("Engorgement and hila are within normal limits.", "+engorgement +normal"),
         ("The study is negative for pneumonia.", "-pneumonia"),
         ("It is unlikely that this represents pneumonia.", "-pneumonia"),
         ("The opacity is unlikely to represent pneumonia.", "+opacity -pneumonia"),
@@ -63,7 +65,14 @@ def states(text: str) -> dict[str, int]:
         ("No relevant change in the moderate left effusion.", "+effusion"),
         ("There is not a significant change in the large left effusion.", "+effusion"),
         ("Persistent but not worsening right lower lobe pneumonia.", "+pneumonia"),
+        # a negation and what goes on behind it
+        ("No effusion is evident or pneumothorax.", "-effusion -pneumothorax"),
+        ("No consolidation is present to suggest pneumonia.", "-consolidation -pneumonia"),
+        ("No effusion, chronic consolidation or pneumothorax.", "-effusion -consolidation -pneumothorax"),
         # what a negation does not reach
+        ("No effusion, persistent cardiomegaly.", "-effusion +cardiomegaly"),
+        ("No pneumothorax, healed rib fractures.", "-pneumothorax +fracture"),
+        ("No pneumothorax the lungs are hyperinflated.", "-pneumothorax +hyperinflate"),
         ("No pneumothorax, and the left effusion has decreased.", "-pneumothorax +effusion"),
         ("No consolidation and atelectasis has worsened.", "-consolidation +atelectasis"),
         ("No pneumothorax and left lower lobe atelectasis persists.", "-pneumothorax +atelectasis"),
@@ -90,6 +99,7 @@ def states(text: str) -> dict[str, int]:
         ("Pulmonary edema has nearly resolved.", "+edema"),
         ("Radiographs are recommended to document resolution of pneumonia.", "+pneumonia"),
         ("The right effusion has resolved.", "-effusion"),
+        ("The effusion and small left pneumothorax have resolved.", "-effusion -pneumothorax"),
         ("Interval resolution of the pneumonia.", "-pneumonia"),
         ("The endotracheal tube has been removed.", "-tube"),
         ("Interval removal of the right PICC.", "-picc"),
@@ -113,6 +123,7 @@ def states(text: str) -> dict[str, int]:
         ("Patchy opacity, atelectasis versus pneumonia.", "+opacity ?atelectasis ?pneumonia"),
         ("Left effusion with atelectasis, consolidation cannot be excluded.", "+effusion +atelectasis ?consolidation"),
         ("Effusion and consolidation cannot be excluded.", "?effusion ?consolidation"),
+        ("Effusion and left basilar consolidation cannot be excluded.", "?effusion ?consolidation"),
         ("Opacity most likely represents atelectasis, pneumonia less likely.", "+opacity +atelectasis ?pneumonia"),
         ("Superimposed pneumonia would have to be considered.", "?pneumonia"),
         ("Pleural effusions, if any, are minimal.", "?effusion"),
@@ -155,6 +166,13 @@ def test_states(text, expected):
         ("Atelectasis is seen on both PA and lateral views.", "unspecified"),
         ("Atelectasis on the left lateral view.", "unspecified"),
         ("Atelectasis in the left base adjacent to the right heart border.", "left_lower_lung"),
+        ("Right upper, mid, and lower lung atelectasis.", "right_upper_lung right_mid_lung right_lower_lung"),
+        ("The atelectasis is right basilar without effusion.", "right_lower_lung"),
+        ("The atelectasis is right basilar with clear left lung.", "right_lower_lung"),
+        ("The effusion is right basilar without atelectasis.", "unspecified"),
+        # a place shared in a list: with the nearer neighbour, and rather not with what is stable
+        ("Atelectasis and right consolidation and left opacity.", "right_lung_unspec"),
+        ("Stable left base, atelectasis and right upper lobe opacity.", "upper_right_lobe"),
         ("Atelectasis.", "unspecified"),
     ],
 )
@@ -166,6 +184,11 @@ def test_places(text, expected):
 
 def test_a_finding_keeps_to_the_places_it_can_lie_in():
     assert ("right_pleural", "effusion", PRESENT) in stated("Right lower lobe effusion.") | stated("Right effusion.")
+    assert stated("Opacity in the left base, right effusion and edema.") == {
+        ("left_lower_lung", "opacity", PRESENT),
+        ("right_pleural", "effusion", PRESENT),
+        ("pulmonary", "edema", PRESENT),
+    }
     assert stated("Cardiomegaly with opacity in the left base.") == {
         ("heart_size", "cardiomegaly", PRESENT),
         ("left_lower_lung", "opacity", PRESENT),
