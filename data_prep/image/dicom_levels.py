@@ -77,7 +77,9 @@ def _brightest(table: "pydicom.Dataset") -> int:
     Some tables of 12 bits announce 16, and would leave an image nearly black.
     """
     bits = int(table.LUTDescriptor[2])
-    data = np.frombuffer(table.LUTData, "<u2") if isinstance(table.LUTData, bytes) else table.LUTData
+    data = (
+        np.frombuffer(table.LUTData, "<u2" if bits > 8 else "u1") if isinstance(table.LUTData, bytes) else table.LUTData
+    )
     largest, own = 2**bits - 1, int(np.max(data))
     return own if 0 < 2 * own < largest else largest
 
