@@ -7,10 +7,19 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
+    "Images": "inference",
     "MedslipConfig": "model_config",
     "MedslipModel": "model",
     "MedslipOutput": "model",
+    "PreparedCorpus": "corpus",
+    "attention_maps": "grounding.maps",
+    "classify": "zero_shot",
+    "classify_text": "zero_shot",
     "embed_books": "text",
+    "encode_classes": "zero_shot",
+    "encoder_of": "text",
+    "load_finetuned": "finetune.finetuned",
+    "load_model": "loading",
     "load_published": "published",
     "published_books": "published",
     "medslip_objective": "losses.objective",

@@ -29,34 +29,46 @@ image it looked. Method: arXiv 2403.10635.
 | decoders | {decoder_layers} layer(s), {decoder_heads} head(s), width {hidden_dim} |
 | trained on | {training} |
 
-```python
 {usage}
-```
 """
 
 _USAGE = """\
+It needs the project "MeDSLIP, a book that runs" (Apache-2.0, see its LICENSE): `pip install ".[data,demo]"` in a copy
+of it. In the folder of this model, beside a radiograph:
+
+```python
 from pathlib import Path
+
+import torch
 
 from data_prep.geometry import Geometry
 from data_prep.image import read_grey
 {imports}
 
-model = {kind}.from_pretrained("this folder or its name on the hub")
+model = {kind}.from_pretrained(".")  # this folder, or its name on the hub
 grey = read_grey(Path("radiograph.png")).pixels  # or a DICOM file; [height, width] uint8, air black
 frame = Geometry(grey.shape[1], grey.shape[0], model.config.image_size)
 square = frame.image(grey)  # between black bars
 pixels = model.pixel_values(square[None])  # of images [B, H, H], here one
-present = model(pixels).pathology_prob  # [B, P], in the order of the names
-print(sorted(zip(present[0].tolist(), {pathologies}), reverse=True)[:5])"""
+with torch.inference_mode():
+    present = model(pixels).pathology_prob  # [B, P], in the order of the names
+print(sorted(zip(present[0].tolist(), {pathologies}), reverse=True)[:5]){more}
+```"""
 
-_WHERE = """
+_MORE = """
 
 # Where it looked for an effusion, over the radiograph: [height, width] float32 in [0, 1]
 from medslip_core.grounding.maps import attention_maps, stretched
 from medslip_core.inference import Images
 
 maps = attention_maps(model, Images([square]), [0])
-heat = frame.back(stretched(maps.pathology("effusion")[0], model.config.image_size))"""
+heat = frame.back(stretched(maps.pathology("effusion")[0], model.config.image_size))
+
+# Whether it shows what words say: [B, C] in [0, 1], here one image and one question
+from medslip_core import classify_text, encode_classes, encoder_of
+
+asked = encode_classes(["fluid around the lung"], encoder_of(model.config))
+found = classify_text(model, Images([square]), [0], asked)"""
 
 USE_AND_LIMITS = """
 ## Intended use
@@ -82,15 +94,16 @@ def encoder_name(encoder: str | None) -> str:
     return f"{Path(encoder).name} (a folder)" if Path(encoder).is_absolute() else encoder
 
 
-def usage(imports: str, kind: str, pathologies: str) -> str:
-    """Code from an image file to the likeliest pathologies, the image prepared as `python -m data_prep prepare` does.
+def usage(imports: str, kind: str, pathologies: str, more: str = "") -> str:
+    """How to install, and code from an image file, prepared as `python -m data_prep prepare` does, to answers.
 
     Args:
-        imports: what it imports of the model.
+        imports: what the code imports of the model.
         kind: the model's class.
         pathologies: where the names of the answers are.
+        more: code that follows.
     """
-    return _USAGE.format(imports=imports, kind=kind, pathologies=pathologies)
+    return _USAGE.format(imports=imports, kind=kind, pathologies=pathologies, more=more)
 
 
 def model_card(config: MedslipConfig, training: str) -> str:
@@ -105,6 +118,6 @@ def model_card(config: MedslipConfig, training: str) -> str:
         pathologies=len(config.pathologies),
         text_encoder=encoder_name(config.text_encoder),
         training=training,
-        usage=usage("from medslip_core import MedslipModel", "MedslipModel", "model.config.pathologies") + _WHERE,
+        usage=usage("from medslip_core import MedslipModel", "MedslipModel", "model.config.pathologies", _MORE),
     )
     return HUB_METADATA + _CARD.format(**{**config.to_dict(), **told}) + USE_AND_LIMITS

@@ -117,9 +117,7 @@ trunk, text encoder and training that all compared models share. It is none of i
 
 What prompts say:
 
-```python
 {usage}
-```
 """
 
 _IMPORTS = """\

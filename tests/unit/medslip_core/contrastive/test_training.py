@@ -84,7 +84,7 @@ def test_killed_and_resumed_ends_bit_equal(method: str, tmp_path: Path) -> None:
     card = (folder / "README.md").read_text()
     assert f"# {method}: images contrasted with reports" in card and "9 images in the layout of 'tiny'" in card
     assert "Not a medical device" in card
-    code = card.split("```python\n")[1].split("```")[0].replace("this folder or its name on the hub", str(folder))
+    code = card.split("```python\n")[1].split("```")[0].replace('"."', repr(str(folder)))
     (image,) = TinyReports().take(np.arange(1))
     Image.fromarray(image).save(tmp_path / "radiograph.png")
     told = {}
