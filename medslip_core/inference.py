@@ -44,7 +44,7 @@ def batches(model, corpus, rows: np.ndarray, batch_size: int, description: str) 
 
     Args:
         model: `MedslipModel`.
-        corpus: `PreparedCorpus`, or `Images`.
+        corpus: `PreparedCorpus`, `Images`, or what `Images` takes.
         rows: [n] rows of the corpus, at least one.
         description: shown beside the progress bar.
 
@@ -52,8 +52,10 @@ def batches(model, corpus, rows: np.ndarray, batch_size: int, description: str) 
         [B, 3, image_size, image_size] float32, normalised.
 
     Raises:
-        ValueError: if there are no rows.
+        ValueError: if there are no rows, or images that are not as `Images` says.
     """
+    if isinstance(corpus, list | tuple | np.ndarray | torch.Tensor):
+        corpus = Images(corpus)
     rows = np.asarray(rows)
     if len(rows) == 0:
         raise ValueError(f"{description}: no rows to look at; is the split empty?")

@@ -158,7 +158,7 @@ def _medslip_model(params: PretrainParams) -> MedslipModel:
 
     books = embed_books(params.text_encoder, params.pooling, params.text_separator)
     config = params.config_of({"text_dim": books.dim, **params.model})
-    require_vocabulary(config)
+    require_vocabulary(config, trained=False)
     with _initial_weights(params):
         model = MedslipModel(config)
     model.set_books(books.anatomy, books.pathology, books.encoder, books.pooling, books.separator)

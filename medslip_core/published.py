@@ -161,8 +161,11 @@ def _read(path: Path) -> Mapping[str, Tensor]:
         raise FileNotFoundError(f"{path}: no such checkpoint")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises a dozen types on what is not a checkpoint
-        raise ValueError(f"{path}: not a checkpoint that can be read safely (weights only): {error}") from error
+    except Exception as error:  # torch raises a dozen types on what is not a checkpoint, and advises to run it
+        raise ValueError(
+            f"{path}: not a checkpoint that can be read safely (weights alone, nothing executed); take the .pth file "
+            "as it was published"
+        ) from error
     if isinstance(content, Mapping) and "model" in content:
         content = content["model"]
     if not isinstance(content, Mapping) or not all(

@@ -46,9 +46,11 @@ class Validation:
         labels = pathology_labels(params, corpus, rows)
         judged = _judged_pathologies(labels, params.validation_min_count)
         if needed and params.best_by == "macro_auroc" and len(judged) == 0:
+            least = params.validation_min_count
+            lower = "lower validation_min_count, or " if least > 1 else ""
             raise ValueError(
-                f"no pathology has {params.validation_min_count} positives and negatives in {len(rows)} validation "
-                "images: lower validation_min_count, or set best_by: total"
+                f"no pathology has {least} or more positive and as many negative labels in {len(rows)} validation "
+                f"images: {lower}set best_by: total"
             )
         self.rows, self.labels, self.min_count = rows, labels, params.validation_min_count
 

@@ -61,22 +61,31 @@ def position(name: str, index: Mapping[str, int]) -> int:
     return index[name]
 
 
-def require_vocabulary(config) -> None:
+def require_vocabulary(config, trained: bool = True) -> None:
     """Labels, flips, descriptions and answers go by the vocabulary's order: a model of other queries has others.
 
     Args:
         config: `MedslipConfig`, or that of a model which is asked by prompts and names none.
+        trained: it is a model's; else the options of one to be made.
 
     Raises:
         ParameterError: its names are not the vocabulary's, in this order.
     """
     for name, known in (("anatomies", ANATOMIES), ("pathologies", PATHOLOGIES)):
-        if tuple(getattr(config, name, known)) != known:
+        own = tuple(getattr(config, name, known))
+        if own == known:
+            continue
+        if trained:
+            apart = ", ".join(sorted(set(own) ^ set(known))) or "the same in another order"
             raise ParameterError(
-                f"model: {name}: not the vocabulary's, in its order. Leave it out; a new word belongs into "
-                "medslip_core/vocabulary.py (its place in the order), medslip_core/descriptions.py (its text) and "
-                "data_prep/reports/lexicon.toml (how reports say it). Then prepare the corpus again"
+                f"model: {name}: it was trained with {len(own)}, and the vocabulary has {len(known)} now ({apart}): "
+                "pre-train again"
             )
+        raise ParameterError(
+            f"model: {name}: not the vocabulary's, in its order. Leave it out; a new word belongs into "
+            "medslip_core/vocabulary.py (its place in the order), medslip_core/descriptions.py (its text) and "
+            "data_prep/reports/lexicon.toml (how reports say it). Then prepare the corpus again"
+        )
 
 
 def mirrored_anatomy(name: str) -> str:

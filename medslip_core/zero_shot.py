@@ -74,7 +74,7 @@ def classify(model, corpus, rows: np.ndarray, batch_size: int = 32) -> Existence
 
     Args:
         model: `MedslipModel` with its books set.
-        corpus: `PreparedCorpus`, or `inference.Images`.
+        corpus: `PreparedCorpus`, or images as `inference.Images` takes them.
         rows: [n] rows of the corpus.
 
     Returns:
@@ -199,11 +199,22 @@ def classify_text(model, corpus, rows: np.ndarray, embeddings: torch.Tensor, bat
     attend to each other, and so its answer does not depend on what else is asked.
 
     Args:
+        corpus: `PreparedCorpus`, or images as `inference.Images` takes them.
         embeddings: [C, T] from `encode_classes`.
 
     Returns:
         [n, C] float32 in [0, 1].
+
+    Raises:
+        ValueError: embeddings of another shape; there are no rows.
     """
+    width = model.config.text_dim
+    if not isinstance(embeddings, torch.Tensor) or embeddings.ndim != 2 or embeddings.shape[1] != width:
+        given = list(embeddings.shape) if isinstance(embeddings, torch.Tensor) else f"a {type(embeddings).__name__}"
+        raise ValueError(
+            f"embeddings are {given}, not a tensor [C, T={width}]: encode_classes(names, encoder_of(model.config)) "
+            "makes them"
+        )
     rest = without_trunk(model)
     probabilities = []
     with evaluating(model), evaluating(rest), torch.inference_mode():

@@ -71,7 +71,9 @@ def load_finetuned(folder: str | Path) -> Finetuned:
     """
     file = Path(folder) / NETWORK
     if not file.is_file():
-        raise FileNotFoundError(f"{file}: no network was kept; run its grid with keep_models")
+        below = sorted(one.parent.relative_to(folder) for one in Path(folder).glob(f"cells/*/{NETWORK}"))
+        remedy = f"there are {', '.join(map(str, below))} in it" if below else "run its grid with keep_models"
+        raise FileNotFoundError(f"{file}: no network was kept; {remedy}")
     try:
         with safe_open(file, "pt") as opened:
             told = {name: json.loads(value) for name, value in opened.metadata().items()}

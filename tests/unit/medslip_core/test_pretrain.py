@@ -476,6 +476,10 @@ def test_figures_of_a_gpu_stand_in_the_history(tmp_path, monkeypatch, caplog):
 def test_validation_data_that_cannot_choose_the_best_are_refused(tmp_path):
     with pytest.raises(ValueError, match="lower validation_min_count, or set best_by: total"):
         train(tmp_path, replace(PARAMS, validation_min_count=5))
+    corpus = TinyCorpus()
+    corpus._matrix[:] = -1
+    with pytest.raises(ValueError, match="no pathology has 1 or more .* images: set best_by: total"):  # it is 1
+        pretrain(PARAMS, corpus, tmp_path, model=tiny_model())
 
 
 def test_half_precision_in_the_same_process_resumes_too(tmp_path):
@@ -531,7 +535,9 @@ def test_another_vocabulary_is_refused_with_all_places_to_change():
 def test_a_given_model_is_of_the_method_and_of_the_vocabulary(tmp_path):
     params = replace(PARAMS, device="cpu")
     reversed_ = MedslipModel(replace(tiny_model().config, pathologies=PATHOLOGIES[::-1]))
-    with pytest.raises(ParameterError, match="model: pathologies: not the vocabulary's, in its order"):
+    with pytest.raises(
+        ParameterError, match="pathologies: it was trained with 75, .* \\(the same in another order\\): pre"
+    ):
         pretrain_module.pretrain(params, TinyCorpus(), tmp_path / "run", model=reversed_)
     gloria = replace(params, method="gloria", model={}, average_decay=0.0)
     with pytest.raises(ValueError, match="method 'gloria' trains a ContrastiveModel, and the model is a MedslipModel"):

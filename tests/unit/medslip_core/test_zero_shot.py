@@ -95,7 +95,7 @@ def test_a_misspelt_pathology_is_said_before_all_images_are_looked_at(model, cor
 def test_a_model_of_other_queries_is_not_answered_by_the_vocabulary_s_columns(model, corpus):
     other = MedslipModel(replace(model.config, pathologies=model.config.pathologies[::-1]))
     for ask in (zero_shot.classify, attention_maps):
-        with pytest.raises(ValueError, match="pathologies: not the vocabulary's, in its order"):
+        with pytest.raises(ValueError, match="pathologies: it was trained with 75, and the vocabulary has 75 now"):
             ask(other, corpus, [0])
 
 
@@ -141,6 +141,22 @@ def test_free_text_classes_are_means_over_templates():
         ["a mass", "gas"], lambda texts: torch.tensor([table[text] for text in texts]), ["{}", "see {}"]
     )
     assert found.tolist() == [[2, 1], [0, 2]]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"), [(torch.zeros(16), r"\[16\]"), (torch.zeros(1, 8), r"\[1, 8\]"), ("a mass", "a str")]
+)
+def test_embeddings_of_another_shape_are_named(model, corpus, given, said):
+    with pytest.raises(ValueError, match=rf"embeddings are {said}, not a tensor \[C, T=16\]: encode_classes"):
+        zero_shot.classify_text(model, corpus, [0], given)
+
+
+def test_images_of_no_corpus_are_taken_as_they_are(model, corpus):
+    of_corpus = zero_shot.classify(model, corpus, [0, 1]).pathology
+    for images in (corpus.images[:2], list(corpus.images[:2]), torch.from_numpy(corpus.images[:2])):
+        np.testing.assert_array_equal(zero_shot.classify(model, images, [0, 1]).pathology, of_corpus)
+    with pytest.raises(ValueError, match=r"not uint8 \[H, H\] each"):
+        zero_shot.classify(model, corpus.images[0], [0])
 
 
 def test_free_text_answer_does_not_depend_on_other_questions(model, corpus):

@@ -139,6 +139,9 @@ def test_a_network_that_is_kept_answers_as_its_run_did(corpus, saved_model, tmp_
         load_finetuned(plain.folder_of(plain.cells[0]))
     study = grid.Grid(params(corpus, keep_models=True, **asked), tmp_path)
     assert study.identity(study.cells[0]) == plain.identity(plain.cells[0]) and study.finished() == []
+    study.run(study.cells[:1])
+    with pytest.raises(FileNotFoundError, match=f"no network was kept; there are cells/{study.cells[0].name} in it"):
+        load_finetuned(tmp_path)
     for cell, run in zip(study.cells, study.run(), strict=True):
         kept, images = load_finetuned(study.folder_of(cell)), study.corpora["nih"]
         if cell.task == "boxes":
