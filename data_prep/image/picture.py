@@ -17,9 +17,10 @@ from data_prep.image.limits import SMALLER, check_size
 FORMATS = ("PNG", "JPEG", "JPEG2000", "TIFF", "BMP", "GIF", "WEBP")
 """What Pillow may take a file for. It knows others, and for some of them starts other programs."""
 
-TEXT = {*b"\t\r\n", *range(32, 127)}
 BEGINNING = 9
-"""Bytes of which a file that is no image is told to be text: enough to know it by, too few to give a patient away."""
+"""Bytes that are quoted of a file that is no image: enough to know a web page or a PDF by, and little of a report."""
+
+TEXT = {*b"\t\r\n", *range(32, 127)}
 
 PNG_DEPTH = 24
 """Place of a PNG's bits per sample, in bytes."""
@@ -32,7 +33,7 @@ def decode_picture(content: bytes, path: Path, percentiles: tuple[float, float] 
     """Pixels of a picture as grey levels; `path` is named in errors, `percentiles` as in `read_grey`.
 
     Raises:
-        UnreadableImage: a text, too large, several frames, or filled up where it is truncated.
+        UnreadableImage: no image but text, too large, several frames, or filled up where it is truncated.
         Exception: whatever Pillow raises where the file is damaged.
     """
     try:
@@ -42,8 +43,10 @@ def decode_picture(content: bytes, path: Path, percentiles: tuple[float, float] 
     except UnidentifiedImageError as error:
         if not all(byte in TEXT for byte in content[:BEGINNING]):
             raise
-        begins = f"begins with '{content[:BEGINNING].decode('ascii')}…': text, no image"
-        raise UnreadableImage(path, " ".join(begins.split()), "Put the image itself there.") from error
+        begins = " ".join(content[:BEGINNING].decode("ascii").split())
+        raise UnreadableImage(
+            path, f"begins with '{begins}…' and is no image", "Put the image itself there."
+        ) from error
     check_size(image.width, image.height, path)
     if getattr(image, "n_frames", 1) > 1:
         raise UnreadableImage(path, f"holds {image.n_frames} frames", "Save the radiograph as one frame.")

@@ -373,8 +373,8 @@ def test_truncated_files_are_refused_and_never_filled(tmp_path, write_dicom, kin
     [
         (b"", "the file is empty", "Download"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:1234\nsize 5\n", "Git LFS pointer", "git lfs pull"),
-        (b"<html>404 Not Found</html>", "begins with '<html>404…': text, no image", "Put the image itself there"),
-        (b"hello, this is no image\n", "begins with 'hello, th…': text, no image", "Put the image itself there"),
+        (b"<html>404 Not Found</html>", "begins with '<html>404…' and is no image", "Put the image itself there"),
+        (b"hello, this is no image\n", "begins with 'hello, th…' and is no image", "Put the image itself there"),
         (b"PK\x03\x04" + bytes(60), "truncated or damaged", "Download"),
     ],
     ids=["empty", "lfs", "html", "text", "zip"],
