@@ -8,12 +8,16 @@
 #   bash benchmarks/gpu.sh study OUT             profile full-size, from data to grounding
 #
 # Each takes some ten minutes with an H100 and 16 cores, writes its figures into the folder OUT, and wants the machine
-# for itself. PYTHON names another python than that of .venv.
+# for itself. PYTHON names another python than that of the environment VENV (.venv).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 usage="usage: bash benchmarks/gpu.sh step|loop|kills|study OUT [CHECKOUT]"
-part=${1:?$usage} out=${2:?$usage}
-python=${PYTHON:-.venv/bin/python}
+part=${1:-} out=${2:-}
+if [[ ! $part =~ ^(step|loop|kills|study)$ || -z $out ]]; then
+    echo "$usage" >&2
+    exit 2
+fi
+python=${PYTHON:-${VENV:-.venv}/bin/python}
 "$python" -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() else "torch sees no GPU here")'
 mkdir -p "$out"
 
@@ -37,7 +41,4 @@ study)
         "$python" -m pipeline.run_chapter $chapter --profile full-size
     done
     "$python" benchmarks/full_size.py --json "$out/full_size.json" ;;
-*)
-    echo "$usage" >&2
-    exit 2 ;;
 esac

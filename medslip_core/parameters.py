@@ -149,6 +149,21 @@ def read_values(path: Path) -> dict[str, Any]:
     return values
 
 
+def listed(kind: type[Parameters], indent: str = "  ") -> str:
+    """The parameters of a class as YAML, one a line, each with its default and meaning, for the help of a command."""
+    lines = []
+    for field, hint in _fields(kind):
+        meaning, choices = field.metadata["meaning"], field.metadata["choices"]
+        told = f"# {meaning} ({', '.join(choices)})" if choices else f"# {meaning}"
+        if isinstance(hint, type) and issubclass(hint, Parameters):
+            lines += [f"{indent}{field.name}:  {told}", listed(hint, indent + "  ")]
+            continue
+        default = field.default_factory() if field.default is dataclasses.MISSING else field.default
+        shown = _with_point(default) if isinstance(default, float) else json.dumps(default)
+        lines.append(f"{indent}{field.name}: {shown}  {told}")
+    return "\n".join(lines)
+
+
 def _fields(cls: type) -> list[tuple[dataclasses.Field, Any]]:
     hints = typing.get_type_hints(cls)
     return [(field, hints[field.name]) for field in dataclasses.fields(cls)]

@@ -39,7 +39,7 @@ from medslip_core.corpus import PreparedCorpus
 from medslip_core.interruption import interruption_told
 from medslip_core.model import MedslipModel
 from medslip_core.non_finite import NonFiniteLossError
-from medslip_core.parameters import ParameterError, read_values
+from medslip_core.parameters import ParameterError, listed, read_values
 from medslip_core.pretrain_params import PretrainParams
 from medslip_core.randomness import torch_seed
 from medslip_core.run_checkpoints import ParametersChangedError
@@ -248,8 +248,16 @@ def _one_line(error: Exception) -> str:
 
 
 def main(arguments: list[str] | None = None) -> PretrainResult:
-    """Run from a file of parameters (YAML or JSON) that also names `corpus` and `run_folder`."""
-    parser = argparse.ArgumentParser(prog="python -m medslip_core.pretrain", description=main.__doc__)
+    """Run from a file of parameters (YAML or JSON) that also names `corpus` and `run_folder`.
+
+    Both are relative to the working directory, not to the file.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m medslip_core.pretrain",
+        description=" ".join(main.__doc__.split()),
+        epilog=f"parameters in the file, with their defaults:\n{listed(PretrainParams)}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--params", required=True, type=Path, help="YAML or JSON: names of PretrainParams")
     parser.add_argument("--corpus", type=Path, help="folder of the prepared corpus (or `corpus` in the file)")
     parser.add_argument("--run-folder", type=Path, help="folder of the run (or `run_folder` in the file)")

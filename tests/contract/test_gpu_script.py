@@ -53,3 +53,18 @@ def test_without_a_gpu_it_says_so() -> None:
     ended = subprocess.run(["bash", str(SCRIPT), "step", "nowhere"], env=environment, capture_output=True, text=True)
     assert ended.returncode == 1 and "torch sees no GPU here" in ended.stderr
     assert not (ROOT / "nowhere").exists()
+
+
+@pytest.mark.parametrize("arguments", [[], ["step"], ["steps", "out"]])
+def test_what_it_does_not_know_is_refused_before_anything_else(arguments: list[str]) -> None:
+    environment = {**os.environ, "PYTHON": "/nowhere"}
+    ended = subprocess.run(["bash", str(SCRIPT), *arguments], env=environment, capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert ended.stderr == "usage: bash benchmarks/gpu.sh step|loop|kills|study OUT [CHECKOUT]\n"
+
+
+def test_the_environment_of_make_serves(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHON"}
+    environment |= {"VENV": sys.prefix, "CUDA_VISIBLE_DEVICES": ""}
+    ended = subprocess.run(["bash", str(SCRIPT), "step", "nowhere"], env=environment, capture_output=True, text=True)
+    assert "torch sees no GPU here" in ended.stderr

@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 import safetensors.torch
 import torch
+import yaml
 from faults.campaigns.tiny_run import PROCESSES, free_port
 from tiny_corpus import TinyCorpus
 from tiny_model import tiny_model
@@ -603,3 +604,12 @@ def test_the_command_line_names_what_is_wrong_with_its_file(tmp_path, capsys):
     with pytest.raises(SystemExit):
         pretrain_module.main(["--params", str(tmp_path / "absent.yaml")])
     assert "No such file" in capsys.readouterr().err
+
+
+def test_the_help_lists_every_parameter(capsys):
+    with pytest.raises(SystemExit):
+        pretrain_module.main(["--help"])
+    told = capsys.readouterr().out
+    assert "relative to the working directory" in told and "(medslip, convirt" in told
+    defaults = yaml.safe_load(told.partition("parameters in the file")[2].partition("\n")[2])
+    assert PretrainParams.from_dict(defaults) == PretrainParams() and defaults.keys() == PARAMS.to_dict().keys()
