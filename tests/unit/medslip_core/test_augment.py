@@ -150,6 +150,30 @@ def test_sharpness_and_noise(images):
     assert torch.equal(spread > 0, views.sharpness > 0)
 
 
+def test_the_defaults_are_the_published_ranges():
+    strength = 7 / 10  # RandAugment(2, 7): rotation up to 30 degrees, enhancement 0.1 + 1.8 x strength about 1
+    enhanced = pytest.approx(0.1 + 1.8 * strength - 1)
+    assert AugmentParams().to_dict() == {
+        "crop_scale": [0.2, 1.0], "crop_ratio": [3 / 4, 4 / 3], "flip_prob": 0.5,
+        "rotation_deg": pytest.approx(30 * strength), "sharpness": enhanced, "contrast": enhanced,
+        "brightness": 0.1, "gamma": 0.0, "noise": 0.0,
+    }  # fmt: skip
+
+
+def test_rotation_and_noise_fill_their_ranges():
+    views = draw_views(only(rotation_deg=30, noise=0.2), 0, 0, np.arange(2000))
+    degrees = torch.rad2deg(torch.atan2(views.affine[:, 1, 0], views.affine[:, 0, 0]))
+    assert -30 <= degrees.min() < -29 and 29 < degrees.max() <= 30 and degrees.mean().abs() < 1
+    assert 0 <= views.noise.min() < 0.01 and 0.19 < views.noise.max() <= 0.2
+
+
+def test_twice_the_side_is_averaged_down_before_the_crop():
+    stripes = torch.zeros(1, 64, 64, dtype=torch.uint8)
+    stripes[:, :, ::2] = 255
+    grey = augment(stripes, draw_views(only(crop_scale=(0.25, 0.25)), 0, 0, np.arange(1)), 32)  # of 32 pixels a side
+    assert torch.allclose(grey, torch.full_like(grey, 1 / 2), atol=1e-5)
+
+
 def test_a_larger_corpus_is_averaged_down_not_skipped():
     stripes = torch.zeros(1, 96, 96, dtype=torch.uint8)
     stripes[:, :, ::3] = 255  # every third column: looking up single pixels would give all or nothing

@@ -122,6 +122,29 @@ def test_seeds_are_averaged_and_told_apart(asked) -> None:
     assert both["value"].iloc[1] == pytest.approx((alone["same"] + alone["guess"]) / 2) and both["seeds"].iloc[1] == 2
 
 
+def test_each_interval_is_that_of_its_own_figure(asked) -> None:
+    result = compare(asked, resamples=200).set_index("variant")
+    assert ((result["low"] < result["value"]) & (result["value"] < result["high"])).all()
+    assert result.loc["full", ["difference_low", "difference_high"]].tolist() == [0, 0]
+    guess = result.loc["guess"]
+    assert guess["difference_low"] < guess["difference"] < guess["difference_high"] < guess["low"]
+
+
+def test_a_score_is_its_mean_over_labels_of_which_each_weighs_as_much() -> None:
+    """Forty images of x, ten of y, which weighs as much, and z without an answer; two images a patient."""
+    score = {"x": np.linspace(0, 1, 40), "y": np.tile([0.0, 0.4], 5), "z": np.full(6, np.nan)}
+    answers = pd.concat([
+        table(one, np.ones(len(one))).assign(label=label, metric="pointing_game") for label, one in score.items()
+    ])  # fmt: skip
+    (row,) = compare({"full": [answers]}, resamples=300).to_dict("records")
+    assert row["value"] == pytest.approx((0.5 + 0.2) / 2) and row["n"] == 40
+    assert np.isnan(row["low"]), "five patients say little of y"
+    more = pd.concat([answers[answers["label"] == "x"], table(np.tile([0.0, 0.4], 10), np.ones(20)).assign(
+        label="y", metric="pointing_game")])  # fmt: skip
+    (row,) = compare({"full": [more]}, resamples=300).to_dict("records")
+    assert row["value"] == pytest.approx(0.35) and row["low"] < 0.35 < row["high"]
+
+
 def test_variants_asked_otherwise_are_refused(asked) -> None:
     asked["guess"][0] = asked["guess"][0].iloc[1:]
     with pytest.raises(ValueError, match="AUROC, a: 'guess' was not asked the same"):

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from medslip_core.finetune import figures, reading, results
 from medslip_core.finetune.compare import Case, case_of, cases, compare, difference, over_seeds
@@ -76,7 +77,9 @@ def run(folder: Path, weights: str, kind: str, predictions: dict) -> results.Run
     """A finished run of seed 0."""
     named = {"task": "t", "dataset": "nih", "kind": kind, "features": "", "protocol": "full", "fraction": 1.0,
              "weights": weights, "train_patients": 5}  # fmt: skip
-    results.write_run(folder / weights, {"seed": 0}, pd.DataFrame([named]), [], predictions)
+    results.write_run(
+        folder / weights, {"seed": 0, "task": "t", "fraction": 1.0}, pd.DataFrame([named]), [], predictions
+    )
     return results.read_run(folder / weights)
 
 
@@ -108,6 +111,29 @@ def test_a_class_with_few_patients_of_a_label_tells_nothing_of_a_mean_that_it_is
     for metric in ("auroc", "average_precision", "auroc_learnable"):
         assert difference(ours, other, metric)["apart"] == told
     assert difference(ours, other, "accuracy")["apart"] == "above"
+
+
+def test_only_classes_that_could_be_learned_count_as_learnable(tmp_path):
+    draw, labels = np.random.default_rng(0), np.stack([np.arange(60) < 30, np.arange(60) % 2], axis=1)
+    test = ClassPredictions(
+        "nih", ("Effusion", "Mass"), np.arange(60), PATIENTS, labels.astype(np.float32), draw.random((60, 2))
+    )
+    runs = [run(tmp_path, "a", "classification", results.packed_classes(test, test))]
+    held = pd.DataFrame({"task": ["t"], "fraction": [1.0], "seed": [0], "empty": [["Mass"]]})
+    (told,), (both,) = cases(runs, 20, held), cases(runs, 20)
+    learnable = told.mean("auroc_learnable").value
+    assert learnable == pytest.approx(roc_auc_score(labels[:, 0], test.probabilities[:, 0]))
+    assert both.mean("auroc_learnable").value == both.mean("auroc").value != learnable
+
+
+def test_seeds_tested_on_other_images_are_refused(tmp_path):
+    runs = []
+    for seed, first in ((0, 0), (1, 1)):
+        labels = np.tile([[0.0], [1.0]], (30, 1)).astype(np.float32)
+        test = ClassPredictions("nih", ("Mass",), np.arange(60) + first, PATIENTS, labels, np.full((60, 1), 0.5))
+        runs.append(run(tmp_path / f"of-seed{seed}", "a", "classification", results.packed_classes(test, test)))
+    with pytest.raises(ValueError, match="^a and its other seeds were not tested on the same images"):
+        cases(runs, 20)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from medslip_core.grounding.scores import (
     example_cases,
     pointing_game,
     score,
+    score_baselines,
     score_question,
 )
 from medslip_core.grounding.summary import summarise
@@ -90,6 +91,23 @@ def test_threshold_is_the_best_of_validation_and_blind_to_test():
         assert (scores["threshold"] == threshold).all()
 
 
+def test_what_is_as_high_as_the_threshold_is_inside():
+    mask, heat = square(8, 8), np.full((SIZE, SIZE), 0.47)
+    heat[mask], heat[8, 8], heat[0, 0] = 0.5, 1, 0
+    scores = score("m", heat[None], truth_of([mask], 1), heat[None], truth_of([mask]))
+    assert scores["threshold"].tolist() == [0.5] and scores["dice"].tolist() == [1]
+
+
+def test_baselines_look_at_the_centre_and_where_maps_are_highest_in_the_mean():
+    centre, corner = square(SIZE // 2 - 4, SIZE // 2 - 4), square(0, 0)
+    strong, weak = 10 * square(16, 0), square(0, 0, 4)  # once, and twice: each map counts as much
+    for mask, at_centre, at_mean in ((centre, 1, 0), (corner, 0, 1)):
+        known = truth_of([mask] * 3)
+        scores = score_baselines(truth_of([mask], 10), known, np.stack([strong, weak, weak]).astype(float))
+        pointed = scores.set_index("method")["pointing_game"]
+        assert (pointed["centre point"], pointed["mean map"], pointed["mean truth"]) == (at_centre, at_mean, 1)
+
+
 def test_scores_do_not_depend_on_the_other_images():
     generator = np.random.default_rng(0)
     maps, masks = generator.random((4, 4, 4)), np.stack([square(4 * i, 4) for i in range(4)])
@@ -123,3 +141,5 @@ def test_example_cases():
     cases = example_cases(scores, "iou")
     assert list(cases["case"]) == ["95 %", "50 %", "5 %"] and list(cases["row"]) == [10, 11, 12]
     assert list(example_cases(scores.assign(first=[0, 1, 2]), "first", "iou")["row"]) == [12, 11, 10]
+    many = pd.DataFrame({"row": np.arange(41), "iou": np.linspace(0, 1, 41)})
+    assert list(example_cases(many, "iou")["row"]) == [38, 20, 2]
