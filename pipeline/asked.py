@@ -49,7 +49,8 @@ def write_asked(profile: str, data: str | None, book: Path, params: Path, runs: 
     changed = [name for name, file in files.items() if not file.is_file() or file.read_bytes() != texts[name]]
     if changed:
         check_options(all_values, params / profile)
-        check_weights(all_values["finetuning"], params / profile, book, runs / profile)
+        if "finetuning" in all_values:
+            check_weights(all_values["finetuning"], params / profile, book, runs / profile)
     for name in changed:
         write_whole(files[name], texts[name])
     return changed
@@ -65,16 +66,16 @@ def check_options(chapters: Mapping[str, Values], folder: Path) -> None:
     Raises:
         ParametersError: what is wrong, one line a chapter.
     """
-    problems: dict[str, str] = {}
+    problems = []
     for name, check in CHECKS.items():
         if name not in chapters or name == "comparison" and problems:  # it takes what the others ask
             continue
         try:
             check(chapters)
         except (ValueError, TypeError) as error:
-            problems[name] = f"{_origin(folder, name)}: {error}"
+            problems.append(f"{_origin(folder, name)}: {error}")
     if problems:
-        raise ParametersError("\n".join(problems.values()))
+        raise ParametersError("\n".join(problems))
 
 
 def check_weights(asked: Values, folder: Path, book: Path, run: Path) -> None:
