@@ -51,5 +51,7 @@ class TrunkModel(SavedModel):
         size = (self.config.image_size, self.config.image_size)
         if images.shape[-2:] != size:
             images = F.interpolate(images.unsqueeze(1), size, mode="bilinear", antialias=True).squeeze(1)  # [B, S, S]
-        channels = zip(self.config.image_mean, self.config.image_std, strict=True)
-        return torch.stack([(images - mean) / std for mean, std in channels], dim=3).permute(0, 3, 1, 2)
+        pixels = images.new_empty(*images.shape, 3)
+        for channel, (mean, std) in enumerate(zip(self.config.image_mean, self.config.image_std, strict=True)):
+            torch.div(images - mean, std, out=pixels[..., channel])  # in its place: stacking them takes twice the time
+        return pixels.permute(0, 3, 1, 2)
