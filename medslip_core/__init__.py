@@ -23,6 +23,8 @@ _HOMES = {
     "load_published": "published",
     "published_books": "published",
     "medslip_objective": "losses.objective",
+    "place_questions": "places",
+    "place_scores": "places",
     "sample_negatives": "losses.protocl",
 }
 

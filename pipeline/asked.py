@@ -129,7 +129,8 @@ def _pretraining(chapters: Mapping[str, Values]) -> None:
 
 
 def _zero_shot(chapters: Mapping[str, Values]) -> None:
-    _require_corpora(chapters, "datasets", chapters["zero_shot"]["datasets"])
+    for option in ("datasets", "places"):
+        _require_corpora(chapters, option, chapters["zero_shot"][option])
 
 
 def _grounding(chapters: Mapping[str, Values]) -> None:
@@ -171,7 +172,7 @@ def _comparison(chapters: Mapping[str, Values]) -> None:
         "variants": {**asked["variants"], **asked["models"]},
         "seeds": asked["seeds"],
         "classification": chapters["zero_shot"]["datasets"],
-        "classes": chapters["zero_shot"]["classes"],
+        **{name: chapters["zero_shot"][name] for name in ("classes", "places")},
         "finetuned": grid if asked["finetuned"] else {},
         **{name: grounding[name] for name in ("boxes", "anatomy_corpus", "anatomy_images", "looks")},
     })  # fmt: skip

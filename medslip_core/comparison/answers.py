@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 import numpy as np
@@ -13,15 +14,22 @@ from medslip_core.grounding.maps import attention_maps, stretched
 from medslip_core.grounding.scores import pointing_game
 from medslip_core.grounding.truth import Question, questions_of
 from medslip_core.naming import corpus_title
+from medslip_core.places import best_way, pair_label, place_questions, place_scores
 from medslip_core.trunk_model import TrunkModel
 from medslip_core.vocabulary import PLACED_ANATOMIES
 from medslip_core.zero_shot import ClassPredictions, asked_for, predict_split
 
-COLUMNS = ["figure", "protocol", "metric", "label", "row", "patient", "truth", "score"]
-"""metric "auroc": truth 1 or 0 (NaN: unknown), score a probability; "pointing_game": score 1 (hit) or 0, truth NaN;
-"dice_positives": score in [0, 1] (NaN: nothing to find), truth NaN. protocol: that of fine-tuning, or `ZERO_SHOT`."""
+COLUMNS = ["figure", "protocol", "metric", "label", "row", "patient", "truth", "score", "way"]
+"""metric "auroc": truth 1 or 0 (NaN: unknown), score the higher the surer; "pointing_game": score 1 (hit) or 0, truth
+NaN; "dice_positives": score in [0, 1] (NaN: nothing to find), truth NaN. protocol: that of fine-tuning, or `ZERO_SHOT`.
+way: which of its ways a model was asked in, where there are several, see `places.place_scores`; else empty."""
 
 ZERO_SHOT = "zero-shot"
+
+SIDES = {"AUROC, side of a finding": False, "AUROC, side of a finding, with a decoy": True}
+"""Figure -> whether there are decoys, see `places.place_questions`."""
+
+logger = logging.getLogger(__name__)
 
 
 def check_questions(corpora: Mapping[str, PreparedCorpus], params: ComparisonParams) -> None:
@@ -72,6 +80,8 @@ def answers(
                 model, corpora[params.anatomy_corpus], on_boxes, "pointing, boxes of anatomies", "anatomy", params
             )
         )
+    for figure, decoys in SIDES.items():
+        tables.append(_of_places(model, {name: corpora[name] for name in params.places}, params, figure, decoys))
     told = pd.concat(tables or [pd.DataFrame(columns=COLUMNS)], ignore_index=True)
     return told.assign(protocol=ZERO_SHOT)[COLUMNS]
 
@@ -86,6 +96,7 @@ def of_classes(test: ClassPredictions, figure: str) -> pd.DataFrame:
         "patient": np.repeat(test.patients.astype(str), len(test.classes)),
         "truth": test.labels.astype(float).ravel(),
         "score": test.probabilities.astype(float).ravel(),
+        "way": "",
     })  # fmt: skip
 
 
@@ -104,5 +115,28 @@ def _pointing(
         tables.append(pd.DataFrame({
             "figure": figure, "metric": "pointing_game", "label": one.label, "row": one.test.rows,
             "patient": one.test.patients.astype(str), "truth": np.nan, "score": hits,
+            "way": "",
         }))  # fmt: skip
     return pd.concat(tables, ignore_index=True)
+
+
+def _of_places(
+    model: TrunkModel, corpora: Mapping[str, PreparedCorpus], params: ComparisonParams, figure: str, decoys: bool
+) -> pd.DataFrame:
+    """Answered in the way that does best on validation images; nothing where these or the test images hold too few."""
+    test = place_questions(corpora, "test", decoys)
+    if test.empty or place_questions(corpora, "validate", decoys, least=1).empty:
+        if corpora:
+            logger.warning("places: %s: too few patients of %s to ask", figure, ", ".join(corpora))
+        return pd.DataFrame(columns=COLUMNS)
+    way = best_way(model, corpora, decoys, params.batch_size)
+    return of_places(test, place_scores(model, corpora, test, params.batch_size)[way], figure)
+
+
+def of_places(questions: pd.DataFrame, score: pd.Series, figure: str) -> pd.DataFrame:
+    """What was answered to `place_questions` in one way, the score's name: columns `COLUMNS`, but for the protocol."""
+    return pd.DataFrame({
+        "figure": figure, "metric": "auroc", "label": pair_label(questions), "row": questions["image"],
+        "patient": questions["patient"], "truth": questions["truth"].astype(float), "score": score.astype(float),
+        "way": score.name,
+    })  # fmt: skip

@@ -27,7 +27,8 @@ from medslip_core.metrics import (
 )
 
 COLUMNS = ["figure", "protocol", "variant", "metric", "n", "seeds", "value", "low", "high", "difference",
-           "difference_low", "difference_high", "difference_least", "difference_most", "p", "p_holm"]  # fmt: skip
+           "difference_low", "difference_high", "difference_least", "difference_most", "p", "p_holm",
+           "way"]  # fmt: skip
 
 
 def compare(answers: Mapping[str, Sequence[pd.DataFrame]], resamples: int = 1000, seed: int = 0) -> pd.DataFrame:
@@ -42,7 +43,8 @@ def compare(answers: Mapping[str, Sequence[pd.DataFrame]], resamples: int = 1000
         variant's, each with a 95 % interval (NaN where `metrics.has_interval` grants none); n, the images behind
         it; the least and the most difference of a single seed; p of the difference, two-sided (NaN for the
         first, of one seed, and where there is no interval), and p_holm, adjusted
-        in two families, as these are two questions: all differences without labels, and all after fine-tuning.
+        in two families, as these are two questions: all differences without labels, and all after fine-tuning;
+        way, in which the seeds answered (`answers.COLUMNS`).
 
     Raises:
         ValueError: the variants were not asked the same.
@@ -107,7 +109,7 @@ def _figure(name: str, answers: Mapping[str, Sequence[pd.DataFrame]], resamples:
          "value": estimate.value[v, 0], "low": estimate.low[v, 0], "high": estimate.high[v, 0],
          "difference": estimate.value[v, 1], "difference_low": estimate.low[v, 1],
          "difference_high": estimate.high[v, 1], "difference_least": apart[v].min(), "difference_most": apart[v].max(),
-         "p": p[v]}
+         "p": p[v], "way": " or ".join(dict.fromkeys(table["way"].iloc[0] for table in seeds))}
         for v, (variant, seeds) in enumerate(chosen.items())
     ]  # fmt: skip
     return pd.DataFrame(rows)

@@ -46,5 +46,6 @@ def _of_run(run: Run, title: str) -> pd.DataFrame:
         answered = pd.DataFrame({
             "figure": f"Dice of positives, {asked}", "metric": "dice_positives", "label": told["class"],
             "row": table["row"], "patient": table["patient"], "truth": np.nan, "score": table["dice_positives"],
+            "way": "",
         })  # fmt: skip
     return answered.assign(protocol=told["protocol"])

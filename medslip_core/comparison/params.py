@@ -33,6 +33,7 @@ class ComparisonParams(FiledParameters):
     boxes: dict = parameter(dict, "corpus -> classes whose boxes are pointed at")
     anatomy_corpus: str = parameter("", "corpus with masks of anatomies, which are pointed at; none: no anatomies")
     anatomy_images: int = parameter(200, "images on which anatomies are pointed at; 0: all", low=0)
+    places: list = parameter(list, "corpora whose findings are asked for at a place of one side; see `places`")
     looks: int = parameter(1, "per side: moved views that make maps finer (`grounding.maps.attention_maps`)", low=1)
     batch_size: int = parameter(64, "images per forward pass when asked", low=1)
     finetuned: dict = parameter(dict, "GridParams, but for weights, model and seeds, of what each is fine-tuned to")
@@ -42,7 +43,7 @@ class ComparisonParams(FiledParameters):
         problems = []
         if len(self.variants) < 2:
             problems.append("variants: at least two are needed, the first to compare the others with")
-        asked = [*self.classification, *self.boxes, *filter(None, [self.anatomy_corpus])]
+        asked = [*self.classification, *self.boxes, *self.places, *filter(None, [self.anatomy_corpus])]
         for name in dict.fromkeys(map(str, asked)):
             if name not in self.corpora:
                 problems.append(f"{name!r} is asked about, and is none of the corpora {sorted(self.corpora, key=str)}")
@@ -55,7 +56,7 @@ class ComparisonParams(FiledParameters):
                 if not isinstance(given, wanted):
                     problems.append(f"{option}.{name}: {given!r} is not {told}")
         if not asked and not self.finetuned:
-            problems.append("classification, boxes, anatomy_corpus, finetuned: nothing is asked")
+            problems.append("classification, boxes, places, anatomy_corpus, finetuned: nothing is asked")
         streams: list[str] = []
         try:
             tasks = GridParams.from_dict(self.finetuned).tasks

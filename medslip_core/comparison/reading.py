@@ -71,6 +71,14 @@ def differences(comparison: pd.DataFrame) -> pd.DataFrame:
     return ordered.fillna("–").rename_axis(columns=None).reset_index()
 
 
+def ways(comparison: pd.DataFrame) -> pd.DataFrame:
+    """In which way each variant was asked, one row per variant, a column per figure that can be asked in several."""
+    told = comparison[comparison["way"] != ""]
+    wide = told.pivot(index="variant", columns="figure", values="way")
+    ordered = wide.reindex(index=told["variant"].unique(), columns=told["figure"].unique())
+    return ordered.rename_axis(columns=None).reset_index()
+
+
 def forest_of_differences(part: pd.DataFrame) -> Described:
     """The differences of one figure from the first variant, with their intervals, and those of single seeds.
 

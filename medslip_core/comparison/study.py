@@ -22,7 +22,7 @@ import pandas as pd
 import torch
 
 from medslip_core.cells import Cells, command
-from medslip_core.comparison.answers import answers, check_questions
+from medslip_core.comparison.answers import COLUMNS, ZERO_SHOT, answers, check_questions
 from medslip_core.comparison.compare import compare
 from medslip_core.comparison.finetuned import finetuned_answers
 from medslip_core.comparison.params import ComparisonParams, in_folder_name
@@ -40,8 +40,8 @@ logger = logging.getLogger(__name__)
 
 VERSION = 3
 """Of what a cell does: a change of it runs all cells again."""
-ASKED_VERSION = 3
-"""Of how a trained model is asked: a change of it asks all cells again."""
+ASKED_VERSION = 4
+"""Of how a trained model is asked without labels: a change of it asks all cells again."""
 
 TRAINED, HISTORY, RESULT, ANSWERS = "training.json", "history.csv", "result.json", "answers.parquet"
 
@@ -91,7 +91,7 @@ class Study(Cells):
 
     def identity(self, cell: Cell) -> dict[str, object]:
         """All that must be the same for a cell's answers to stand."""
-        asked = ("classification", "classes", "boxes", "anatomy_corpus", "anatomy_images", "looks")
+        asked = ("classification", "classes", "boxes", "places", "anatomy_corpus", "anatomy_images", "looks")
         identity = {
             "training": self.training_identity(cell),
             "asked": {"version": ASKED_VERSION, **{name: getattr(self.params, name) for name in asked}},
@@ -119,14 +119,22 @@ class Study(Cells):
         learned_anatomies = self.params.run(cell.variant, cell.seed).anatomy_weight > 0
         table = answers(model, self.corpora, self.params, learned_anatomies)
         if self.params.finetuned:
-            grid = self.params.grid(cell.variant, [cell.seed], folder / "model")
-            table = pd.concat([table, finetuned_answers(grid, folder / "finetuning")], ignore_index=True)
+            table = pd.concat([table, self._finetuned(cell, folder)], ignore_index=True)
         packed = io.BytesIO()
         table.to_parquet(packed)
         (folder / RESULT).unlink(missing_ok=True)  # it would vouch for answers that are not its own
         write_whole(folder / ANSWERS, packed.getvalue())
         shutil.rmtree(folder / "finetuning", ignore_errors=True)
         _write(folder / RESULT, self.identity(cell))
+
+    def _finetuned(self, cell: Cell, folder: Path) -> pd.DataFrame:
+        """Its answers with labels; those it gave before stand, if only what is asked without labels has changed."""
+        before, now = _identity_in(folder / RESULT), self.identity(cell)
+        if before and all(before[what] == now[what] for what in ("training", "finetuned")):
+            table = pd.read_parquet(folder / ANSWERS)
+            return table[table["protocol"] != ZERO_SHOT].reindex(columns=COLUMNS, fill_value="")  # a column may be new
+        grid = self.params.grid(cell.variant, [cell.seed], folder / "model")
+        return finetuned_answers(grid, folder / "finetuning")
 
     def _train(self, cell: Cell, folder: Path) -> None:
         logger.info("%s: pre-training", cell.name)

@@ -60,9 +60,7 @@ class ContrastiveModel(TrunkModel):
             texts: B of them, each a list of sentences.
             output_attentions: answer also where.
         """
-        feature_map = self.trunk(pixel_values)  # [B, C, h, w]
-        grid = tuple(feature_map.shape[-2:])
-        seen = self.towers.see(feature_map.flatten(2).transpose(1, 2))  # [B, C, h, w] -> [B, N, C]
+        seen, grid = self._see(pixel_values)
         if texts is None:
             return self.answers(seen, grid, output_attentions)
         return ContrastiveOutput(seen, self.towers.read(self._words(texts)), grid)
@@ -86,6 +84,17 @@ class ContrastiveModel(TrunkModel):
             anatomy_attention=attention.get("anatomy"),
             grid=grid,
         )
+
+    def likeness(self, pixel_values: Tensor, prompts: list[str]) -> Tensor:
+        """How much each image [B, 3, S, S] is like each of Q sentences, [B, Q] float32."""
+        seen, _ = self._see(pixel_values)
+        with torch.autocast(self.device.type, enabled=False):
+            seen = Seen(seen.whole.float(), seen.patches.float())
+            return self.towers.similarity(seen, self.towers.read(self._words([[one] for one in prompts])))
+
+    def _see(self, pixel_values: Tensor) -> tuple[Seen, tuple[int, int]]:
+        feature_map = self.trunk(pixel_values)  # [B, C, h, w]
+        return self.towers.see(feature_map.flatten(2).transpose(1, 2)), tuple(feature_map.shape[-2:])
 
     def compile(self, *options: Any, **more: Any) -> None:
         """Compile the trunk, as `nn.Module.compile` would all of it: texts are of every length."""

@@ -4,7 +4,7 @@ Source: Boecking et al., 2022 (a prompt of presence beside one of absence). The 
 """
 
 from medslip_core.descriptions import anatomy_texts, pathology_texts
-from medslip_core.vocabulary import PATHOLOGIES
+from medslip_core.vocabulary import ANATOMY_INDEX, PATHOLOGIES, PATHOLOGY_INDEX, position
 
 _QUALITIES = frozenset(
     "normal clear sharp sharply unremarkable intact stable free enlarge low tortuous expand degenerative aerate "
@@ -38,6 +38,13 @@ def pathology_prompt(name: str, words: str, present: bool) -> str:
         return f"There are {'' if present else 'no '}{words}."
     article = ("an " if words[0] in "aeiou" else "a ") if name in _COUNTED else ""
     return f"There is {article if present else 'no '}{words}."
+
+
+def place_prompt(anatomy: str, pathology: str, present: bool) -> str:
+    """The same of a pathology at an anatomy: "There is a nodule at the left lower lung."."""
+    where = anatomy_words()[position(anatomy, ANATOMY_INDEX)]
+    what = pathology_words()[position(pathology, PATHOLOGY_INDEX)]
+    return f"{pathology_prompt(pathology, what, present).removesuffix('.')} at {where}."
 
 
 _PATHOLOGIES = list(zip(PATHOLOGIES, pathology_words(), strict=True))

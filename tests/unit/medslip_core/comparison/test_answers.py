@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from bright_patches import LooksAtBrightest, bright_corpus
 from tiny_comparison import params
 from tiny_model import MODEL
 
+from medslip_core import places
+from medslip_core.comparison import answers as answers_module
 from medslip_core.comparison.answers import COLUMNS, answers, check_questions
 from medslip_core.comparison.compare import compare
 from medslip_core.corpus import PreparedCorpus
@@ -69,3 +72,34 @@ def test_anatomies_are_asked_of_those_who_learned_them(corpus) -> None:
     asked, corpora = params(corpus, classification=[], boxes={}, anatomy_corpus="nih"), {"nih": "not looked at"}
     told = answers("not asked", corpora, asked, learned_anatomies=False)
     assert told.empty and list(told.columns) == COLUMNS
+
+
+def test_places_are_asked_in_the_way_that_validation_chose(monkeypatch) -> None:
+    split_of = {"test": list(range(40)), "validate": list(range(40, 60))}
+    told = pd.DataFrame(
+        [("left_pleural", "effusion", "own", row, row, f"own/p{row}", row % 2) for row in range(60)],
+        columns=places.COLUMNS,
+    )
+
+    def questions(corpora, split, decoys, least=10):
+        assert list(corpora) in ([], ["own"])
+        chosen = told[told["row"].isin(split_of[split])] if corpora else told[:0]
+        return chosen[: 0 if decoys and split == "validate" else None].reset_index(drop=True)
+
+    def scores(model, corpora, asked, batch_size):
+        validation = asked["row"].isin(split_of["validate"])
+        good, bad = asked["truth"] * 0.5, 0.5 - asked["truth"]
+        return pd.DataFrame({"ICL": bad.where(validation, good), "maps": good.where(validation, 0.25)})
+
+    for module in (answers_module, places):
+        monkeypatch.setattr(module, "place_questions", questions)
+        monkeypatch.setattr(module, "place_scores", scores)
+    asked = params(Path("somewhere"), corpora={"own": "somewhere"}, classification=[], boxes={}, places=["own"])
+    given = answers(None, {"own": "not looked at"}, asked)
+    assert given["figure"].unique().tolist() == ["AUROC, side of a finding"], "nothing with a decoy to validate on"
+    assert given["way"].unique().tolist() == ["maps"] and given["label"].unique().tolist() == [
+        "effusion at left_pleural"
+    ]
+    result = compare({"one": [given], "other": [given]}, resamples=5)
+    assert result["value"].tolist() == [0.5, 0.5], "chosen on validation, whatever the test images would choose"
+    assert result["way"].tolist() == ["maps", "maps"] and result["n"].tolist() == [40, 40]

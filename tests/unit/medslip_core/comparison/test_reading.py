@@ -54,3 +54,15 @@ def test_single_seeds_stand_beside_their_mean(asked) -> None:
     figure = reading.forest_of_differences(result).figure
     rings = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_markerfacecolor() == "none"]
     assert rings == [told["difference_least"], told["difference_most"]]
+
+
+def test_ways_are_told_of_figures_that_have_several(asked) -> None:
+    side = {
+        name: [seeds[0].assign(figure="AUROC, side", way=way) for way in ways]
+        for (name, seeds), ways in zip(asked.items(), (["maps", "ICL"], ["maps", "maps"], ["ICL"] * 2), strict=False)
+    }
+    result = pd.concat([compare(asked, resamples=2), compare(side, resamples=2)])
+    assert reading.ways(result).to_dict("list") == {
+        "variant": ["full", "same", "noisy"], "AUROC, side": ["maps or ICL", "maps", "ICL"],
+    }  # fmt: skip
+    assert reading.ways(compare(asked, resamples=2)).empty

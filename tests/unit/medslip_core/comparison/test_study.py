@@ -136,6 +136,32 @@ def test_answers_after_fine_tuning_stand_with_the_others(corpus, tmp_path: Path,
     assert not any(map(Study(asked, tmp_path / "here").is_finished, one.cells)), "a run does something else now"
 
 
+def test_what_was_fine_tuned_stands_when_other_questions_are_asked(corpus, tmp_path, trained, monkeypatch) -> None:
+    done = []
+
+    def told(grid, folder):  # noqa: ANN001, ANN202
+        folder.mkdir()
+        done.append(folder)
+        scores = np.arange(4.0) + len(done)
+        return table(scores, np.array([0.0, 1, 1, 1])).assign(figure="AUROC, b", protocol="linear")
+
+    monkeypatch.setattr(study, "finetuned_answers", told)
+    asked = params(corpus, finetuned=finetuned(corpus))
+    one = Study(asked, tmp_path)
+    one.run()
+    assert len(done) == 2
+    answered = tmp_path / "cells" / "full-seed0" / "answers.parquet"
+    before = pd.read_parquet(answered)
+    before.drop(columns="way").to_parquet(answered)  # as it was before there were several ways
+    other = Study(replace(asked, boxes={}), tmp_path)
+    assert not other.is_finished(other.cells[0])
+    other.run()
+    assert len(done) == 2 and other.comparison(resamples=5)["figure"].unique().tolist() == ["AUROC, a", "AUROC, b"]
+    pd.testing.assert_frame_equal(pd.read_parquet(answered), before)
+    Study(replace(asked, finetuned={**finetuned(corpus), "fractions": [0.5]}), tmp_path).run()
+    assert len(done) == 4
+
+
 def test_a_run_begun_with_other_parameters_starts_anew(corpus, tmp_path: Path, trained) -> None:
     one = Study(params(corpus), tmp_path)
     (tmp_path / "cells" / "full-seed0" / "pretraining").mkdir(parents=True)
