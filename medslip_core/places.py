@@ -36,7 +36,7 @@ from medslip_core.vocabulary import (
     require_vocabulary,
 )
 
-COLUMNS = ["anatomy", "pathology", "corpus", "row", "image", "patient", "truth"]
+COLUMNS = ["anatomy", "pathology", "corpus", "row", "image", "patient", "truth", "decoy"]
 
 _LEFT, _RIGHT = (
     [
@@ -50,9 +50,7 @@ _AMID = [ANATOMY_INDEX[name] for name in PLACED_ANATOMIES if ANATOMY_INDEX[name]
 _ABNORMAL = [i for i, name in enumerate(PATHOLOGIES) if name not in HEALTHY]
 
 
-def place_questions(
-    corpora: Mapping[str, PreparedCorpus], split: str, decoys: bool = False, least: int = LEAST_PATIENTS
-) -> pd.DataFrame:
+def place_questions(corpora: Mapping[str, PreparedCorpus], split: str) -> pd.DataFrame:
     """What can be asked of corpora whose triplets say where pathologies lie: one row per image and pair of names.
 
     Of an anatomy of one side and a pathology, those images are asked where the pathology is present at that anatomy
@@ -62,62 +60,63 @@ def place_questions(
         corpora: by name; truth of the dataset counts where there is any, else reports. Without triplets, a corpus
             gives no question.
         split: whose images.
-        decoys: only images of which another abnormality makes the question harder. With truth 0 it lies at the very
-            anatomy; with truth 1 something lies on the other side, and the pathology does not. That there is something
-            at the anatomy, and that the pathology is somewhere, is true of all then, and answers nothing.
-        least: patients of either truth that a pair needs.
 
     Returns:
-        columns `COLUMNS`: row in its corpus; image, a number of its own for each over all corpora; patient, with the
-        corpus' name before it; truth 1 or 0. Sorted by pathology, anatomy and image.
+        columns `COLUMNS`, sorted by pathology, anatomy and image:
+        row in its corpus; image, a number of its own for each over all corpora; patient, with the corpus' name before
+        it; truth 1 or 0;
+        decoy, whether another abnormality makes the question harder. With truth 0 it lies at the very anatomy; with
+        truth 1 something lies on the other side, and the pathology does not. Of all these images it is true that there
+        is something at the anatomy, or may be, and that the pathology is somewhere; it answers nothing.
     """
     tables, before = [], 0
     for name, corpus in corpora.items():
         for source in ("truth", "report"):
             rows = corpus.stated(split, source)
             if len(rows):
-                asked = _questions(corpus.matrix(rows, source=source) == PRESENT, decoys)
-                patients = name + "/" + corpus.manifest["patient_id"].astype(str).to_numpy()[rows]
-                tables.append(
-                    asked.assign(
-                        corpus=name,
-                        row=rows[asked["index"]],
-                        image=before + rows[asked["index"]],
-                        patient=patients[asked["index"]],
-                    )  # fmt: skip
-                )
+                asked = _questions(corpus.matrix(rows, source=source) == PRESENT)
+                asked["row"] = rows[asked.pop("index")]
+                patients = corpus.manifest["patient_id"].astype(str).to_numpy()[asked["row"]]
+                tables.append(asked.assign(corpus=name, image=before + asked["row"], patient=name + "/" + patients))
                 break
         before += len(corpus)
     if not tables:
-        return pd.DataFrame(columns=COLUMNS)
-    table = pd.concat(tables, ignore_index=True)
-    pair = ["pathology", "anatomy"]
-    behind = table.groupby([*pair, "truth"])["patient"].nunique().unstack("truth").reindex(columns=[0, 1])
-    enough = behind.fillna(0).min(axis=1) >= least
-    table = table[pd.MultiIndex.from_frame(table[pair]).isin(enough[enough].index)]
-    table = table.sort_values([*pair, "image"], ignore_index=True)
+        return pd.DataFrame(columns=COLUMNS).astype({"decoy": bool})
+    table = pd.concat(tables).sort_values(["pathology", "anatomy", "image"], ignore_index=True)
     names = {"anatomy": ANATOMIES, "pathology": PATHOLOGIES}
-    return table.assign(**{what: [names[what][i] for i in table[what]] for what in pair})[COLUMNS]
+    return table.assign(**{what: [of[i] for i in table[what]] for what, of in names.items()})[COLUMNS]
 
 
-def _questions(present: np.ndarray, decoys: bool) -> pd.DataFrame:
-    """Of present [n, A, P] bool: index (of the image), anatomy, pathology (indices) and truth of every question."""
+def _questions(present: np.ndarray) -> pd.DataFrame:
+    """Of present [n, A, P] bool: index (of the image), anatomy, pathology (indices), truth and decoy of every one."""
     amid = present[:, _AMID].any(axis=1)  # [n, P]
     tables = []
     for here, there in ((_LEFT, _RIGHT), (_RIGHT, _LEFT)):
-        mine = present[:, here]  # [n, sided, P]
-        is_here, is_there = mine.any(axis=1), present[:, there].any(axis=1)  # [n, P]
-        at_it, elsewhere = mine, np.broadcast_to((is_there & ~is_here & ~amid)[:, None], mine.shape)
-        if decoys:
-            something_there = is_there[:, _ABNORMAL].any(axis=1, keepdims=True)  # [n, 1]
-            at_it = mine & (something_there & ~is_there)[:, None]
-            elsewhere = elsewhere & mine[:, :, _ABNORMAL].any(axis=2, keepdims=True)
-        for truth, shown in ((1, at_it), (0, elsewhere)):
-            index, anatomy, pathology = np.nonzero(shown)
-            found = pd.DataFrame({"index": index, "anatomy": np.array(here)[anatomy], "pathology": pathology})
-            tables.append(found.assign(truth=truth))
+        at_it = present[:, here]  # [n, sided, P]
+        is_here, is_there = at_it.any(axis=1), present[:, there].any(axis=1)  # [n, P]
+        elsewhere = np.broadcast_to((is_there & ~is_here & ~amid)[:, None], at_it.shape)
+        something_there = is_there[:, _ABNORMAL].any(axis=1)[:, None] & ~is_there  # [n, P]
+        something_at_it = at_it[:, :, _ABNORMAL].any(axis=2)  # [n, sided]
+        for truth, shown, decoy in ((1, at_it, something_there[:, None]), (0, elsewhere, something_at_it[..., None])):
+            index, anatomy, pathology = where = np.nonzero(shown)
+            tables.append(pd.DataFrame({
+                "index": index, "anatomy": np.array(here)[anatomy], "pathology": pathology, "truth": truth,
+                "decoy": np.broadcast_to(decoy, shown.shape)[where],
+            }))  # fmt: skip
     table = pd.concat(tables, ignore_index=True)
     return table[table["pathology"].isin(_ABNORMAL)]
+
+
+def often_enough(questions: pd.DataFrame, decoys: bool, least: int = LEAST_PATIENTS) -> pd.DataFrame:
+    """Those questions, with the index they have, of whose pair of names `least` patients of either truth are asked.
+
+    Args:
+        decoys: only questions with a decoy.
+    """
+    asked = questions[questions["decoy"]] if decoys else questions
+    behind = asked.groupby([pair_label(asked), "truth"])["patient"].nunique().unstack("truth")
+    fewest = behind.reindex(columns=[0, 1]).fillna(0).min(axis=1)
+    return asked[pair_label(asked).map(fewest) >= least]
 
 
 def place_scores(
@@ -128,11 +127,11 @@ def place_scores(
     Args:
         model: `MedslipModel` with its books set, or a contrasted model.
         corpora: by name, those of the questions.
-        questions: from `place_questions`, at least one.
+        questions: some of `place_questions`, at least one.
 
     Returns:
-        one row per question, one column per way, float32; the more, the rather. Only the order within a pair of
-        names has a meaning:
+        one row per question, with its index, one column per way, float32; the more, the rather. Only the order within a
+        pair of names has a meaning:
         "existence": probability of the pathology times that of something at the anatomy; nothing ties the two;
         "ICL": `icl_logits`;
         "ProtoCL, pathology": how much the pathology's feature is like the anatomy's text (cosine or dot product, as
@@ -160,7 +159,7 @@ def place_scores(
             for way, answers in seen.items():
                 found = scores.setdefault(way, np.zeros(len(questions), np.float32))
                 found[asked] = np.concatenate(answers)[index, column[asked]]
-    return pd.DataFrame(scores)
+    return pd.DataFrame(scores, index=questions.index)
 
 
 def at_places(model, pixel_values: Tensor, pairs: list[tuple[str, str]]) -> dict[str, Tensor]:
@@ -215,12 +214,13 @@ def macro_auroc(questions: pd.DataFrame, score: pd.Series) -> float:
     return float(np.mean(values)) if values else float("nan")
 
 
-def best_way(model, corpora: Mapping[str, PreparedCorpus], decoys: bool, batch_size: int = 32) -> str:
-    """The way of `place_scores` with the highest macro AUROC on validation images.
+def best_way(questions: pd.DataFrame, scores: pd.DataFrame, decoys: bool) -> str:
+    """The way, a column of `place_scores`, with the highest macro AUROC: of validation images, to ask test images in.
 
     Raises:
-        ValueError: they hold no question.
+        ValueError: no pair is asked with either truth.
     """
-    validation = place_questions(corpora, "validate", decoys, least=1)
-    scores = place_scores(model, corpora, validation, batch_size)
-    return max(scores.columns, key=lambda way: macro_auroc(validation, scores[way]))
+    asked = often_enough(questions, decoys, least=1)
+    if asked.empty:
+        raise ValueError("places: there is nothing to choose a way by")
+    return max(scores.columns, key=lambda way: macro_auroc(asked, scores.loc[asked.index, way]))

@@ -14,7 +14,7 @@ from medslip_core.grounding.maps import attention_maps, stretched
 from medslip_core.grounding.scores import pointing_game
 from medslip_core.grounding.truth import Question, questions_of
 from medslip_core.naming import corpus_title
-from medslip_core.places import best_way, pair_label, place_questions, place_scores
+from medslip_core.places import best_way, often_enough, pair_label, place_questions, place_scores
 from medslip_core.trunk_model import TrunkModel
 from medslip_core.vocabulary import PLACED_ANATOMIES
 from medslip_core.zero_shot import ClassPredictions, asked_for, predict_split
@@ -27,7 +27,7 @@ way: which of its ways a model was asked in, where there are several, see `place
 ZERO_SHOT = "zero-shot"
 
 SIDES = {"AUROC, side of a finding": False, "AUROC, side of a finding, with a decoy": True}
-"""Figure -> whether there are decoys, see `places.place_questions`."""
+"""Figure -> whether all questions have a decoy, see `places.place_questions`."""
 
 logger = logging.getLogger(__name__)
 
@@ -80,8 +80,15 @@ def answers(
                 model, corpora[params.anatomy_corpus], on_boxes, "pointing, boxes of anatomies", "anatomy", params
             )
         )
-    for figure, decoys in SIDES.items():
-        tables.append(_of_places(model, {name: corpora[name] for name in params.places}, params, figure, decoys))
+    tables += _of_sides(model, {name: corpora[name] for name in params.places}, params.batch_size)
+    if params.anatomy_corpus and learned_anatomies:
+        on_boxes = [place.on_boxes() for place in _places(corpora, params)]
+        tables.append(
+            _pointing(
+                model, corpora[params.anatomy_corpus], on_boxes, "pointing, boxes of anatomies", "anatomy", params
+            )
+        )
+    tables += _of_sides(model, {name: corpora[name] for name in params.places}, params.batch_size)
     told = pd.concat(tables or [pd.DataFrame(columns=COLUMNS)], ignore_index=True)
     return told.assign(protocol=ZERO_SHOT)[COLUMNS]
 
@@ -120,17 +127,20 @@ def _pointing(
     return pd.concat(tables, ignore_index=True)
 
 
-def _of_places(
-    model: TrunkModel, corpora: Mapping[str, PreparedCorpus], params: ComparisonParams, figure: str, decoys: bool
-) -> pd.DataFrame:
+def _of_sides(model: TrunkModel, corpora: Mapping[str, PreparedCorpus], batch_size: int) -> list[pd.DataFrame]:
     """Answered in the way that does best on validation images; nothing where these or the test images hold too few."""
-    test = place_questions(corpora, "test", decoys)
-    if test.empty or place_questions(corpora, "validate", decoys, least=1).empty:
-        if corpora:
-            logger.warning("places: %s: too few patients of %s to ask", figure, ", ".join(corpora))
-        return pd.DataFrame(columns=COLUMNS)
-    way = best_way(model, corpora, decoys, params.batch_size)
-    return of_places(test, place_scores(model, corpora, test, params.batch_size)[way], figure)
+    test = often_enough(place_questions(corpora, "test"), decoys=False)
+    validation = often_enough(place_questions(corpora, "validate"), decoys=False, least=1)
+    asked = {figure: often_enough(test, decoys) for figure, decoys in SIDES.items()}
+    few = [figure for figure in asked
+           if asked[figure].empty or often_enough(validation, SIDES[figure], least=1).empty]  # fmt: skip
+    if few and corpora:
+        logger.warning("places: too few patients of %s to ask: %s", ", ".join(corpora), "; ".join(few))
+    if len(few) == len(SIDES):
+        return []
+    scores, to_choose = (place_scores(model, corpora, some, batch_size) for some in (test, validation))
+    best = {figure: best_way(validation, to_choose, SIDES[figure]) for figure in SIDES if figure not in few}
+    return [of_places(asked[figure], scores.loc[asked[figure].index, way], figure) for figure, way in best.items()]
 
 
 def of_places(questions: pd.DataFrame, score: pd.Series, figure: str) -> pd.DataFrame:

@@ -12,7 +12,15 @@ from tiny_model import MODEL, tiny_model
 from medslip_core.contrastive.config import ContrastiveConfig
 from medslip_core.contrastive.model import ContrastiveModel
 from medslip_core.contrastive.prompts import place_prompt
-from medslip_core.places import at_places, best_way, macro_auroc, pair_label, place_questions, place_scores
+from medslip_core.places import (
+    at_places,
+    best_way,
+    macro_auroc,
+    often_enough,
+    pair_label,
+    place_questions,
+    place_scores,
+)
 from medslip_core.vocabulary import ANATOMIES, ANATOMY_INDEX, PATHOLOGIES, PATHOLOGY_INDEX
 
 
@@ -38,9 +46,10 @@ class Told:
         return self._matrix[rows]
 
 
-def asked(corpora: dict, decoys: bool = False, least: int = 0) -> dict[str, dict[int, int]]:
+def asked(corpora: dict, decoys: bool = False) -> dict[str, dict[int, int]]:
     """Pair -> image -> truth."""
-    table = place_questions(corpora, "test", decoys, least)
+    table = place_questions(corpora, "test")
+    table = table[table["decoy"]] if decoys else table
     return {
         label: dict(zip(one["image"], one["truth"], strict=True)) for label, one in table.groupby(pair_label(table))
     }
@@ -99,28 +108,36 @@ def test_a_decoy_lies_where_the_finding_does_not() -> None:
 
 def test_images_of_several_corpora_are_told_apart() -> None:
     one, two = Told([LEFT], [RIGHT], patients=["p", "q"]), Told([LEFT], [RIGHT], patients=["p", "q"])
-    table = place_questions(dict(a=one, b=two), "test", least=2)
+    table = place_questions(dict(a=one, b=two), "test")
     left = table[table["anatomy"] == "left_pleural"]
     assert left["image"].tolist() == [0, 1, 2, 3] and left["row"].tolist() == [0, 1, 0, 1]
     assert left["patient"].tolist() == ["a/p", "a/q", "b/p", "b/q"] and left["corpus"].tolist() == ["a", "a", "b", "b"]
 
 
+def enough(told: Told, decoys: bool, least: int) -> list[str]:
+    return pair_label(often_enough(place_questions({"a": told}, "test"), decoys, least)).unique().tolist()
+
+
 def test_a_pair_needs_patients_of_either_truth() -> None:
     images = [LEFT], [LEFT], [RIGHT], [RIGHT]
-    assert set(asked(dict(a=Told(*images)), least=2)) == {"effusion at left_pleural", "effusion at right_pleural"}
-    assert asked(dict(a=Told(*images, patients=["p", "p", "q", "r"])), least=2) == {}
-    assert asked(dict(a=Told([LEFT], [LEFT])), least=1) == {}  # nothing of the other truth
+    both = ["effusion at left_pleural", "effusion at right_pleural"]
+    assert enough(Told(*images), False, 2) == both and enough(Told(*images), False, 3) == []
+    assert enough(Told(*images, patients=["p", "p", "q", "r"]), False, 2) == []
+    assert enough(Told([LEFT], [LEFT]), False, 1) == []  # nothing of the other truth
+    decoys = Told([LEFT, ("scar", "right_pleural")], [RIGHT, ("scar", "left_pleural")], [LEFT], [RIGHT])
+    assert enough(decoys, True, 1) == [*both, "scar at left_pleural", "scar at right_pleural"]
+    assert enough(decoys, True, 2) == [] and enough(decoys, False, 2) == both
 
 
 def test_reports_are_asked_where_there_is_no_truth() -> None:
-    assert len(place_questions(dict(a=Told([LEFT], [RIGHT], source="report")), "test", least=1)) == 4
-    nothing = place_questions(dict(a=Told([LEFT], [RIGHT], source="none")), "test", least=1)
-    assert nothing.empty and "truth" in nothing
+    assert len(enough(Told([LEFT], [RIGHT], source="report"), False, 1)) == 2
+    nothing = place_questions(dict(a=Told([LEFT], [RIGHT], source="none")), "test")
+    assert nothing.empty and often_enough(nothing, decoys=True).empty and often_enough(nothing, decoys=False).empty
 
 
 @pytest.fixture(scope="module")
 def corpora() -> dict:
-    images = [LEFT], [RIGHT, ("nodule", "left_mid_lung")], [("nodule", "right_mid_lung"), LEFT], [RIGHT]
+    images = [LEFT, ("thicken", "right_pleural")], [RIGHT, ("scar", "left_pleural")], [LEFT], [RIGHT], [RIGHT]
     return dict(a=Told(*images), b=Told(*images[::-1]))
 
 
@@ -129,7 +146,7 @@ def test_scores_are_those_of_the_pair_on_the_image(temperature: float | None, co
     model = tiny_model()
     model.config = type(model.config)(**{**model.config.to_dict(), "protocl_temperature": temperature})
     model.eval()
-    questions = place_questions(corpora, "test", least=0)
+    questions = place_questions(corpora, "test")
     scores = place_scores(model, corpora, questions, batch_size=3)
     assert list(scores) == ["existence", "maps", "ICL", "ProtoCL, pathology", "ProtoCL, anatomy"]
     anatomy_book, pathology_book = model.text_books()
@@ -155,7 +172,7 @@ def test_contrasted_models_are_asked_in_words(corpora: dict) -> None:
     trunk = {name: MODEL[name] for name in ("backbone", "image_size")}
     config = ContrastiveConfig(method="convirt", text_encoder="packaged-minilm", embedding_dim=8, **trunk)
     model = ContrastiveModel(config).eval()
-    questions = place_questions(corpora, "test", least=0)
+    questions = place_questions(corpora, "test")
     scores = place_scores(model, corpora, questions)
     assert list(scores) == ["existence", "maps", "words"]
     one = questions.loc[0]
@@ -187,17 +204,26 @@ def test_macro_is_the_mean_over_pairs() -> None:
     assert macro_auroc(table, score) == pytest.approx(np.mean(values))
 
 
-def test_the_best_way_is_that_of_validation(corpora: dict, monkeypatch) -> None:
-    def told(model, corpora, questions, batch_size):
-        return pd.DataFrame({"ICL": 1.0 - questions["truth"], "maps": questions["truth"] / 2, "existence": 0.5})
+def test_the_best_way_is_that_with_the_highest_macro(corpora: dict) -> None:
+    questions = often_enough(place_questions(corpora, "validate"), decoys=False, least=1)
+    truth = questions["truth"].where(~questions["decoy"], 1 - questions["truth"])
+    scores = pd.DataFrame({"ICL": 1.0 - truth, "maps": truth / 2, "existence": 0.5})
+    assert 0 < questions["decoy"].mean() < 0.5
+    assert best_way(questions, scores, decoys=False) == "maps" and best_way(questions, scores, decoys=True) == "ICL"
+    with pytest.raises(ValueError, match="nothing to choose"):
+        best_way(questions[questions["truth"] == 1], scores, decoys=False)
 
-    monkeypatch.setattr("medslip_core.places.place_scores", told)
-    assert best_way(None, corpora, decoys=False) == "maps"
+
+def test_scores_of_some_questions_keep_their_index(corpora: dict) -> None:
+    model, questions = tiny_model().eval(), place_questions(corpora, "test")
+    some = questions[questions["corpus"] == "b"][::-2]
+    every = place_scores(model, corpora, questions)
+    pd.testing.assert_frame_equal(place_scores(model, corpora, some), every.loc[some.index])
 
 
 def test_nothing_to_ask_is_told(corpora: dict) -> None:
     with pytest.raises(ValueError, match="nothing to ask"):
-        place_scores(tiny_model(), corpora, place_questions(corpora, "test", least=50))
+        place_scores(tiny_model(), corpora, place_questions({}, "test"))
 
 
 def test_unknown_names_are_told() -> None:

@@ -74,28 +74,26 @@ def test_anatomies_are_asked_of_those_who_learned_them(corpus) -> None:
     assert told.empty and list(told.columns) == COLUMNS
 
 
-def test_places_are_asked_in_the_way_that_validation_chose(monkeypatch) -> None:
-    split_of = {"test": list(range(40)), "validate": list(range(40, 60))}
+def test_places_are_asked_in_the_way_that_validation_chose(monkeypatch, caplog) -> None:
+    split_of = {"test": range(40), "validate": range(40, 60)}
     told = pd.DataFrame(
-        [("left_pleural", "effusion", "own", row, row, f"own/p{row}", row % 2) for row in range(60)],
+        [("left_pleural", "effusion", "own", row, row, f"own/p{row}", row % 2, row < 40) for row in range(60)],
         columns=places.COLUMNS,
     )
 
-    def questions(corpora, split, decoys, least=10):
-        assert list(corpora) in ([], ["own"])
-        chosen = told[told["row"].isin(split_of[split])] if corpora else told[:0]
-        return chosen[: 0 if decoys and split == "validate" else None].reset_index(drop=True)
+    def questions(corpora, split):
+        return told[told["row"].isin(split_of[split])] if corpora else told[:0]
 
     def scores(model, corpora, asked, batch_size):
         validation = asked["row"].isin(split_of["validate"])
         good, bad = asked["truth"] * 0.5, 0.5 - asked["truth"]
         return pd.DataFrame({"ICL": bad.where(validation, good), "maps": good.where(validation, 0.25)})
 
-    for module in (answers_module, places):
-        monkeypatch.setattr(module, "place_questions", questions)
-        monkeypatch.setattr(module, "place_scores", scores)
+    monkeypatch.setattr(answers_module, "place_questions", questions)
+    monkeypatch.setattr(answers_module, "place_scores", scores)
     asked = params(Path("somewhere"), corpora={"own": "somewhere"}, classification=[], boxes={}, places=["own"])
     given = answers(None, {"own": "not looked at"}, asked)
+    assert "too few patients of own to ask: AUROC, side of a finding, with a decoy" in caplog.text
     assert given["figure"].unique().tolist() == ["AUROC, side of a finding"], "nothing with a decoy to validate on"
     assert given["way"].unique().tolist() == ["maps"] and given["label"].unique().tolist() == [
         "effusion at left_pleural"
