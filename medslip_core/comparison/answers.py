@@ -81,14 +81,6 @@ def answers(
             )
         )
     tables += _of_sides(model, {name: corpora[name] for name in params.places}, params.batch_size)
-    if params.anatomy_corpus and learned_anatomies:
-        on_boxes = [place.on_boxes() for place in _places(corpora, params)]
-        tables.append(
-            _pointing(
-                model, corpora[params.anatomy_corpus], on_boxes, "pointing, boxes of anatomies", "anatomy", params
-            )
-        )
-    tables += _of_sides(model, {name: corpora[name] for name in params.places}, params.batch_size)
     told = pd.concat(tables or [pd.DataFrame(columns=COLUMNS)], ignore_index=True)
     return told.assign(protocol=ZERO_SHOT)[COLUMNS]
 

@@ -28,7 +28,7 @@ def test_answers_give_the_figures_of_the_chapters(corpus) -> None:
     model.set_books(torch.randn(51, 8), torch.randn(75, 8), "random")
     opened, asked = PreparedCorpus.open(corpus), params(corpus)
     told = answers(model, {"nih": opened}, asked)
-    assert list(told.columns) == COLUMNS
+    assert list(told.columns) == COLUMNS and not told.duplicated(["figure", "label", "row"]).any()
     result = compare({"full": [told], "again": [told]}, resamples=20).set_index(["figure", "variant"])["value"]
     test, validation = predict_split(model, opened, "test"), predict_split(model, opened, "validate")
     zero_shot = evaluate(test, validation, resamples=2)
@@ -93,6 +93,7 @@ def test_places_are_asked_in_the_way_that_validation_chose(monkeypatch, caplog) 
     monkeypatch.setattr(answers_module, "place_scores", scores)
     asked = params(Path("somewhere"), corpora={"own": "somewhere"}, classification=[], boxes={}, places=["own"])
     given = answers(None, {"own": "not looked at"}, asked)
+    assert len(given) == 40, "each question once"
     assert "too few patients of own to ask: AUROC, side of a finding, with a decoy" in caplog.text
     assert given["figure"].unique().tolist() == ["AUROC, side of a finding"], "nothing with a decoy to validate on"
     assert given["way"].unique().tolist() == ["maps"] and given["label"].unique().tolist() == [
