@@ -52,7 +52,7 @@ CODE_pretraining := $(CODE_OTHERS) $(wildcard benchmarks/results/train_step_cpu.
                       benchmarks/results/full_run_estimate.json benchmarks/results/full_size_h100.json)
 CODE_finetuning := $(CODE_OTHERS) $(wildcard benchmarks/results/demo_finetuning.json)
 CODE_comparison := $(CODE_OTHERS) $(wildcard benchmarks/results/demo_comparison.json \
-                      benchmarks/results/demo_options.json benchmarks/results/demo_budget.json)
+                      benchmarks/results/demo_budget.json)
 
 results = $(foreach name,$(filter $(1),$(CHAPTERS)),$(RUNS)/$(name)/$(name).ipynb)
 RUN_CHAPTER = $(PY) -m pipeline.run_chapter $(1) --profile $(PROFILE) $(if $(DATA),--data "$(DATA)") \

@@ -6,12 +6,13 @@ and why vision-language models behave like bags-of-words", ICLR 2023), and ICL a
 to its place (paper, section "Method"). The paper does not ask for it; the questions are ours.
 
 They are about sides, as only these never overlap: what lies in the left lower lobe may lie in the left lower zone too,
-but not on the right.
+but not on the right. Asked for are anatomies that both sides have.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -28,95 +29,141 @@ from medslip_core.vocabulary import (
     ANATOMIES,
     ANATOMY_INDEX,
     HEALTHY,
+    MIRRORED_ANATOMY_INDEX,
     PATHOLOGIES,
     PATHOLOGY_INDEX,
-    PLACED_ANATOMIES,
     PRESENT,
+    UNCERTAIN,
+    mirrored_anatomy,
     position,
     require_vocabulary,
+    side_of,
 )
 
-COLUMNS = ["anatomy", "pathology", "corpus", "row", "image", "patient", "truth", "decoy"]
+COLUMNS = ["anatomy", "pathology", "corpus", "row", "image", "patient", "truth", "swap"]
 
-_LEFT, _RIGHT = (
-    [
-        i
-        for i, name in enumerate(ANATOMIES)
-        if side in name.split("_") and name not in ("right_atrium", "right_ventricle")
-    ]
-    for side in ("left", "right")
-)
-_AMID = [ANATOMY_INDEX[name] for name in PLACED_ANATOMIES if ANATOMY_INDEX[name] not in _LEFT + _RIGHT]
-_ABNORMAL = [i for i, name in enumerate(PATHOLOGIES) if name not in HEALTHY]
+QUESTIONS = {"side": False, "side, swapped": True}
+"""Question -> whether only swaps are asked, see `place_questions`."""
+
+_UNSPECIFIC = ("abnormality", "finding", "process", "disease", "tail_abnorm_obs", "excluded_obs")
+_SIDES = {side: [i for i, name in enumerate(ANATOMIES) if side_of(name) == side] for side in ("left", "right")}
+_NO_SIDE = [i for i, name in enumerate(ANATOMIES) if side_of(name) is None]
+_FINDINGS = [i for i, name in enumerate(PATHOLOGIES) if name not in HEALTHY + _UNSPECIFIC]
 
 
 def place_questions(corpora: Mapping[str, PreparedCorpus], split: str) -> pd.DataFrame:
     """What can be asked of corpora whose triplets say where pathologies lie: one row per image and pair of names.
 
-    Of an anatomy of one side and a pathology, those images are asked where the pathology is present at that anatomy
-    (truth 1), or present on the other side, and neither on this one nor at an anatomy that belongs to none (truth 0).
+    Of an anatomy and a pathology, those images are asked where the pathology is present at that anatomy (truth 1), or
+    on the other side only (truth 0): neither present nor uncertain on this one or at an anatomy that belongs to none.
 
     Args:
-        corpora: by name; truth of the dataset counts where there is any, else reports. Without triplets, a corpus
-            gives no question.
+        corpora: by name; truth of the dataset counts where it has any, else reports. Without triplets, a corpus gives
+            no question.
         split: whose images.
 
     Returns:
         columns `COLUMNS`, sorted by pathology, anatomy and image:
         row in its corpus; image, a number of its own for each over all corpora; patient, with the corpus' name before
         it; truth 1 or 0;
-        decoy, whether another abnormality makes the question harder. With truth 0 it lies at the very anatomy; with
-        truth 1 something lies on the other side, and the pathology does not. Of all these images it is true that there
-        is something at the anatomy, or may be, and that the pathology is somewhere; it answers nothing.
+        swap, whether both this anatomy and its mirror image show something, the pathology being at one of them and
+        another one at the other. Of either truth it is so that the pathology is somewhere, and something at both.
     """
     tables, before = [], 0
     for name, corpus in corpora.items():
-        for source in ("truth", "report"):
-            rows = corpus.stated(split, source)
-            if len(rows):
-                asked = _questions(corpus.matrix(rows, source=source) == PRESENT)
-                asked["row"] = rows[asked.pop("index")]
-                patients = corpus.manifest["patient_id"].astype(str).to_numpy()[asked["row"]]
-                tables.append(asked.assign(corpus=name, image=before + asked["row"], patient=name + "/" + patients))
-                break
+        source = "truth" if (corpus.triplets["source"] == "truth").any() else "report"
+        rows = corpus.stated(split, source)
+        if len(rows):
+            asked = _questions(corpus.matrix(rows, source=source))
+            asked["row"] = rows[asked.pop("index")]
+            patients = corpus.manifest["patient_id"].astype(str).to_numpy()[asked["row"]]
+            tables.append(asked.assign(corpus=name, image=before + asked["row"], patient=name + "/" + patients))
         before += len(corpus)
     if not tables:
-        return pd.DataFrame(columns=COLUMNS).astype({"decoy": bool})
+        return pd.DataFrame(columns=COLUMNS).astype({"swap": bool})
     table = pd.concat(tables).sort_values(["pathology", "anatomy", "image"], ignore_index=True)
     names = {"anatomy": ANATOMIES, "pathology": PATHOLOGIES}
     return table.assign(**{what: [of[i] for i in table[what]] for what, of in names.items()})[COLUMNS]
 
 
-def _questions(present: np.ndarray) -> pd.DataFrame:
-    """Of present [n, A, P] bool: index (of the image), anatomy, pathology (indices), truth and decoy of every one."""
-    amid = present[:, _AMID].any(axis=1)  # [n, P]
+def _questions(matrix: np.ndarray) -> pd.DataFrame:
+    """Of label matrices [n, A, P]: index (of the image), anatomy, pathology (indices), truth and swap of every one."""
+    matrix = matrix[:, :, _FINDINGS]
+    present, possible = matrix == PRESENT, (matrix == PRESENT) | (matrix == UNCERTAIN)  # [n, A, F]
+    no_side = possible[:, _NO_SIDE].any(axis=1)  # [n, F]
     tables = []
-    for here, there in ((_LEFT, _RIGHT), (_RIGHT, _LEFT)):
-        at_it = present[:, here]  # [n, sided, P]
-        is_here, is_there = at_it.any(axis=1), present[:, there].any(axis=1)  # [n, P]
-        elsewhere = np.broadcast_to((is_there & ~is_here & ~amid)[:, None], at_it.shape)
-        something_there = is_there[:, _ABNORMAL].any(axis=1)[:, None] & ~is_there  # [n, P]
-        something_at_it = at_it[:, :, _ABNORMAL].any(axis=2)  # [n, sided]
-        for truth, shown, decoy in ((1, at_it, something_there[:, None]), (0, elsewhere, something_at_it[..., None])):
+    for side, other in (("left", "right"), ("right", "left")):
+        asked = [i for i in _SIDES[side] if MIRRORED_ANATOMY_INDEX[i] != i]
+        here, across = present[:, asked], present[:, [MIRRORED_ANATOMY_INDEX[i] for i in asked]]  # [n, asked, F]
+        both = here.any(axis=2, keepdims=True) & across.any(axis=2, keepdims=True)
+        only_here, only_across = (
+            (present[:, _SIDES[one]].any(axis=1) & ~possible[:, _SIDES[another]].any(axis=1) & ~no_side)[:, None]
+            for one, another in ((side, other), (other, side))
+        )  # [n, 1, F]
+        elsewhere = np.broadcast_to(only_across, here.shape)
+        for truth, shown, swap in ((1, here, both & only_here), (0, elsewhere, both & across)):
             index, anatomy, pathology = where = np.nonzero(shown)
             tables.append(pd.DataFrame({
-                "index": index, "anatomy": np.array(here)[anatomy], "pathology": pathology, "truth": truth,
-                "decoy": np.broadcast_to(decoy, shown.shape)[where],
+                "index": index, "anatomy": np.array(asked)[anatomy], "pathology": np.array(_FINDINGS)[pathology],
+                "truth": truth, "swap": np.broadcast_to(swap, here.shape)[where],
             }))  # fmt: skip
-    table = pd.concat(tables, ignore_index=True)
-    return table[table["pathology"].isin(_ABNORMAL)]
+    return pd.concat(tables, ignore_index=True)
 
 
-def often_enough(questions: pd.DataFrame, decoys: bool, least: int = LEAST_PATIENTS) -> pd.DataFrame:
+def asked_of(questions: pd.DataFrame, swapped: bool, least: int = LEAST_PATIENTS) -> pd.DataFrame:
     """Those questions, with the index they have, of whose pair of names `least` patients of either truth are asked.
 
+    Of pathologies that are asked at an anatomy of the same images with the same truth, as where two words are said of
+    one thing, the first is kept.
+
     Args:
-        decoys: only questions with a decoy.
+        swapped: only swaps.
     """
-    asked = questions[questions["decoy"]] if decoys else questions
-    behind = asked.groupby([pair_label(asked), "truth"])["patient"].nunique().unstack("truth")
-    fewest = behind.reindex(columns=[0, 1]).fillna(0).min(axis=1)
-    return asked[pair_label(asked).map(fewest) >= least]
+    asked = questions[questions["swap"]] if swapped else questions
+    pair = pair_label(asked)
+    behind = asked.groupby([pair, "truth"])["patient"].nunique().unstack("truth")
+    enough = behind.reindex(columns=[0, 1]).fillna(0).min(axis=1) >= least
+    said = asked.groupby(["anatomy", pair])[["image", "truth"]].apply(lambda one: one.to_numpy().tobytes())
+    again = said.reset_index(level="anatomy").duplicated()
+    return asked[pair.isin(enough[enough].index) & ~pair.isin(again[again].index)]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A question of `QUESTIONS`, as asked of test images, and what a model said.
+
+    questions: some of `place_questions`; scores: of `place_scores`, with the same index; best: the way with the highest
+    macro AUROC on validation images, of the same pairs of names.
+    """
+
+    questions: pd.DataFrame
+    scores: pd.DataFrame
+    best: str
+
+
+def answer(model, corpora: Mapping[str, PreparedCorpus], batch_size: int = 32) -> dict[str, Answered]:
+    """Every question of `QUESTIONS` that test images hold often enough, and validation images at all.
+
+    Args:
+        model, corpora: see `place_scores`.
+    """
+    test, validation = (place_questions(corpora, split) for split in ("test", "validate"))
+    asked = {}
+    for question, swapped in QUESTIONS.items():
+        of_test = asked_of(test, swapped)
+        of_validation = asked_of(validation, swapped, least=1)
+        of_validation = of_validation[pair_label(of_validation).isin(pair_label(of_test))]
+        if len(of_validation):
+            asked[question] = of_test, of_validation
+    if not asked:
+        return {}
+    test, validation = (table.loc[sorted(set().union(*(pair[i].index for pair in asked.values())))]
+                        for i, table in enumerate((test, validation)))  # fmt: skip
+    said, said_before = (place_scores(model, corpora, some, batch_size) for some in (test, validation))
+    return {
+        question: Answered(of_test, said.loc[of_test.index], best_way(of_validation, said_before))
+        for question, (of_test, of_validation) in asked.items()
+    }
 
 
 def place_scores(
@@ -137,8 +184,8 @@ def place_scores(
         "ProtoCL, pathology": how much the pathology's feature is like the anatomy's text (cosine or dot product, as
         trained); "ProtoCL, anatomy": the anatomy's feature and the pathology's text;
         "maps": by how much the two attention maps overlap (sum of their product);
-        "words", of contrasted models: how much more the image is like *There is a nodule at the left lower lung* than
-        *There is no nodule at the left lower lung*.
+        "words", of contrasted models: how much more the image is like *There is a nodule at the left lower zone* than
+        *There is no nodule at the left lower zone*; "words, other side": than *There is a nodule at the right …*.
 
     Raises:
         ValueError: there are no questions; the model has other names than the vocabulary, or in another order.
@@ -181,8 +228,10 @@ def at_places(model, pixel_values: Tensor, pairs: list[tuple[str, str]]) -> dict
         "maps": (anatomy_map * pathology_map).sum(dim=-1),
     }
     if output.icl_logits is None:
-        yes, no = ([place_prompt(*pair, present) for pair in pairs] for present in (True, False))
-        return ways | {"words": model.likeness(pixel_values, yes) - model.likeness(pixel_values, no)}
+        prompts = [place_prompt(*pair, present) for present in (True, False) for pair in pairs]
+        prompts += [place_prompt(mirrored_anatomy(anatomy), pathology, True) for anatomy, pathology in pairs]
+        yes, no, other_side = model.likeness(pixel_values, prompts).chunk(3, dim=1)
+        return ways | {"words": yes - no, "words, other side": yes - other_side}
     cosine = model.config.protocl_temperature is not None
     anatomy_book, pathology_book = model.text_books()
     return ways | {
@@ -214,13 +263,6 @@ def macro_auroc(questions: pd.DataFrame, score: pd.Series) -> float:
     return float(np.mean(values)) if values else float("nan")
 
 
-def best_way(questions: pd.DataFrame, scores: pd.DataFrame, decoys: bool) -> str:
-    """The way, a column of `place_scores`, with the highest macro AUROC: of validation images, to ask test images in.
-
-    Raises:
-        ValueError: no pair is asked with either truth.
-    """
-    asked = often_enough(questions, decoys, least=1)
-    if asked.empty:
-        raise ValueError("places: there is nothing to choose a way by")
-    return max(scores.columns, key=lambda way: macro_auroc(asked, scores.loc[asked.index, way]))
+def best_way(questions: pd.DataFrame, scores: pd.DataFrame) -> str:
+    """The way, a column of `place_scores`, with the highest macro AUROC on these questions."""
+    return max(scores.columns, key=lambda way: macro_auroc(questions, scores.loc[questions.index, way]))

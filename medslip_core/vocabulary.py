@@ -88,11 +88,15 @@ def require_vocabulary(config, trained: bool = True) -> None:
         )
 
 
-def mirrored_anatomy(name: str) -> str:
-    """The anatomy's mirror image: the other side of a left/right pair, or the anatomy itself.
+def side_of(anatomy: str) -> str | None:
+    """ "left", "right", or None; `right_atrium` and `right_ventricle` name chambers, not sides."""
+    if anatomy in ("right_atrium", "right_ventricle"):
+        return None
+    return next((side for side in ("left", "right") if side in anatomy.split("_")), None)
 
-    `right_atrium` and `right_ventricle` name chambers, not sides, and stay.
-    """
+
+def mirrored_anatomy(name: str) -> str:
+    """The anatomy's mirror image: the other side of a left/right pair, or the anatomy itself."""
     for side, other in (("left", "right"), ("right", "left")):
         mirrored = "_".join(other if word == side else word for word in name.split("_"))
         if mirrored != name and mirrored in ANATOMY_INDEX:

@@ -14,7 +14,7 @@ from medslip_core.grounding.maps import attention_maps, stretched
 from medslip_core.grounding.scores import pointing_game
 from medslip_core.grounding.truth import Question, questions_of
 from medslip_core.naming import corpus_title
-from medslip_core.places import best_way, often_enough, pair_label, place_questions, place_scores
+from medslip_core.places import QUESTIONS, Answered, answer, pair_label
 from medslip_core.trunk_model import TrunkModel
 from medslip_core.vocabulary import PLACED_ANATOMIES
 from medslip_core.zero_shot import ClassPredictions, asked_for, predict_split
@@ -25,9 +25,6 @@ NaN; "dice_positives": score in [0, 1] (NaN: nothing to find), truth NaN. protoc
 way: which of its ways a model was asked in, where there are several, see `places.place_scores`; else empty."""
 
 ZERO_SHOT = "zero-shot"
-
-SIDES = {"AUROC, side of a finding": False, "AUROC, side of a finding, with a decoy": True}
-"""Figure -> whether all questions have a decoy, see `places.place_questions`."""
 
 logger = logging.getLogger(__name__)
 
@@ -120,25 +117,18 @@ def _pointing(
 
 
 def _of_sides(model: TrunkModel, corpora: Mapping[str, PreparedCorpus], batch_size: int) -> list[pd.DataFrame]:
-    """Answered in the way that does best on validation images; nothing where these or the test images hold too few."""
-    test = often_enough(place_questions(corpora, "test"), decoys=False)
-    validation = often_enough(place_questions(corpora, "validate"), decoys=False, least=1)
-    asked = {figure: often_enough(test, decoys) for figure, decoys in SIDES.items()}
-    few = [figure for figure in asked
-           if asked[figure].empty or often_enough(validation, SIDES[figure], least=1).empty]  # fmt: skip
+    """Each question in the way that does best on validation images; none of which the images hold too few."""
+    said = answer(model, corpora, batch_size) if corpora else {}
+    few = [question for question in QUESTIONS if question not in said]
     if few and corpora:
         logger.warning("places: too few patients of %s to ask: %s", ", ".join(corpora), "; ".join(few))
-    if len(few) == len(SIDES):
-        return []
-    scores, to_choose = (place_scores(model, corpora, some, batch_size) for some in (test, validation))
-    best = {figure: best_way(validation, to_choose, SIDES[figure]) for figure in SIDES if figure not in few}
-    return [of_places(asked[figure], scores.loc[asked[figure].index, way], figure) for figure, way in best.items()]
+    return [of_places(one, question, one.best) for question, one in said.items()]
 
 
-def of_places(questions: pd.DataFrame, score: pd.Series, figure: str) -> pd.DataFrame:
-    """What was answered to `place_questions` in one way, the score's name: columns `COLUMNS`, but for the protocol."""
+def of_places(said: Answered, question: str, way: str) -> pd.DataFrame:
+    """What was answered to a question of `places.QUESTIONS` in one way: columns `COLUMNS`, but for the protocol."""
     return pd.DataFrame({
-        "figure": figure, "metric": "auroc", "label": pair_label(questions), "row": questions["image"],
-        "patient": questions["patient"], "truth": questions["truth"].astype(float), "score": score.astype(float),
-        "way": score.name,
+        "figure": f"AUROC, {question}", "metric": "auroc", "label": pair_label(said.questions),
+        "row": said.questions["image"], "patient": said.questions["patient"],
+        "truth": said.questions["truth"].astype(float), "score": said.scores[way].astype(float), "way": way,
     })  # fmt: skip

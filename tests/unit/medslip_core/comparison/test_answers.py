@@ -75,30 +75,21 @@ def test_anatomies_are_asked_of_those_who_learned_them(corpus) -> None:
 
 
 def test_places_are_asked_in_the_way_that_validation_chose(monkeypatch, caplog) -> None:
-    split_of = {"test": range(40), "validate": range(40, 60)}
     told = pd.DataFrame(
-        [("left_pleural", "effusion", "own", row, row, f"own/p{row}", row % 2, row < 40) for row in range(60)],
+        [("left_pleural", "effusion", "own", row, row, f"own/p{row}", row % 2, False) for row in range(40)],
         columns=places.COLUMNS,
     )
-
-    def questions(corpora, split):
-        return told[told["row"].isin(split_of[split])] if corpora else told[:0]
-
-    def scores(model, corpora, asked, batch_size):
-        validation = asked["row"].isin(split_of["validate"])
-        good, bad = asked["truth"] * 0.5, 0.5 - asked["truth"]
-        return pd.DataFrame({"ICL": bad.where(validation, good), "maps": good.where(validation, 0.25)})
-
-    monkeypatch.setattr(answers_module, "place_questions", questions)
-    monkeypatch.setattr(answers_module, "place_scores", scores)
+    scores = pd.DataFrame({"ICL": told["truth"], "maps": 0.25})
+    monkeypatch.setattr(
+        answers_module, "answer", lambda model, corpora, size: {"side": places.Answered(told, scores, "maps")}
+    )
     asked = params(Path("somewhere"), corpora={"own": "somewhere"}, classification=[], boxes={}, places=["own"])
     given = answers(None, {"own": "not looked at"}, asked)
-    assert len(given) == 40, "each question once"
-    assert "too few patients of own to ask: AUROC, side of a finding, with a decoy" in caplog.text
-    assert given["figure"].unique().tolist() == ["AUROC, side of a finding"], "nothing with a decoy to validate on"
+    assert given["figure"].unique().tolist() == ["AUROC, side"] and len(given) == 40
+    assert "too few patients of own to ask: side, swapped" in caplog.text
     assert given["way"].unique().tolist() == ["maps"] and given["label"].unique().tolist() == [
         "effusion at left_pleural"
     ]
     result = compare({"one": [given], "other": [given]}, resamples=5)
-    assert result["value"].tolist() == [0.5, 0.5], "chosen on validation, whatever the test images would choose"
+    assert result["value"].tolist() == [0.5, 0.5], "whatever the test images would choose"
     assert result["way"].tolist() == ["maps", "maps"] and result["n"].tolist() == [40, 40]
