@@ -201,8 +201,8 @@ def place_scores(
             rows, index = np.unique(questions["row"].to_numpy()[asked], return_inverse=True)
             seen: dict[str, list[np.ndarray]] = {}
             for pixels in batches(model, corpora[name], rows, batch_size, f"places, {name}"):
-                for way, answer in at_places(model, pixels, list(pairs)).items():
-                    seen.setdefault(way, []).append(answer.float().cpu().numpy())
+                for way, said in at_places(model, pixels, list(pairs)).items():
+                    seen.setdefault(way, []).append(said.float().cpu().numpy())
             for way, answers in seen.items():
                 found = scores.setdefault(way, np.zeros(len(questions), np.float32))
                 found[asked] = np.concatenate(answers)[index, column[asked]]
@@ -251,9 +251,8 @@ def _likeness(prototypes: Tensor, texts: Tensor, cosine: bool) -> Tensor:
 
 def pair_label(questions: pd.DataFrame) -> pd.Series:
     """ "effusion at left_pleural" of each question: what a class is elsewhere."""
-    return (
-        questions["pathology"].astype(str) + " at " + questions["anatomy"].astype(str)
-    )  # str where there are none, too
+    named = questions[["pathology", "anatomy"]].astype(str)  # where there are none, too
+    return named["pathology"] + " at " + named["anatomy"]
 
 
 def macro_auroc(questions: pd.DataFrame, score: pd.Series) -> float:

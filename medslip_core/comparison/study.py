@@ -130,7 +130,7 @@ class Study(Cells):
     def _finetuned(self, cell: Cell, folder: Path) -> pd.DataFrame:
         """Its answers with labels; those it gave before stand, if only what is asked without labels has changed."""
         before, now = _identity_in(folder / RESULT), self.identity(cell)
-        if before and all(before[what] == now[what] for what in ("training", "finetuned")):
+        if before and all(before.get(what) == now[what] for what in ("training", "finetuned")):
             table = pd.read_parquet(folder / ANSWERS)
             return table[table["protocol"] != ZERO_SHOT].reindex(columns=COLUMNS, fill_value="")  # a column may be new
         grid = self.params.grid(cell.variant, [cell.seed], folder / "model")

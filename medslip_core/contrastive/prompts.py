@@ -41,7 +41,7 @@ def pathology_prompt(name: str, words: str, present: bool) -> str:
 
 
 def place_prompt(anatomy: str, pathology: str, present: bool) -> str:
-    """The same of a pathology at an anatomy: "There is a nodule at the left lower lung."."""
+    """The same of a pathology at an anatomy: "There is a nodule at the left lower zone."."""
     where = anatomy_words()[position(anatomy, ANATOMY_INDEX)]
     what = pathology_words()[position(pathology, PATHOLOGY_INDEX)]
     return f"{pathology_prompt(pathology, what, present).removesuffix('.')} at {where}."
