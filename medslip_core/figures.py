@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from medslip_core.metrics import auroc, has_interval, patient_bootstrap, patients_behind, reliability
-from medslip_core.naming import METRIC_NAMES, readable
+from medslip_core.naming import LOSS_NAMES, METRIC_NAMES, readable
 from medslip_core.vocabulary import ANATOMIES, PATHOLOGIES, PRESENT
 from medslip_core.zero_shot import ClassPredictions
 
@@ -81,16 +81,12 @@ def loss_curves(history: pd.DataFrame) -> Described:
     Args:
         history: as `pretrain` returns it; columns step, split ("train" or "validate") and one per term.
     """
-    terms = {
-        "total": "total", "existence_pathology": "existence, pathology", "existence_anatomy": "existence, anatomy",
-        "icl": "ICL", "protocl_pathology": "ProtoCL, pathology", "protocl_anatomy": "ProtoCL, anatomy",
-    }  # fmt: skip
     train = history[history["split"] == "train"].sort_values("step")
     validate = history[history["split"] == "validate"].sort_values("step")
     changes = []
     with page_style() as plt:
         figure, axes = plt.subplots(2, 3, figsize=(WIDTH_INCHES, 4.0), sharex=True)
-        for axis, (term, title) in zip(axes.flat, terms.items(), strict=True):
+        for axis, (term, title) in zip(axes.flat, LOSS_NAMES.items(), strict=True):
             smooth = train[term].rolling(SMOOTHING_ROWS, min_periods=1).median()
             axis.plot(train["step"], train[term], color=BLUE, alpha=0.5, linewidth=0.8)
             axis.plot(train["step"], smooth, color=BLUE, label=f"training, median of the last {SMOOTHING_ROWS} rows")

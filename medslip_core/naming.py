@@ -18,8 +18,14 @@ def corpus_title(name: str, corpus) -> str:
     return f"{dataset_name(name)} layout (phantom)" if corpus.header.get("synthetic") else dataset_name(name)
 
 
+LOSS_NAMES = {
+    "total": "total", "existence_pathology": "existence, pathology", "existence_anatomy": "existence, anatomy",
+    "icl": "ICL", "protocl_pathology": "ProtoCL, pathology", "protocl_anatomy": "ProtoCL, anatomy",
+}  # fmt: skip
+
 METRIC_NAMES = {
-    "auroc": "AUROC", "average_precision": "average precision", "f1": "F1", "ece": "ECE", "brier": "Brier score",
+    "auroc": "AUROC", "macro_auroc": "macro AUROC", "average_precision": "average precision", "f1": "F1",
+    "ece": "ECE", "brier": "Brier score",
     "pointing_game": "pointing game", "pointing_near": "pointing within 3 %", "iou": "IoU", "dice": "Dice",
     "cnr": "contrast-to-noise ratio", "auroc_learnable": "AUROC, learnable classes",
     "dice_all": "Dice, all images", "dice_positives": "Dice, positives only",

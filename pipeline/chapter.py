@@ -147,8 +147,13 @@ class Chapter:
         same = {column: frame[column].iloc[0] for column in once if frame[column].nunique(dropna=False) == 1}
         caption = "; ".join([*filter(None, [caption]), *(f"{column}: {value}" for column, value in same.items())])
         shown = frame.drop(columns=list(same))
-        floats = {column: form for column in shown.select_dtypes("floating").columns}
-        styled = Styler(shown, uuid=name, table_attributes='class="dataframe"').format(floats, na_rep="–")
+        if shown.index.name:  # it stands in the header's row, not in one of its own
+            shown = shown.rename_axis(index=None, columns=shown.index.name)
+        floats, integers = (list(shown.select_dtypes(kind).columns) for kind in ("floating", "integer"))
+        forms = {**dict.fromkeys(floats, form), **dict.fromkeys(integers, "{:,}")}
+        styled = Styler(shown, uuid=name, table_attributes='class="dataframe"').format(forms, na_rep="–")
+        right = [{"selector": "", "props": "text-align: right"}]
+        styled = styled.set_table_styles(dict.fromkeys(forms, right))
         styled = styled.set_caption(caption) if caption else styled
         return styled if keep_index else styled.hide(axis="index")
 

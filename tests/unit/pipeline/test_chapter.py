@@ -55,6 +55,14 @@ def test_table_is_shown_without_a_default_index(start: Callable[..., Chapter], t
     assert "row_heading" not in html
 
 
+def test_numbers_stand_right_and_an_index_has_its_name_in_the_header(start: Callable[..., Chapter]) -> None:
+    frame = pd.DataFrame({"images": [7, 5390], "kind": ["AP", "PA"], "share": [0.25, 0.5]})
+    html = start("one").table("t", frame.set_index(pd.Index(["rsna", "nih"], name="corpus"))).to_html()
+    assert ">5,390</td>" in html and html.count("<tr>") == 3 and ">corpus</th>" in html
+    aligned = html[: html.index("</style>")]
+    assert "text-align: right" in aligned and ".col0" in aligned and ".col1" not in aligned and ".col2" in aligned
+
+
 def test_a_column_that_is_the_same_in_every_row_can_be_said_in_the_caption(
     start: Callable[..., Chapter], tmp_path: Path
 ) -> None:
