@@ -109,7 +109,7 @@ def _line(content: dict) -> bytes:
 def _read_line(line: bytes) -> dict | None:
     """The content of a line of the journal; None if there is none, or not whole."""
     digest, _, text = line.removesuffix(b"\n").partition(b" ")
-    return json.loads(text) if text and line.endswith(b"\n") and digest.decode() == _digest(text) else None
+    return json.loads(text) if text and line.endswith(b"\n") and digest == _digest(text).encode() else None
 
 
 def _digest(content: bytes) -> str:

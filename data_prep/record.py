@@ -185,20 +185,24 @@ def unite_masks(study: Study, geometry: Geometry, recipe: Recipe) -> list[tuple[
 
 def _truth(folder: Path, study: Study) -> "Truth":
     """The phantom's truth, which has to know the study."""
-    truth = _open_truth(folder)
+    from data_prep.phantom.truth import TABLE_NAME
+
+    try:
+        table = (folder / TABLE_NAME).stat()
+        truth = _open_truth(folder, table.st_size, table.st_mtime_ns)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DataError(folder, "no truth table", "Name the folder that the phantom wrote, or leave it out.") from error
     if study.study_id not in truth.row_of:
         raise RecordError(folder, f"no study {study.study_id!r}", "Name the truth folder that belongs to this dataset.")
     return truth
 
 
 @lru_cache(maxsize=1)
-def _open_truth(folder: Path) -> "Truth":
+def _open_truth(folder: Path, size: int, mtime_ns: int) -> "Truth":
+    """The truth, opened once; size and time tell it from another that was drawn there before."""
     from data_prep.phantom.truth import Truth
 
-    try:
-        return Truth.open(folder)
-    except FileNotFoundError as error:
-        raise DataError(folder, "no truth table", "Name the folder that the phantom wrote, or leave it out.") from error
+    return Truth.open(folder)
 
 
 def _relative(path: Path, root: Path) -> str:

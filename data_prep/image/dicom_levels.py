@@ -23,7 +23,7 @@ def grey_levels(dataset: "pydicom.Dataset", path: Path, percentiles: tuple[float
     Raises:
         UnreadableImage: a photometric interpretation that is neither colour nor monochrome, or several frames.
     """
-    from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi
+    from pydicom.pixels import apply_color_lut, apply_modality_lut
 
     photometric = str(dataset.get("PhotometricInterpretation", "MONOCHROME2"))
     dataset.pixel_array_options(correct_unused_bits=False)  # pydicom takes HighBit for BitsStored - 1
@@ -47,11 +47,13 @@ def grey_levels(dataset: "pydicom.Dataset", path: Path, percentiles: tuple[float
         stored = (stored << above) >> unused_bits  # the dtype's sign decides what comes in from the left
     padding = dataset.get("PixelPaddingValue")
     padded = None if padding is None else _between(stored, padding, dataset.get("PixelPaddingRangeLimit", padding))
-    values = apply_modality_lut(stored, dataset)
+    rescale = (dataset.get("RescaleSlope"), dataset.get("RescaleIntercept"))
+    same = rescale == (1, 0) and not dataset.get("ModalityLUTSequence")
+    values = stored if same else apply_modality_lut(stored, dataset)  # floats from any rescale, even one by 1 and 0
     window = _first_window(dataset)
     if dataset.get("VOILUTSequence"):
-        looked_up, brightest = apply_voi(values.astype(np.int64), dataset), _brightest(dataset.VOILUTSequence[0])
-        levels = np.clip(looked_up / brightest, 0, 1) * 255
+        little = dataset.file_meta.TransferSyntaxUID.is_little_endian
+        levels = np.clip(_through_table(values, dataset.VOILUTSequence[0], little), 0, 1) * 255
     elif window is not None:
         levels = np.clip(_through_window(values.astype(np.float32), *window), 0, 1) * 255
     elif values is stored and stored.dtype == np.uint8 and bits_stored == 8:
@@ -71,19 +73,6 @@ def grey_levels(dataset: "pydicom.Dataset", path: Path, percentiles: tuple[float
     return np.ascontiguousarray(pixels)
 
 
-def _brightest(table: "pydicom.Dataset") -> int:
-    """What a VOI table makes white: its largest value of so many bits, or its own, where it uses less than half.
-
-    Some tables of 12 bits announce 16, and would leave an image nearly black.
-    """
-    bits = int(table.LUTDescriptor[2])
-    data = (
-        np.frombuffer(table.LUTData, "<u2" if bits > 8 else "u1") if isinstance(table.LUTData, bytes) else table.LUTData
-    )
-    largest, own = 2**bits - 1, int(np.max(data))
-    return own if 0 < 2 * own < largest else largest
-
-
 def _luma(colour: np.ndarray) -> np.ndarray:
     """RGB uint8 [H, W, 3] -> grey uint8 [H, W], as Pillow's "L"."""
     return np.asarray(Image.fromarray(colour[..., :3], "RGB").convert("L"))
@@ -95,13 +84,15 @@ def _between(stored: np.ndarray, one: int, other: int) -> np.ndarray:
 
 def _first_window(dataset: "pydicom.Dataset") -> tuple[float, float, str] | None:
     """Centre, width and function of the header's first usable window."""
-    centre, width = dataset.get("WindowCenter"), dataset.get("WindowWidth")
-    if centre is None or width is None:
+    centres, widths = dataset.get("WindowCenter"), dataset.get("WindowWidth")
+    if centres is None or widths is None:
         return None
-    centre, width = (float(np.ravel(value)[0]) for value in (centre, width))  # one number or several
     function = str(dataset.get("VOILUTFunction", "LINEAR") or "LINEAR")
     smallest = 1 if function == "LINEAR" else 0
-    return (centre, width, function) if math.isfinite(centre) and width > smallest else None
+    for centre, width in zip(np.ravel(centres), np.ravel(widths), strict=False):  # one number or several
+        if math.isfinite(float(centre)) and float(width) > smallest:
+            return float(centre), float(width), function
+    return None
 
 
 def _through_window(values: np.ndarray, centre: float, width: float, function: str) -> np.ndarray:
@@ -111,3 +102,28 @@ def _through_window(values: np.ndarray, centre: float, width: float, function: s
     if function == "LINEAR_EXACT":
         return (values - centre) / width + 0.5
     return (values - (centre - 0.5)) / (width - 1) + 0.5
+
+
+def _through_table(values: np.ndarray, table: "pydicom.Dataset", little_endian: bool) -> np.ndarray:
+    """A VOI table as PS3.3 C.11.2.1.1 defines it: -> float, 1 for white.
+
+    Not pydicom's `apply_voi`, which misreads tables of 8-bit entries: packed as the standard has them, or over 256.
+    White is the largest number of the bits it announces, or its own where it uses less than half of them or goes beyond
+    them: some tables of 12 bits announce 16, and would leave an image nearly black.
+
+    Raises:
+        ValueError: the table is not what its descriptor says.
+    """
+    count, first, bits = table.LUTDescriptor
+    count = count or 2**16  # which its 16 bits cannot hold
+    data = table.LUTData
+    words = np.frombuffer(data, "<u2" if little_endian else ">u2") if isinstance(data, bytes) else np.ravel(data)
+    entries = words.astype("<u2")
+    if bits == 8 and len(entries) < count:
+        entries = entries.view(np.uint8)  # two to a word; many writers give each a word of its own
+    entries = entries[:count]
+    if len(entries) < count or not 8 <= bits <= 16:
+        raise ValueError("a VOI table that is not what its descriptor says")
+    largest, own = 2**bits - 1, max(int(entries.max()), 1)
+    white = largest if largest <= 2 * own <= 2 * largest else own
+    return entries[np.clip(values.astype(np.int64) - first, 0, count - 1)] / white

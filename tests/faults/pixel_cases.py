@@ -49,10 +49,12 @@ def _palette(indices: np.ndarray = RAMP, **options: object) -> bytes:
     return picture(image, **options)
 
 
-def _lut(name: str, values: list[int], bits: int, first: int = 0) -> dict[str, list[pydicom.Dataset]]:
+def _lut(name: str, values: list[int] | bytes, bits: int, first: int = 0) -> dict[str, list[pydicom.Dataset]]:
+    """Values as numbers, or as bytes two to each."""
+    words = isinstance(values, bytes)
     table = pydicom.Dataset()
-    table.add_new("LUTDescriptor", "US", [len(values), first, bits])
-    table.add_new("LUTData", "US", values)
+    table.add_new("LUTDescriptor", "US", [len(values) // 2 if words else len(values), first, bits])
+    table.add_new("LUTData", "OW" if words else "US", values)
     if name == "ModalityLUTSequence":
         table.ModalityLUTType = "US"
     return {name: [table]}
@@ -131,6 +133,7 @@ def _dicoms() -> dict[str, Case]:
     range_padded = np.where(np.arange(32) < 2, 4000, padded).astype(np.uint16)
     ybr = np.dstack([RAMP, np.full_like(RAMP, 128), np.full_like(RAMP, 128)])
     curve = [int(65535 * (level / 255) ** 2) for level in range(256)]
+    dark = [value // 64 * 8 for value in curve]  # its low bytes alone reach higher than its high bytes
     files = {
         "DICOM 8 bit": (dicom(RAMP), RAMP),
         "DICOM 8 bit, odd number of pixels": (dicom(RAMP[:3, :5]), RAMP[:3, :5]),
@@ -153,6 +156,9 @@ def _dicoms() -> dict[str, Case]:
         ),
         "DICOM window": (dicom(TWELVE, BitsStored=12, **linear), window),
         "DICOM several windows": (dicom(TWELVE, WindowCenter=[2000.5, 9], WindowWidth=[1001, 5]), window),
+        "DICOM several windows, the first unusable": (
+            dicom(TWELVE, WindowCenter=[0, 2000.5], WindowWidth=[0, 1001]), window
+        ),
         "DICOM window without width": (dicom(RAMP, WindowCenter=0, WindowWidth=0), RAMP),
         "DICOM window LINEAR_EXACT": (dicom(TWELVE, VOILUTFunction="LINEAR_EXACT", **exact), window),
         "DICOM window SIGMOID": (
@@ -162,6 +168,7 @@ def _dicoms() -> dict[str, Case]:
             dicom(TWELVE, RescaleSlope=2, RescaleIntercept=-1000, WindowCenter=3000.5, WindowWidth=2001),
             np.clip((TWELVE * 2.0 - 1000 - 2000) / 2000, 0, 1) * 255,
         ),
+        "DICOM rescale that changes nothing": (dicom(RAMP, RescaleSlope=1, RescaleIntercept=0), RAMP),
         "DICOM rescale that inverts": (dicom(TWELVE, RescaleSlope=-1, RescaleIntercept=4095), 255 - FULL),
         "DICOM modality table": (
             dicom(RAMP, **_lut("ModalityLUTSequence", [255 - level for level in range(256)], 8)),
@@ -172,6 +179,10 @@ def _dicoms() -> dict[str, Case]:
         ),
         "DICOM VOI table, 16 bit": (
             dicom(RAMP, **_lut("VOILUTSequence", curve, 16)), np.array(curve)[RAMP] / 65535 * 255
+        ),
+        "DICOM VOI table, big endian": (
+            dicom(RAMP, ExplicitVRBigEndian, **_lut("VOILUTSequence", np.array(dark, ">u2").tobytes(), 16)),
+            np.array(dark)[RAMP] / max(dark) * 255,
         ),
         "DICOM padding": (dicom(padded, PixelPaddingValue=4095), spread),
         "DICOM range of padding": (dicom(range_padded, PixelPaddingValue=4000, PixelPaddingRangeLimit=4095), spread),

@@ -131,6 +131,19 @@ def test_every_length_of_the_journal(nih_layout, tmp_path, stopped):
         assert finished(nih_layout, tmp_path) == clean
 
 
+@pytest.mark.parametrize("line", [0, 1, 2])
+@pytest.mark.parametrize("place", [0, 63, 64, 65, -2, -1])  # both ends of the digest, the space, of the text, the end
+@pytest.mark.parametrize("bit", [0x01, 0x80])
+def test_a_flipped_bit_in_a_line_of_the_journal(nih_layout, tmp_path, stopped, line, place, bit):
+    folder, clean = stopped
+    lines = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    flipped = bytearray(lines[line])
+    flipped[place] ^= bit
+    lines[line] = bytes(flipped)
+    (folder / "journal.jsonl").write_bytes(b"".join(lines))
+    assert finished(nih_layout, tmp_path) == clean
+
+
 def test_an_image_that_changed_is_read_again(nih_layout, tmp_path, stopped, seen):
     path = nih_layout / "images_001" / "images" / "00000002_000.png"  # of the second chunk
     shutil.copy(nih_layout / "images_002" / "images" / "00000003_000.png", path)

@@ -166,6 +166,19 @@ def test_first_of_several_windows_counts(tmp_path, write_dicom):
     assert_close(path, np.clip((stored - 1500.0) / 1000, 0, 1) * 255)
 
 
+@pytest.mark.parametrize(("centres", "widths"), [
+    ([0, 2000.5], [0, 1001]), ([7, 2000.5, 100], [1, 1001, 50]), ([9, 9, 2000.5], [-5, 0, 1001]),
+])  # fmt: skip
+def test_the_first_usable_of_several_windows_counts(tmp_path, write_dicom, centres, widths):
+    stored = np.rint(FULL * 16).astype(np.uint16)
+    path = write_dicom(tmp_path / "a.dcm", stored, WindowCenter=centres, WindowWidth=widths)
+    assert_close(path, np.clip((stored - 1500.0) / 1000, 0, 1) * 255)
+
+
+def test_several_windows_of_which_none_is_usable_are_ignored(tmp_path, write_dicom):
+    assert_close(write_dicom(tmp_path / "a.dcm", RAMP, WindowCenter=[5, 5], WindowWidth=[0, 1]), RAMP, levels=0)
+
+
 @pytest.mark.parametrize("function", ["LINEAR_EXACT", "SIGMOID"])
 def test_other_window_functions(tmp_path, write_dicom, function):
     stored = np.rint(FULL * 16).astype(np.uint16)
@@ -192,6 +205,21 @@ def test_rescale_comes_before_the_window(tmp_path, write_dicom):
     assert_close(write_dicom(tmp_path / "a.dcm", stored, **tags), expected)
 
 
+@pytest.mark.parametrize("tags", [{}, {"PhotometricInterpretation": "MONOCHROME1"}, {"PixelPaddingValue": 7}])
+def test_a_rescale_that_changes_nothing_leaves_eight_bit_levels_as_they_are(tmp_path, write_dicom, tags):
+    levels = RAMP // 2 + 20
+    plain = read_grey(write_dicom(tmp_path / "a.dcm", levels, **tags)).pixels
+    assert np.ptp(plain) == np.ptp(levels)
+    path = write_dicom(tmp_path / "b.dcm", levels, RescaleSlope="1.0", RescaleIntercept="0", **tags)
+    assert_close(path, plain, levels=0)
+
+
+@pytest.mark.parametrize(("slope", "intercept"), [(2, 0), (1, -10), (-1, 255)])
+def test_a_rescale_that_changes_something_is_spread(tmp_path, write_dicom, slope, intercept):
+    path = write_dicom(tmp_path / "a.dcm", RAMP // 2 + 20, RescaleSlope=slope, RescaleIntercept=intercept)
+    assert_close(path, spread((RAMP // 2 + 20.0) * slope + intercept), levels=0)
+
+
 def test_useless_window_is_ignored(tmp_path, write_dicom):
     assert_close(write_dicom(tmp_path / "a.dcm", RAMP, WindowCenter=0, WindowWidth=0), RAMP, levels=0)
 
@@ -206,15 +234,39 @@ def test_voi_lookup_table(tmp_path, write_dicom):
     assert_close(path, 255.0 - RAMP)
 
 
-@pytest.mark.parametrize(("announced", "highest", "white"), [(16, 4095, 255), (8, 102, 255), (8, 204, 204)])
-def test_a_voi_table_of_less_than_half_of_its_levels_does_not_come_out_black(
+def voi_table(entries, bits, data, vr="OW"):
+    table = pydicom.Dataset()
+    table.add_new("LUTDescriptor", "US", [entries, 0, bits])
+    table.add_new("LUTData", vr, data)
+    return table
+
+
+@pytest.mark.parametrize("layout", ["packed", "a word each", "packed numbers", "numbers"])
+@pytest.mark.parametrize("entries", [256, 4096])
+def test_voi_table_of_eight_bits(tmp_path, write_dicom, entries, layout):
+    """Two entries to a word, as DICOM's CP-522 has them, or one, as many write them; as bytes or as numbers."""
+    stored = np.rint(FULL / 255 * (entries - 1)).astype(np.uint16)
+    levels = (255 * (np.arange(entries)[::-1] / (entries - 1)) ** 2).astype(np.uint8)
+    words = levels.view("<u2") if "packed" in layout else levels.astype("<u2")
+    data = (words.tolist(), "US") if "numbers" in layout else (words.tobytes(), "OW")
+    path = write_dicom(tmp_path / "a.dcm", stored, BitsStored=12, VOILUTSequence=[voi_table(entries, 8, *data)])
+    assert_close(path, levels[stored], levels=0)
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_a_voi_table_that_lacks_entries_is_refused(tmp_path, write_dicom, bits):
+    table = voi_table(256, bits, bytes(254 if bits == 8 else 510))
+    with pytest.raises(UnreadableImage, match="truncated or damaged"):
+        read_grey(write_dicom(tmp_path / "a.dcm", RAMP, VOILUTSequence=[table]))
+
+
+@pytest.mark.parametrize(("announced", "highest", "white"), [
+    (16, 4095, 255), (8, 102, 255), (8, 204, 204), (8, 4095, 255), (12, 65535, 255),
+])  # fmt: skip
+def test_a_voi_table_of_other_bits_than_it_announces_comes_out_neither_black_nor_white(
     tmp_path, write_dicom, announced, highest, white
 ):
-    table = pydicom.Dataset()
-    table.LUTDescriptor = [256, 0, announced]
-    table["LUTDescriptor"].VR = "US"
-    table.LUTData = np.rint(np.arange(256) / 255 * highest).astype("<u2").tobytes()
-    table["LUTData"].VR = "OW"
+    table = voi_table(256, announced, np.rint(np.arange(256) / 255 * highest).astype("<u2").tobytes())
     path = write_dicom(tmp_path / "a.dcm", np.rint(FULL).astype(np.uint8), VOILUTSequence=[table])
     assert_close(path, np.rint(FULL) * white / 255, levels=1.5 if announced == 8 else 1)
 

@@ -40,14 +40,27 @@ def test_a_corpus_of_the_phantom_says_so(prepared, phantom, tmp_path):
     assert PreparedCorpus.open(without_truth).header["synthetic"] is True
 
 
-def test_triplets_are_the_truth(prepared):
-    corpus, truth = prepared
+def assert_true_triplets(corpus, truth):
     matrix = corpus.matrix(np.arange(len(corpus)), source="truth")
     for row, study_id in enumerate(corpus.manifest["study_id"]):
         expected = np.full(matrix.shape[1:], -2)
         for anatomy, pathology, state in sorted(truth.triplets(study_id), key=lambda triplet: triplet[2]):
             expected[ANATOMY_INDEX[anatomy], PATHOLOGY_INDEX[pathology]] = state
         np.testing.assert_array_equal(matrix[row], expected)
+
+
+@pytest.mark.parametrize("studies", [8, 6])
+def test_a_phantom_drawn_anew_at_the_same_place_is_prepared_with_its_own_truth(tmp_path, studies):
+    options = {"image_size_px": 32, "truth": tmp_path / "truth" / "nih", "processes": 1}
+    for seed, count in enumerate((6, studies)):
+        generate(tmp_path, {"nih": count}, 48, seed=seed, processes=1, overwrite=True)
+        corpus = PreparedCorpus.open(prepare("nih", tmp_path / "nih", tmp_path / "out", **options))
+        assert len(corpus) == count and corpus.header["set_aside"] == 0
+        assert_true_triplets(corpus, Truth.open(options["truth"]))
+
+
+def test_triplets_are_the_truth(prepared):
+    assert_true_triplets(*prepared)
 
 
 def test_masks_are_the_truth(prepared):
