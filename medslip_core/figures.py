@@ -345,6 +345,33 @@ def label_cooccurrence(triplets: pd.DataFrame, anatomies: int = 20, pathologies:
     return described(figure, f"Studies by pathology (columns) and anatomy (rows). Most frequent: {', '.join(pairs)}.")
 
 
+def labels_together(present: np.ndarray, classes: Sequence[str], name: str) -> Described:
+    """How many images have two labels at once; beside a label's name stands how many have it at all.
+
+    Args:
+        present: [n, C] bool, whether an image has a label.
+        classes: the C labels.
+        name: of the images, for the description.
+    """
+    import seaborn as sns
+
+    together = present.T.astype(int) @ present.astype(int)
+    own = together.diagonal().copy()
+    np.fill_diagonal(together, 0)
+    words = [readable(name) for name in classes]
+    with page_style() as plt:
+        figure, axis = plt.subplots(figsize=(WIDTH_INCHES, 5.4))
+        sns.heatmap(
+            together, annot=True, fmt="d", mask=together == 0, cmap="Blues", vmin=0, vmax=max(1, together.max()),
+            square=True, cbar=False, annot_kws={"size": 8}, ax=axis, xticklabels=words,
+            yticklabels=[f"{word} ({count:,})" for word, count in zip(words, own, strict=True)],
+        )  # fmt: skip
+    return described(
+        figure,
+        f"Images of {name} with two different labels together, for each pair of labels; darker is more often.",
+    )
+
+
 def counts_by_split(manifest: pd.DataFrame, classes: Sequence[str]) -> Described:
     """Share of positives per class in each split of a prepared corpus."""
     splits = [split for split in ("train", "validate", "test") if (manifest["split"] == split).any()]

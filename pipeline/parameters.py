@@ -55,10 +55,11 @@ def declared_parameters(notebook_path: Path) -> dict[str, Parameter]:
     declared: dict[str, Parameter] = {}
     for node in ast.parse(source).body:
         try:
-            assert isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None
+            if not (isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value):
+                raise ValueError("no such line")
             annotation = _annotation(ast.unparse(node.annotation))
             default = ast.literal_eval(node.value)
-        except (AssertionError, ValueError, NameError) as error:
+        except (ValueError, NameError) as error:
             line = lines[node.lineno - 1]
             raise ParametersError(
                 f"{notebook_path}: the parameters cell may hold only `name: type = literal` lines, not {line!r}"

@@ -172,7 +172,7 @@ def _mark_failure(notebook: nbformat.NotebookNode, failure: str) -> str:
     first_line = next(iter(failing.source.splitlines()), "")
     if failing not in source_cells:
         return f"the injected parameters: {first_line}"
-    return f"cell {source_cells.index(failing)} (counted from 0): {first_line}"
+    return f"cell {source_cells.index(failing)} of the chapter (the first is 0): {first_line}"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -186,6 +186,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logger.setLevel(logging.INFO)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # Ctrl-C leaves it tasks that nobody asks for
     run = ChapterRun(given.chapter, given.profile, given.book, given.params, given.runs, given.data, given.cell_timeout)
     logger.info("[%s] chapter %s: running", run.profile, run.name)
     clock = time.monotonic()

@@ -71,6 +71,8 @@ def load_finetuned(folder: str | Path) -> Finetuned:
     """
     file = Path(folder) / NETWORK
     if not file.is_file():
+        if not Path(folder).is_dir():
+            raise FileNotFoundError(f"{folder}: no such folder; cells/ of a grid's folder holds one for each run")
         below = sorted(one.parent.relative_to(folder) for one in Path(folder).glob(f"cells/*/{NETWORK}"))
         remedy = f"there are {', '.join(map(str, below))} in it" if below else "run its grid with keep_models"
         raise FileNotFoundError(f"{file}: no network was kept; {remedy}")

@@ -66,7 +66,13 @@ class Split:
         return np.sort(self.table.loc[self.table["split"] == part, "row"].to_numpy(np.int64))
 
     def only(self, rows: np.ndarray) -> Split:
-        """The split of some rows, those that have the truth that a task needs."""
+        """The split of some rows, those that have the truth that a task needs.
+
+        Raises:
+            SplitError: there are none, or none in a part.
+        """
+        if not len(rows):
+            raise SplitError("no image has a label of this task: prepare the corpus with labels, or name others")
         return Split(self.table[self.table["row"].isin(rows)])
 
     def text(self) -> str:

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
+from PIL import Image
 
 from medslip_core.corpus import PreparedCorpus
 from pipeline.parameters import declared_parameters, read_parameters
@@ -94,6 +95,30 @@ def test_a_finished_run_is_gathered_into_one_file(runs: Path, tmp_path: Path) ->
 def test_reference_notebook_gives_the_same_outputs() -> None:
     done = nbval("--nbval", "--nbval-cell-timeout=120", Path(__file__).with_name("reference.ipynb"))
     assert done.returncode == 0, done.stdout[-6000:]
+
+
+def test_short_reports_without_a_label_are_enough_to_get_to_pretraining(tmp_path: Path) -> None:
+    """What a hospital has that exports images and reports."""
+    clinic, book = tmp_path / "clinic", tmp_path / "book"
+    clinic.mkdir()
+    book.mkdir()
+    generator = np.random.default_rng(0)
+    for name in range(12):
+        Image.fromarray(generator.integers(0, 256, (40, 40), np.uint8)).save(clinic / f"{name}.png")
+    told = pd.DataFrame({"path": [f"{name}.png" for name in range(12)], "patient": range(12), "view": "PA"})
+    told.assign(report="FINDINGS: Small left effusion. No pneumothorax.").to_csv(clinic / "manifest.csv", index=False)
+    values = {"run_dir": "../runs", "data_dir": "..", "image_size_px": 32,
+              "datasets": {"pretraining": {"dataset": "manifest", "root": "clinic"}}}  # fmt: skip
+    for name, own in {"corpus": values, "reports": {"run_dir": "../runs"}}.items():
+        source = load_notebook_node(str(REPOSITORY / "book" / f"{name}.ipynb"))
+        nbformat.write(parameterize_notebook(source, own, kernel_name="python3"), book / f"{name}.ipynb")
+    done = nbval("--nbval-lax", "--nbval-cell-timeout=600", f"--rootdir={tmp_path}",
+                 *(book / f"{name}.ipynb" for name in ("corpus", "reports")))  # fmt: skip
+    assert done.returncode == 0, done.stdout[-6000:]
+
+    told.to_csv(clinic / "manifest.csv", index=False)
+    done = nbval("--nbval-lax", "--nbval-cell-timeout=600", f"--rootdir={tmp_path}", book / "corpus.ipynb")
+    assert done.returncode == 1 and "no image of pretraining has a report" in done.stdout
 
 
 def test_grounding_finishes_where_there_is_nothing_to_point_at(runs: Path) -> None:

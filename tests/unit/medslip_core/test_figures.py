@@ -86,6 +86,10 @@ FIGURES = {
         lambda: figures.label_cooccurrence(triplets()),
         "effusion at left pleural (3), tube at trachea (1)",
     ),
+    "labels together": (
+        lambda: figures.labels_together(np.array([[True, True], [True, False]]), ["Mass", "Nodule"], "nih"),
+        "Images of nih with two different labels together",
+    ),
     "splits": (lambda: figures.counts_by_split(manifest(), ["Mass", "Nodule"]), "train 50 %, test 50 %"),
     "contact sheet": (lambda: image_figures.contact_sheet([IMAGE] * 7, ["PA, effusion"] * 7), "7 radiographs: PA"),
     "augmented": (
