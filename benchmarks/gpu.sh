@@ -10,13 +10,14 @@
 # Each takes some ten minutes with an H100 and 16 cores, writes its figures into the folder OUT, and wants the machine
 # for itself. PYTHON names another python than that of the environment VENV (.venv).
 set -euo pipefail
-cd "$(dirname "$0")/.."
 usage="usage: bash benchmarks/gpu.sh step|loop|kills|study OUT [CHECKOUT]"
 part=${1:-} out=${2:-}
 if [[ ! $part =~ ^(step|loop|kills|study)$ || -z $out ]]; then
     echo "$usage" >&2
     exit 2
 fi
+out=$(realpath -m "$out") published=${3:+$(realpath -m "$3")}
+cd "$(dirname "$0")/.."
 python=${PYTHON:-${VENV:-.venv}/bin/python}
 "$python" -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() else "torch sees no GPU here")'
 mkdir -p "$out"
@@ -25,7 +26,7 @@ case $part in
 step)
     for batch in 64 256; do
         "$python" benchmarks/train_step.py --batch $batch --bf16 --compile --seconds 240 \
-            ${3:+--published "$3" --published-batch 64} --json "$out/train_step_$batch.json"
+            ${published:+--published "$published" --published-batch 64} --json "$out/train_step_$batch.json"
     done ;;
 loop)
     for batch in 64 256; do

@@ -125,7 +125,7 @@ def augment(images: Tensor, views: Views, image_size: int) -> Tensor:
     grey = images[:, None].float() / 255
     shrink = images.shape[-1] // image_size
     if shrink > 1:  # interpolation alone would skip pixels
-        grey = F.avg_pool2d(grey, shrink)
+        grey = F.adaptive_avg_pool2d(grey, images.shape[-1] // shrink)  # to the very edge, as masks and boxes go
     grid = _grid(to_device(views.affine, device), image_size)
     grey = F.grid_sample(grey, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 

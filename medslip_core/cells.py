@@ -15,10 +15,11 @@ from typing import Any, Generic, Protocol, TypeVar
 from tqdm import tqdm
 
 from medslip_core.allocator import keep_freed_memory
+from medslip_core.checkpoint import CheckpointError
 from medslip_core.interruption import interruption_told
 from medslip_core.parameters import ParameterError
 from medslip_core.provenance import write_results
-from medslip_core.run_lock import RunFolderTakenError
+from medslip_core.run_lock import RunFolderTakenError, run_lock
 
 logger = logging.getLogger(__name__)
 
@@ -63,10 +64,15 @@ class Cells(Generic[Cell]):
         return self.folder / "cells" / cell.name
 
     def run(self, chosen: list[Cell] | None = None) -> None:
-        """Run those of some cells (all if None) that are not finished."""
+        """Run those of some cells (all if None) that are not finished.
+
+        Raises:
+            RunFolderTakenError: another process runs one of them.
+        """
         for cell in tqdm(self.cells if chosen is None else chosen, desc=self.what, unit="run"):
             if not self.is_finished(cell):
-                self.run_cell(cell)
+                with run_lock(self.folder_of(cell)):
+                    self.run_cell(cell)
 
 
 def share_of(cells: list[Cell], share: str) -> list[Cell]:
@@ -110,7 +116,7 @@ def command(
         try:
             with interruption_told("interrupted; the same command goes on: finished runs are kept"):
                 work.run(chosen)
-        except RunFolderTakenError as error:
+        except (RunFolderTakenError, CheckpointError, FloatingPointError, OSError) as error:
             parser.exit(1, f"{parser.prog}: error: {error}\n")
         return
     for cell in work.cells:

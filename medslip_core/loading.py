@@ -7,7 +7,7 @@ from pathlib import Path
 
 from medslip_core.model import MedslipModel
 from medslip_core.model_config import TrunkConfig
-from medslip_core.saved_model import CONFIG, CONTRASTED, saved_config
+from medslip_core.saved_model import CONFIG, CONTRASTED, model_folder, saved_config
 from medslip_core.trunk_model import TrunkModel
 
 
@@ -20,12 +20,16 @@ def load_config(folder: str | Path) -> TrunkConfig:
     return saved_config(folder, _class_of(folder).config_class)
 
 
-def load_model(folder: str | Path) -> TrunkModel:
+def load_model(source: str | Path) -> TrunkModel:
     """A saved `MedslipModel` or `ContrastiveModel`, in evaluation mode, on the CPU.
+
+    Args:
+        source: a folder, or a name on the Hugging Face hub.
 
     Raises:
         FileNotFoundError, ValueError: see `SavedModel.from_pretrained`.
     """
+    folder = model_folder(source)
     return _class_of(folder).from_pretrained(folder)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from medslip_core.parameters import Parameters, parameter
+from medslip_core.parameters import ParameterError, Parameters, parameter
 from medslip_core.vocabulary import ANATOMIES, PATHOLOGIES
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -21,8 +21,18 @@ class TrunkConfig(Parameters):
     backbone_stage: int | None = parameter(None, "feature stage of the trunk; None: the last one of stride 16", low=0)
     detail_stage: int | None = parameter(None, "earlier stage that joins it, on its finer grid (see `Trunk`)", low=0)
     image_size: int = parameter(224, "side S of the input, px", low=1)
-    image_mean: tuple[float, ...] = parameter(IMAGENET_MEAN, "per channel, of images in 0..1")
-    image_std: tuple[float, ...] = parameter(IMAGENET_STD, "per channel, of images in 0..1", low=1e-6)
+    image_mean: tuple[float, ...] = parameter(IMAGENET_MEAN, "of each of 3 channels, of images in 0..1")
+    image_std: tuple[float, ...] = parameter(IMAGENET_STD, "of each of 3 channels, of images in 0..1", low=1e-6)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        problems = [
+            f"{name}: {getattr(self, name)!r} is not one value for each of 3 channels"
+            for name in ("image_mean", "image_std")
+            if len(getattr(self, name)) != 3
+        ]
+        if problems:
+            raise ParameterError("; ".join(problems))
 
     @staticmethod
     def options_of(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,7 +46,8 @@ class MedslipConfig(TrunkConfig):
     """Architecture of a `MedslipModel`, and what belongs to its input and output.
 
     Raises:
-        ParameterError: listing every value of the wrong type or out of range; `from_dict` also unknown names.
+        ParameterError: listing every value of the wrong type or out of range; heads that do not divide the width;
+            `from_dict` also unknown names.
     """
 
     anatomies: tuple[str, ...] = parameter(tuple(ANATOMIES), "names of the anatomy queries, in order")
@@ -69,3 +80,10 @@ class MedslipConfig(TrunkConfig):
     protocl_temperature: float | None = parameter(
         None, "divides ProtoCL's cosines; None: raw dot products (read by the objective's caller)", low=1e-6
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.hidden_dim % self.decoder_heads:
+            raise ParameterError(f"decoder_heads: {self.decoder_heads} does not divide hidden_dim ({self.hidden_dim})")
+        if self.memory_position == "sincos2d" and self.hidden_dim % 4:
+            raise ParameterError(f"hidden_dim: {self.hidden_dim} is not a multiple of 4, which sincos2d wants")

@@ -81,23 +81,23 @@ def load_optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer, t
     optimizer.load_state_dict({**saved, "state": state})
 
 
-def freeze_stages(network: nn.Module, stages: int) -> list[nn.Module]:
-    """Stop the first stages of a timm network (stem included) from learning; returns the frozen modules.
+def freeze_stages(trunk: nn.Module, stages: int) -> list[nn.Module]:
+    """Stop the first stages of a trunk (stem included) from learning; returns the frozen modules.
 
     Args:
-        network: a timm network with `feature_info`.
+        trunk: its `network` is timm's, with `feature_info`, and ends with its `stage`.
         stages: feature stages to freeze; 0 freezes nothing.
 
     Raises:
-        ValueError: the network has fewer stages.
+        ValueError: it has fewer stages.
     """
     if stages == 0:
         return []
-    names = [stage["module"] for stage in network.feature_info]
+    names = [feature["module"] for feature in trunk.network.feature_info][: trunk.stage + 1]
     if stages > len(names):
         raise ValueError(f"frozen_stages={stages}: the trunk has {len(names)} stages ({', '.join(names)})")
     last, frozen, reached = names[stages - 1], [], False
-    for name, module in network.named_modules():
+    for name, module in trunk.network.named_modules():
         inside = name == last or name.startswith(f"{last}.")
         if reached and not inside:
             break

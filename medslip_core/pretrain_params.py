@@ -21,7 +21,7 @@ class PretrainParams(Parameters):
         ParameterError: listing every value of the wrong type or out of range; `from_dict` also unknown names.
     """
 
-    seed: int = parameter(0, "of order, augmentation, negatives, dropout and initial weights", low=0)
+    seed: int = parameter(0, "of order, augmentation, negatives, dropout and initial weights", low=0, high=2**63 - 1)
     epochs: int = parameter(100, "passes over the training images", low=1)
     batch_size: int = parameter(64, "images per optimiser step, over all processes", low=1)
     accumulation_steps: int = parameter(1, "forward and backward passes per optimiser step", low=1)

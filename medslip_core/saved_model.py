@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from medslip_core.files import write_whole
@@ -91,7 +91,8 @@ class SavedModel(nn.Module):
         folder = Path(folder)
         self.trained_on = training or self.trained_on
         folder.mkdir(parents=True, exist_ok=True)
-        save_file({name: tensor.contiguous() for name, tensor in self.state_dict().items()}, folder / WEIGHTS)
+        weights = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
+        write_whole(folder / WEIGHTS, save(weights))
         write_whole(folder / CONFIG, (json.dumps(self.config.to_dict(), indent=2) + "\n").encode())
         write_whole(folder / CARD, self.card(self.trained_on).encode())
 
@@ -111,7 +112,7 @@ class SavedModel(nn.Module):
             FileNotFoundError: no such folder or model, or a file of it is missing.
             ValueError: a file is damaged; or a weight is missing, unexpected or of another shape.
         """
-        folder = Path(source) if Path(source).is_dir() else _fetched(str(source), hub_options)
+        folder = model_folder(source, **hub_options)
         model, file = cls(saved_config(folder, cls.config_class)), folder / WEIGHTS
         if not file.is_file():
             raise FileNotFoundError(f"{file}: missing; save the model again")
@@ -142,8 +143,14 @@ def _trained_on(card: Path) -> str:
     return said.group(1) if said else ""
 
 
-def _fetched(name: str, options: dict[str, Any]) -> Path:
-    """The folder of a model on the hub, downloaded unless it was before."""
+def model_folder(source: str | Path, **hub_options: Any) -> Path:
+    """The folder of a model; one on the hub is downloaded unless it was before.
+
+    Args, Raises: see `SavedModel.from_pretrained`.
+    """
+    name = str(source)
+    if Path(name).is_dir():
+        return Path(name)
     if name.startswith(("/", ".")) or name.count("/") > 1 or Path(name).parts and Path(Path(name).parts[0]).is_dir():
         raise FileNotFoundError(_no_model(Path(name).resolve()))  # no name on the hub, and the hub would not say why
 
@@ -151,7 +158,7 @@ def _fetched(name: str, options: dict[str, Any]) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=[CONFIG, WEIGHTS, CARD], **options))
+        return Path(snapshot_download(name, allow_patterns=[CONFIG, WEIGHTS, CARD], **hub_options))
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError) as error:
         raise FileNotFoundError(
             f"{name}: no such folder, and not to be had from the Hugging Face hub: {error}"

@@ -52,6 +52,9 @@ from medslip_core.validation import Validation
 
 logger = logging.getLogger(__name__)
 
+LOWEST_SCALE = 1.0
+"""Of the loss in float16. Each gradient that overflows halves it, from 65,536: below this, all of them do."""
+
 
 class TrainingRun:
     """State of a run, and one method per thing that happens in it.
@@ -82,7 +85,7 @@ class TrainingRun:
         self.whole_batch = min(params.batch_size, len(self.task.source.order.rows))  # the last one may be short
         self.validation = Validation(params, corpus)
 
-        self.frozen = freeze_stages(model.trunk.network, params.frozen_stages)
+        self.frozen = freeze_stages(model.trunk, params.frozen_stages)
         model.to(self.device, memory_format=torch.channels_last)
         if params.gradient_checkpointing:
             model.trunk.checkpoint_gradients()
@@ -230,6 +233,9 @@ class TrainingRun:
             if not np.isfinite(row[watched]).all():
                 self.stop_non_finite(self.step - len(rows) + number, row)
         self.interval.extend(rows)
+        scaler = self.accelerator.scaler
+        if scaler and scaler.get_scale() < LOWEST_SCALE:
+            self.stop_non_finite(self.step - 1, rows[-1])
 
     def stop_non_finite(self, step: int, row: list[float]) -> None:
         """Save the batch of a step (drawn again from its counters) and raise."""
@@ -280,7 +286,7 @@ class TrainingRun:
             return
         for name, buffer in self.model.named_buffers():
             torch.distributed.broadcast(buffer, 0)
-            if self.average:
+            if self.average and name in self.average.tensors:  # some buffers are made, not saved
                 torch.distributed.broadcast(self.average.tensors[name], 0)
 
     def judged(self, figures: dict[str, float]) -> str:

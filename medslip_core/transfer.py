@@ -14,10 +14,10 @@ def to_device(values: np.ndarray | Tensor, device: torch.device | str) -> Tensor
     piece by piece, after all that the GPU still has to do.
 
     Args:
-        values: on the host, any shape and dtype; an array must be writable or a copy, as torch asks.
+        values: on the host (or there already), any shape and dtype; an array must be writable or a copy, as torch asks.
         device: to compute on.
     """
     tensor = torch.as_tensor(values)
-    if torch.device(device).type == "cuda":
+    if torch.device(device).type == "cuda" and tensor.device.type == "cpu":
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)

@@ -209,11 +209,12 @@ def classify_text(model, corpus, rows: np.ndarray, embeddings: torch.Tensor, bat
         ValueError: embeddings of another shape; there are no rows.
     """
     width = model.config.text_dim
-    if not isinstance(embeddings, torch.Tensor) or embeddings.ndim != 2 or embeddings.shape[1] != width:
-        given = list(embeddings.shape) if isinstance(embeddings, torch.Tensor) else f"a {type(embeddings).__name__}"
+    is_tensor = isinstance(embeddings, torch.Tensor)
+    if not is_tensor or embeddings.ndim != 2 or embeddings.shape[1] != width or not len(embeddings):
+        given = list(embeddings.shape) if is_tensor else f"a {type(embeddings).__name__}"
         raise ValueError(
-            f"embeddings are {given}, not a tensor [C, T={width}]: encode_classes(names, encoder_of(model.config)) "
-            "makes them"
+            f"embeddings are {given}, not a tensor [C, T={width}] of one class or more: "
+            "encode_classes(names, encoder_of(model.config)) makes them"
         )
     rest = without_trunk(model)
     probabilities = []

@@ -182,7 +182,7 @@ def chance_of(distance: np.ndarray, known: np.ndarray, estimated: float, freedom
     """
     from scipy.special import stdtr
 
-    normal = np.linspace(-8, 8, 1001)
+    normal = np.linspace(-8, 8, 10_001)
     weight = np.exp(-(normal**2) / 2)
     scale = np.sqrt(max(estimated, np.finfo(float).tiny))
     beyond = stdtr(freedom, -(distance[:, None] + np.sqrt(known)[:, None] * normal) / scale)  # [n, normal]

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 
 from medslip_core.cells import Cells, command
 from medslip_core.comparison.answers import COLUMNS, ZERO_SHOT, answers, check_questions
@@ -35,6 +34,7 @@ from medslip_core.loading import load_model
 from medslip_core.pretrain import ParametersChangedError, PretrainResult, pretrain
 from medslip_core.pretrain_params import PretrainParams
 from medslip_core.provenance import environment_record
+from medslip_core.torch_state import chosen_device
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ class Study(Cells):
         if not self.is_trained(cell):
             self._train(cell, folder)
         shutil.rmtree(folder / "pretraining", ignore_errors=True)
-        model = load_model(folder / "model").to("cuda" if torch.cuda.is_available() else "cpu")
+        model = load_model(folder / "model").to(chosen_device(self.params.run(cell.variant, cell.seed).device))
         learned_anatomies = self.params.run(cell.variant, cell.seed).anatomy_weight > 0
         table = answers(model, self.corpora, self.params, learned_anatomies)
         if self.params.finetuned:

@@ -230,7 +230,10 @@ def _of_classes(runs: list[Run], held: pd.DataFrame | None) -> Told:
         return np.stack(per_seed, axis=1)
 
     first = tests[0]
-    speaking = [patients_behind_macro(metric, first.labels.T, first.patients) for metric in METRICS]
+    speaking = [
+        patients_behind_macro(metric, first.labels.T[defined[0][:, m]], first.patients)
+        for m, metric in enumerate(METRICS)
+    ]
     of_learnable = patients_behind_macro("auroc", first.labels.T[np.any(learnable, axis=0)], first.patients)
     return (*METRICS, "auroc_learnable"), values, first.rows, first.patients, [*speaking, of_learnable]
 

@@ -39,6 +39,7 @@ from medslip_core.finetune.summary import summarise
 from medslip_core.finetune.training import fit
 from medslip_core.inference import batches
 from medslip_core.metrics import require_labels
+from medslip_core.torch_state import chosen_device, own_randomness
 from medslip_core.trunk_model import TrunkModel
 from medslip_core.vocabulary import DATASET_CLASSES
 from medslip_core.zero_shot import ClassPredictions, evaluate
@@ -96,7 +97,7 @@ class Grid(Cells):
         self.corpora = {name: PreparedCorpus.open(path) for name, path in params.corpora.items()}
         self.tasks = {name: _Task(params.task(name), self.corpora) for name in params.tasks}
         self.config = initial.architecture(params.weights, params.model)
-        self.device = torch.device("cuda" if params.device == "auto" and torch.cuda.is_available() else "cpu")
+        self.device = chosen_device(params.device)
         self._models: dict[tuple[str, int], TrunkModel] = {}
         self._sha256: dict[tuple[str, int], str] = {}
         for name in params.weights:
@@ -217,7 +218,7 @@ class Grid(Cells):
         model = self.model(cell.weights, cell.seed)
         params, validation = self.training(cell), split.rows("validate")
         rest = (params, cell.seed, validation, self.device)
-        with torch.random.fork_rng():
+        with own_randomness(self.device):
             torch.manual_seed(cell.seed)
             if task.params.kind == "segmentation":
                 return ImageSegmenter(task.corpus, model, task.masks, cell.protocol == "frozen", *rest)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import torch
 
+from medslip_core.backbone import has_fixed_size
 from medslip_core.loading import load_config, load_model
 from medslip_core.model import MedslipModel
 from medslip_core.model_config import MedslipConfig, TrunkConfig
@@ -60,9 +61,10 @@ def starting_model(name: str, source: str, config: MedslipConfig, seed: int) -> 
     """
     if is_folder(source):
         saved = load_config(source)
+        fixed = ["image_size"] * has_fixed_size(saved.backbone)
         differing = [
             f"{option} is {getattr(saved, option)!r}, not {getattr(config, option)!r}"
-            for option in ("backbone", "backbone_stage", "detail_stage")
+            for option in ("backbone", "backbone_stage", "detail_stage", *fixed)
             if getattr(saved, option) != getattr(config, option)
         ]
         if differing:

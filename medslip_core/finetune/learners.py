@@ -78,10 +78,11 @@ class Learner:
     def outputs(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, Tensor]]:
         """Rows [b] and logits of whole images, batch by batch."""
         self.network.eval()
-        with torch.inference_mode(), self.autocast():
-            for start in range(0, len(rows), EVALUATION_BATCH):
-                some = rows[start : start + EVALUATION_BATCH]
-                yield some, self.network(self.model.pixel_values(self.images(some))).float()
+        for start in range(0, len(rows), EVALUATION_BATCH):
+            some = rows[start : start + EVALUATION_BATCH]
+            with torch.inference_mode(), self.autocast():
+                logits = self.network(self.model.pixel_values(self.images(some))).float()
+            yield some, logits
 
 
 class ImageClassifier(Learner):

@@ -122,8 +122,8 @@ class GridParams(FiledParameters):
             problems.append(f"fractions: {self.fractions!r} are not all in (0, 1]")
         elif len({f"{fraction:g}" for fraction in self.fractions}) < len(self.fractions):  # as folders are named
             problems.append(f"fractions: {self.fractions!r} names one twice; its runs would count twice")
-        if not all(type(seed) is int and seed >= 0 for seed in self.seeds):
-            problems.append(f"seeds: {self.seeds!r} are not all whole numbers from 0 upwards")
+        if not all(type(seed) is int and seed >= 0 for seed in self.seeds) or not self.seeds:
+            problems.append(f"seeds: {self.seeds!r} are not whole numbers from 0 upwards")
         elif len(set(self.seeds)) < len(self.seeds):
             problems.append(f"seeds: {self.seeds!r} names one twice; its runs would count twice")
         if problems:

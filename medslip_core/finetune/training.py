@@ -33,6 +33,7 @@ from medslip_core.optimisation import (
 )
 from medslip_core.randomness import torch_seed
 from medslip_core.sampling import BatchOrder
+from medslip_core.torch_state import own_randomness
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ def fit(
         logger.info("%s belongs to another run and is not taken up", saved.folder)
         shutil.rmtree(folder)
 
-    with torch.random.fork_rng(), tqdm(
+    with own_randomness(learner.device), tqdm(
         total=total, initial=state["step"], unit="step", leave=False, disable=not sys.stderr.isatty()
     ) as progress:  # fmt: skip
         while state["step"] < total and not _stopped_early(state, params):

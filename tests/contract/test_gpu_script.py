@@ -16,12 +16,12 @@ STAND_IN = """#!/bin/bash
 
 
 def called(folder: Path, *arguments: str) -> list[list[str]]:
-    """What the script starts, each as a list of arguments."""
+    """What the script starts in `folder`, each as a list of arguments."""
     python, calls = folder / "python", folder / "calls"
     python.write_text(STAND_IN)
     python.chmod(0o755)
     environment = {**os.environ, "PYTHON": str(python), "CALLS": str(calls)}
-    subprocess.run(["bash", str(SCRIPT), *arguments], env=environment, check=True)
+    subprocess.run(["bash", str(SCRIPT), *arguments], env=environment, check=True, cwd=folder)
     return [line.split() for line in calls.read_text().splitlines()]
 
 
@@ -43,8 +43,9 @@ def test_every_option_is_one_that_the_command_has(part: str, commands: int, tmp_
 
 
 def test_the_published_code_is_measured_at_its_own_batch(tmp_path: Path) -> None:
-    for call in called(tmp_path, "step", str(tmp_path / "out"), "checkout"):
-        assert call[call.index("--published") + 1] == "checkout"
+    for call in called(tmp_path, "step", "out", "checkout"):
+        assert call[call.index("--published") + 1] == str(tmp_path / "checkout")
+        assert Path(call[call.index("--json") + 1]).parent == tmp_path / "out", "seen from where it was called"
         assert call[call.index("--published-batch") + 1] == "64"
 
 

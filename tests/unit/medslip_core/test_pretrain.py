@@ -9,8 +9,10 @@ import multiprocessing
 import os
 import signal
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -294,6 +296,18 @@ def test_a_non_finite_loss_stops_with_its_batch_saved(tmp_path, monkeypatch):
     assert batch["pixel_values"].shape == (4, 3, 32, 32) and batch["matrix"].shape == (4, 51, 75)
     assert json.loads((tmp_path / "non_finite" / "figures.json").read_text())["step"] == 1
     assert [folder.name for folder in list_checkpoints(tmp_path / "checkpoints")] == ["step-00000001"]
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0])
+def test_float16_whose_gradients_all_overflow_stops(tmp_path, monkeypatch, scale):
+    run = TrainingRun(PARAMS, TinyCorpus(), tmp_path, tiny_model())
+    run.accelerator.scaler = SimpleNamespace(get_scale=lambda: scale)
+    run.pending.append(torch.tensor([1.0] * len(run.task.terms) + [float("inf")]))
+    run.step = 1
+    stops = pytest.raises(NonFiniteLossError, match="step 0: gradient_norm inf") if scale < 1 else nullcontext()
+    with stops:
+        run.fetch()
+    assert (tmp_path / "non_finite" / "batch.safetensors").exists() == (scale < 1)
 
 
 @pytest.mark.parametrize("healthy_is_absent", [False, True])

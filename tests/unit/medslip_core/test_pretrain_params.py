@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 
+from medslip_core.backbone import Trunk
 from medslip_core.optimisation import (
     WeightAverage,
     freeze_stages,
@@ -51,6 +52,11 @@ def test_plain_values_go_through_json_and_back():
     ({"model": {"hiden_dim": 64}}, "model: hiden_dim: unknown parameter; the nearest valid name is hidden_dim"),
     ({"model": {"hidden_dim": "64"}}, "model: hidden_dim: '64' is str, not int"),
     ({"model": {"image_mean": 0.5}}, "model: image_mean: 0.5 is not a list"),
+    ({"model": {"image_std": [0.5]}}, "model: image_std: (0.5,) is not one value for each of 3 channels"),
+    ({"model": {"hidden_dim": 30}}, "model: decoder_heads: 4 does not divide hidden_dim (30)"),
+    ({"model": {"hidden_dim": 6, "decoder_heads": 2, "memory_position": "sincos2d"}},
+     "model: hidden_dim: 6 is not a multiple of 4, which sincos2d wants"),
+    ({"seed": 2**63}, "seed: 9223372036854775808 is out of range"),
     ({"learning_rate": "1e-4"}, "learning_rate: '1e-4' is str, not float (write 0.0001: YAML reads 1e-4 as text)"),
     ({"learning_rate": "1e-5"}, "'1e-5' is str, not float (write 1.0e-05: YAML reads 1e-5 as text)"),
     ({"epochs": 2.5}, "epochs: 2.5 is float, not int"),
@@ -104,7 +110,6 @@ class Toy(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.trunk = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2), torch.nn.Conv2d(2, 2, 3))
-        self.trunk.feature_info = [dict(module="1"), dict(module="2")]
         self.head = torch.nn.Linear(2, 2)
 
 
@@ -120,12 +125,12 @@ def test_decay_spares_biases_and_norms_and_the_trunk_has_its_rate():
 
 
 def test_frozen_stages_include_the_stem():
-    model = Toy()
-    frozen = freeze_stages(model.trunk, 1)
-    learns = [parameter.requires_grad for parameter in model.trunk.parameters()]
-    assert learns == [False] * 4 + [True] * 2 and model.trunk[1] in frozen
-    with pytest.raises(ValueError, match="frozen_stages=3: the trunk has 2 stages"):
-        freeze_stages(model.trunk, 3)
+    trunk = Trunk("resnet10t", stage=2)
+    frozen = freeze_stages(trunk, 2)
+    learns = {name.split(".")[0] for name, weights in trunk.network.named_parameters() if weights.requires_grad}
+    assert learns == {"layer2"} and trunk.network.bn1 in frozen
+    with pytest.raises(ValueError, match=r"frozen_stages=4: the trunk has 3 stages \(act1, layer1, layer2\)"):
+        freeze_stages(trunk, 4)
 
 
 def test_averaged_weights_follow_and_step_aside():

@@ -10,6 +10,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from medslip_core.contrastive.config import ContrastiveConfig
+from medslip_core.contrastive.model import ContrastiveModel
+from medslip_core.loading import load_model
 from medslip_core.model import MedslipModel
 from medslip_core.model_config import MedslipConfig
 from medslip_core.vocabulary import PATHOLOGIES
@@ -121,6 +124,25 @@ def test_a_mistyped_folder_is_not_looked_for_on_the_hub(source: str, folder: Pat
 def test_a_folder_around_a_model_leads_to_it(folder: Path) -> None:
     with pytest.raises(FileNotFoundError, match=f"{folder.parent}: no saved model there .*; is {folder} meant"):
         MedslipModel.from_pretrained(folder.parent)
+
+
+def test_a_killed_saving_leaves_the_model_that_was_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = (folder / "model.safetensors").read_bytes()
+    model = MedslipModel.from_pretrained(folder)
+    with torch.no_grad():
+        model.pathology_book.zero_()
+    monkeypatch.setattr("os.fsync", lambda file: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        model.save_pretrained(folder)
+    assert (folder / "model.safetensors").read_bytes() == before
+    assert sorted(file.name for file in folder.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+
+
+def test_a_contrasted_model_is_read_from_the_hub_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = dict(method="convirt", backbone="resnet10t", image_size=32, text_encoder="packaged-minilm")
+    ContrastiveModel(ContrastiveConfig(**config)).save_pretrained(tmp_path / "model")
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda name, **_: str(tmp_path / "model"))
+    assert isinstance(load_model("someone/contrasted"), ContrastiveModel)
 
 
 def test_a_model_is_read_from_the_hub_by_its_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

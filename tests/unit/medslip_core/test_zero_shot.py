@@ -144,10 +144,18 @@ def test_free_text_classes_are_means_over_templates():
 
 
 @pytest.mark.parametrize(
-    ("given", "said"), [(torch.zeros(16), r"\[16\]"), (torch.zeros(1, 8), r"\[1, 8\]"), ("a mass", "a str")]
+    ("given", "said"),
+    [
+        (torch.zeros(16), r"\[16\]"),
+        (torch.zeros(1, 8), r"\[1, 8\]"),
+        (torch.zeros(0, 16), r"\[0, 16\]"),
+        ("a mass", "a str"),
+    ],
 )
 def test_embeddings_of_another_shape_are_named(model, corpus, given, said):
-    with pytest.raises(ValueError, match=rf"embeddings are {said}, not a tensor \[C, T=16\]: encode_classes"):
+    with pytest.raises(
+        ValueError, match=rf"embeddings are {said}, not a tensor \[C, T=16\] of one class or more: encode_classes"
+    ):
         zero_shot.classify_text(model, corpus, [0], given)
 
 

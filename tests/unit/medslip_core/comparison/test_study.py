@@ -12,13 +12,14 @@ import pytest
 import torch
 from tiny_comparison import PRETRAINING, VARIANTS, finetuned, params, table
 
+from medslip_core.checkpoint import CheckpointError
 from medslip_core.comparison import study
 from medslip_core.comparison.answers import check_questions
 from medslip_core.comparison.params import ComparisonParams
 from medslip_core.comparison.study import Cell, Study
 from medslip_core.corpus import PreparedCorpus
 from medslip_core.finetune import fractions
-from medslip_core.pretrain import ParametersChangedError, RunFolderTakenError
+from medslip_core.pretrain import NonFiniteLossError, ParametersChangedError, RunFolderTakenError
 
 
 def test_what_cannot_be_fine_tuned_is_known_before_training(corpus, tmp_path: Path) -> None:
@@ -75,7 +76,7 @@ def test_what_is_finished_is_not_trained_again(corpus, tmp_path: Path, trained) 
     result = json.loads((tmp_path / "cells" / "full-seed0" / "result.json").read_text())
     assert result["identity"]["training"]["params"]["icl_weight"] == 1.0
     assert sorted(file.name for file in (tmp_path / "cells" / "full-seed0").iterdir()) == [
-        "answers.parquet", "history.csv", "model", "result.json", "training.json",
+        ".lock", "answers.parquet", "history.csv", "model", "result.json", "training.json",
     ]  # fmt: skip
 
     other = Study(params(corpus, boxes={}), tmp_path)
@@ -186,6 +187,7 @@ def test_the_command_runs_a_share_and_writes_a_summary(corpus, tmp_path: Path, t
 
 @pytest.mark.parametrize(("error", "status", "told"), [
     (KeyboardInterrupt(), 130, "the same command goes on"), (RunFolderTakenError("c/pretraining: is being"), 1, ""),
+    (NonFiniteLossError("step 1: total nan"), 1, ""), (CheckpointError("c: could not be written"), 1, ""),
 ])  # fmt: skip
 def test_a_stopped_command_ends_with_a_line(error, status, told, corpus, tmp_path: Path, monkeypatch, caplog) -> None:
     def run_cell(_: Study, cell: Cell) -> None:

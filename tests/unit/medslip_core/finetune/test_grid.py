@@ -31,6 +31,7 @@ from medslip_core.finetune.without_labels import zero_shot_cases
 from medslip_core.model import MedslipModel
 from medslip_core.model_config import MedslipConfig
 from medslip_core.parameters import ParameterError
+from medslip_core.run_lock import RunFolderTakenError, run_lock
 from medslip_core.zero_shot import predict_split
 from pipeline.parameters import declared_parameters, read_parameters
 
@@ -205,6 +206,13 @@ def test_a_run_killed_between_predictions_and_result_is_not_finished(finished, t
     assert results.read_run(tmp_path) is None, "the older result is not of these predictions"
 
 
+def test_a_run_belongs_to_one_process(finished, tmp_path, monkeypatch):
+    anew = grid.Grid(finished.params, tmp_path)
+    monkeypatch.setattr(anew, "run_cell", lambda cell: None)
+    with run_lock(anew.folder_of(anew.cells[0])), pytest.raises(RunFolderTakenError, match=anew.cells[0].name):
+        anew.run(anew.cells[:1])
+
+
 def test_machines_share_a_grid(finished):
     shares = [share_of(finished.cells, f"{k}/3") for k in (1, 2, 3)]
     assert sorted((cell for share in shares for cell in share), key=str) == sorted(finished.cells, key=str)
@@ -293,6 +301,7 @@ def test_a_damaged_file_of_parameters_is_named(tmp_path):
         ({"weights": {"ours": Path("nowhere")}}, FileNotFoundError, "nowhere: no saved model there"),
         ({"fractions": [10]}, ParameterError, r"not all in \(0, 1\]"),
         ({"fractions": [1, 1.0]}, ParameterError, r"fractions: \[1, 1.0\] names one twice"),
+        ({"seeds": []}, ParameterError, r"seeds: \[\] are not whole numbers"),
         ({"seeds": [0, 0]}, ParameterError, r"seeds: \[0, 0\] names one twice"),
         (
             {"tasks": {"a": {"corpus": "nih", "classes": ["Mass", "Mass"]}}},
@@ -458,7 +467,7 @@ def test_a_training_that_diverges_says_so(tmp_path, loss, score, told):
     network = torch.nn.Linear(1, 1)
     learner = SimpleNamespace(
         network=network, training_mode=network.train, score=lambda: score,
-        loss=lambda rows, epoch: network.weight.sum() * loss,
+        loss=lambda rows, epoch: network.weight.sum() * loss, device=torch.device("cpu"),
     )  # fmt: skip
     with pytest.raises(FloatingPointError, match=f"{told}.*lower the learning_rate"):
         fit(learner, np.arange(4), FinetuneParams(epochs=1, batch_size=2), 0, tmp_path, {})

@@ -128,6 +128,13 @@ def test_a_checkpoint_of_another_architecture(model, tmp_path):
         initial.starting_model("ours", str(tmp_path / "model"), other, seed=0)
 
 
+def test_a_trunk_of_one_size_of_image_keeps_it(tmp_path):
+    vit = {**MODEL, "backbone": "vit_tiny_patch16_224", "image_size": 64}
+    MedslipModel(MedslipConfig(**vit)).save_pretrained(tmp_path / "model")
+    with pytest.raises(ValueError, match="another architecture: image_size is 64, not 96"):
+        initial.starting_model("ours", str(tmp_path / "model"), MedslipConfig(**{**vit, "image_size": 96}), seed=0)
+
+
 def test_no_model_and_no_architecture(tmp_path):
     with pytest.raises(FileNotFoundError, match="no saved model there"):
         initial.architecture({"ours": str(tmp_path)}, {})
