@@ -104,10 +104,7 @@ def prepare(
         raise DataError(f"fit {fit!r}", "not one that is known", f"Use one of {', '.join(FITS)}.")
     check_shares(shares)
     require_folder(root)
-    if out.exists() and not (out / HEADER).is_file() and not (out.is_dir() and not any(out.iterdir())):
-        raise DataError(out, "is there already and is no prepared corpus", "Name another folder, or remove this one.")
-    if (before := _dataset_of(out)) not in (None, dataset):
-        raise DataError(out, f"holds a corpus of {before}", f"Name another folder for {dataset}, or remove this one.")
+    _check_out(out, dataset)
     recipe = Recipe(root, image_size_px, fit, masks, truth, rising(percentiles))
     studies = reader(root, **reader_options)
     total = min(length_hint(studies), limit if limit is not None else length_hint(studies))
@@ -120,10 +117,8 @@ def prepare(
         "shares": list(shares), "percentiles": percentiles and list(percentiles),
         "reader": {name: _plain(value) for name, value in reader_options.items()},
     }  # fmt: skip
-    place = root.resolve()
-    beside = place.parent / "truth" / place.name  # where the phantom leaves its truth
     facts = {
-        "dataset": dataset, "synthetic": truth is not None or beside.is_dir(),
+        "dataset": dataset, "synthetic": truth is not None or _is_phantom(root),
         "image_size_px": image_size_px, "fit": fit, "parameters": parameters,
     }  # fmt: skip
     work = out.with_name(f".{out.name}.partial")
@@ -287,12 +282,26 @@ def _code() -> str:
     return digest.hexdigest()
 
 
-def _dataset_of(out: Path) -> str | None:
-    """Of a corpus that is there and whole; a damaged one may be replaced by any."""
+def _check_out(out: Path, dataset: str) -> None:
+    """Checks that nothing would be replaced but a corpus of the same dataset, or a damaged one of any.
+
+    Raises:
+        DataError: something else is there.
+    """
+    if out.exists() and not (out / HEADER).is_file() and not (out.is_dir() and not any(out.iterdir())):
+        raise DataError(out, "is there already and is no prepared corpus", "Name another folder, or remove this one.")
     try:
-        return read_header(out)["dataset"]
+        before = read_header(out)["dataset"]
     except CorpusError:
-        return None
+        return
+    if before != dataset:
+        raise DataError(out, f"holds a corpus of {before}", f"Name another folder for {dataset}, or remove this one.")
+
+
+def _is_phantom(root: Path) -> bool:
+    """Whether the phantom's truth lies beside the dataset, where the phantom leaves it."""
+    place = root.resolve()
+    return (place.parent / "truth" / place.name).is_dir()
 
 
 def _check_share(root: Path, writer: CorpusWriter, total: int, share: float) -> None:

@@ -88,20 +88,7 @@ def read(
         raise DataError(
             folder, problem, f"Download the tables into this folder, or name their own: {as_option('tables')}."
         )
-    columns = ["dicom_id", "subject_id", "study_id", *(["ViewPosition"] if metadata else [])]
-    images = read_table(path, columns)[[*columns, "row"]]  # the others are most of the table, and never looked at
-    require_unique(images, "dicom_id", path)
-    _check_ids(images, path)
-    if metadata:
-        images["split"] = _official_split(images, _table(folder, "split"), path)
-        images = images.join(_labels(_table(folder, "chexpert")), on=["subject_id", "study_id"])
-    else:
-        logger.info(
-            "mimic: no metadata table; views are read from the headers, the split is drawn, there are no labels"
-        )
-        images["ViewPosition"] = images["split"] = None
-        images[list(CLASSES)] = np.float32("nan")
-
+    images = _images(folder, path, described=metadata is not None)
     if views and metadata:
         kept = images["ViewPosition"].isin(views)
         logger.info("mimic: %d of %d images have another view than %s", (~kept).sum(), len(images), "/".join(views))
@@ -154,6 +141,24 @@ def read(
             logger.info("mimic: %d images had another view than %s", other_views, "/".join(views))
 
     return Studies(studies(), len(images), absent)
+
+
+def _images(folder: Path, path: Path, described: bool) -> pd.DataFrame:
+    """A row for each image of the table: its ids, view, split and labels, of which a table not `described` has none."""
+    columns = ["dicom_id", "subject_id", "study_id", *(["ViewPosition"] if described else [])]
+    images = read_table(path, columns)[[*columns, "row"]]  # the others are most of the table, and never looked at
+    require_unique(images, "dicom_id", path)
+    _check_ids(images, path)
+    if described:
+        images["split"] = _official_split(images, _table(folder, "split"), path)
+        images = images.join(_labels(_table(folder, "chexpert")), on=["subject_id", "study_id"])
+    else:
+        logger.info(
+            "mimic: no metadata table; views are read from the headers, the split is drawn, there are no labels"
+        )
+        images["ViewPosition"] = images["split"] = None
+        images[list(CLASSES)] = np.float32("nan")
+    return images
 
 
 def _study_folder(row) -> str:
