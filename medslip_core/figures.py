@@ -223,6 +223,7 @@ def forest(
     others = [name for name in dict.fromkeys(chosen[row]) if name != "macro" and name not in set(ranked)]
     names = [*ranked, *others] + ["macro"] * ("macro" in set(chosen[row]))  # from top to bottom
     length = -(-len(names) // columns)
+    only_mean = group and "macro" in names  # else the description would be longer than the page
     told = []
     with page_style() as plt:
         height = 0.9 + max(0.24, 0.13 * len(groups)) * length
@@ -240,7 +241,7 @@ def forest(
                     axis.plot(members[column].to_numpy(float)[here], y, "o", markerfacecolor="none", markersize=7,
                               markeredgewidth=0.8, color=look["color"])  # fmt: skip
             told += [f"{readable(n)}{f', {readable(name)}' if name else ''}: {v:.2f}"
-                     for n, v in zip(names, value, strict=True) if n == "macro" or not group]  # fmt: skip
+                     for n, v in zip(names, value, strict=True) if n == "macro" or not only_mean]  # fmt: skip
         for panel, axis in enumerate(axes[0]):
             here = names[panel * length : (panel + 1) * length]
             axis.set_yticks(np.arange(len(here)), [readable(name) for name in here])

@@ -2,6 +2,8 @@
 
 from medslip_core.vocabulary import DATASET_NAMES
 
+PHANTOM_LAYOUT = " layout (phantom)"
+
 
 def readable(name: str) -> str:
     """A name of the vocabulary or of a table as words: "left_costophrenic" -> "left costophrenic"."""
@@ -15,7 +17,17 @@ def dataset_name(name: str) -> str:
 
 def corpus_title(name: str, corpus) -> str:
     """A corpus by its name in a study, and whether its images are the phantom's in that dataset's layout."""
-    return f"{dataset_name(name)} layout (phantom)" if corpus.header.get("synthetic") else dataset_name(name)
+    return dataset_name(name) + PHANTOM_LAYOUT if corpus.header.get("synthetic") else dataset_name(name)
+
+
+def short_title(title: str) -> str:
+    """A `corpus_title` in the fewest words: "AUROC, NIH ChestX-ray14 layout (phantom)" -> "AUROC, NIH".
+
+    For the heads of columns, whose caption says whose images they are.
+    """
+    for name in DATASET_NAMES.values():
+        title = title.replace(name, name.split()[0].removesuffix("-ACR"))
+    return title.replace(PHANTOM_LAYOUT, "")
 
 
 LOSS_NAMES = {

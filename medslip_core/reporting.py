@@ -21,9 +21,9 @@ def interval_text(value: float, low: float, high: float, digits: int = 2) -> str
     """ "0.85 [0.81, 0.89]", the interval without a line break in it; what is undefined (NaN) is left out, or "–"."""
     if np.isnan(value):
         return "–"
-    if np.isnan(low):
-        return f"{value:.{digits}f}"
-    return f"{value:.{digits}f} [{low:.{digits}f},\u00a0{high:.{digits}f}]".replace("-", "\u2212")
+    value, low, high = (f"{round(one, digits) + 0.0:.{digits}f}" for one in (value, low, high))  # no minus before zero
+    told = value if low == "nan" else f"{value} [{low},\u00a0{high}]"
+    return told.replace("-", "\u2212")
 
 
 def with_intervals(results: pd.DataFrame, rows: Sequence[str], metrics: Sequence[str], digits: int = 2) -> pd.DataFrame:

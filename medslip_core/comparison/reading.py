@@ -10,6 +10,7 @@ import pandas as pd
 
 from medslip_core.comparison.answers import ZERO_SHOT
 from medslip_core.figures import Described, forest
+from medslip_core.naming import short_title
 
 LEVEL = 0.05
 
@@ -66,13 +67,14 @@ def differences(comparison: pd.DataFrame) -> pd.DataFrame:
         if row["variant"] == row["reference"]:
             return f"{row['value']:.3f}{way}"
         star = "*" if row["certain"] else ""
-        return f"{row['value']:.3f} ({row['difference']:+.3f}{star})".replace("-", "−") + way
+        difference = round(row["difference"], 3) + 0.0  # no minus before zero
+        return f"{row['value']:.3f} ({difference:+.3f}{star})".replace("-", "−") + way
 
     told = comparison.assign(certain=is_certain(comparison), reference=_reference(comparison))
     told["text"] = told.apply(text, axis=1)
     wide = told.pivot(index="variant", columns="figure", values="text")
     ordered = wide.loc[comparison["variant"].unique(), comparison["figure"].unique()]
-    return ordered.fillna("–").rename_axis(columns=None).reset_index()
+    return ordered.fillna("–").rename(columns=short_title).rename_axis(columns=None).reset_index()
 
 
 def forest_of_differences(part: pd.DataFrame) -> Described:
@@ -103,7 +105,7 @@ def in_words(comparison: pd.DataFrame) -> str:
         nothing = (
             "no variant differs beyond chance" if part["p"].notna().any() else "not tested (one seed, or few patients)"
         )
-        lines.append(f"- **{name}**: {'; '.join(told) or nothing}.")
+        lines.append(f"- **{short_title(name)}**: {'; '.join(told) or nothing}.")
     return "\n".join(lines)
 
 

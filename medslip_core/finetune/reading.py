@@ -109,8 +109,8 @@ def labels_table(needed: pd.DataFrame, ours: str) -> pd.DataFrame:
             for name in ("fraction_other", "fraction")}  # fmt: skip
     return pd.DataFrame(
         {"task": needed["task"] + ", " + needed["protocol"], "other weights": needed["against"],
-         "metric": needed["metric"].map(METRIC_NAMES), "their level": needed["level"].astype(float),
-         "theirs not below with": text["fraction_other"], f"{ours} not below with": text["fraction"]}
+         "metric": needed["metric"].map(METRIC_NAMES), "level with all labels": needed["level"].astype(float),
+         "they need": text["fraction_other"], f"{ours} needs": text["fraction"]}
     )  # fmt: skip
 
 

@@ -150,7 +150,7 @@ def test_how_many_labels_are_needed_is_read_at_the_height_of_the_others(found):
     (turned,) = reading.labels_needed(found, "b", ["a"]).to_dict("records")
     assert np.isnan(turned["fraction"]) and turned["fraction_other"] == 1.0
     told = reading.labels_table(reading.labels_needed(found, "a", ["b"]), "a")
-    assert told[["theirs not below with", "a not below with"]].to_numpy().tolist() == [["100\u00a0%", "10\u00a0%"]]
+    assert told[["they need", "a needs"]].to_numpy().tolist() == [["100\u00a0%", "10\u00a0%"]]
 
 
 def test_differences_read_with_three_decimals_and_in_words(found):
