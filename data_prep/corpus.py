@@ -23,9 +23,11 @@ from pathlib import Path
 import cv2
 import PIL
 from tqdm.auto import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from data_prep import READERS
 from data_prep.chunks import CHUNK, Chunk, in_chunks
+from data_prep.doubts import tell_doubts
 from data_prep.errors import WORKER_DIED, DataError
 from data_prep.files import require_folder
 from data_prep.geometry import FITS
@@ -125,11 +127,12 @@ def prepare(
     asked = facts | {"root": str(root.resolve()), "truth": truth and str(truth.resolve()), "code": _code()}
     with CorpusWriter(work, asked, seed, shares) as writer:
         with _again(recipe, processes, cluster) as again:
-            chunks = writer.resume(in_chunks(islice(studies, total)), again)
+            chunks = writer.resume(in_chunks(tell_doubts(islice(studies, limit))), again)
         done = writer.count + writer.set_aside
         if done:
             logger.info("%s: %d of %d records are there from a run that was stopped", out, done, total)
-        with tqdm(total=total, initial=done, desc=f"preparing {dataset}", unit="image") as bar:
+        bar = tqdm(total=total, initial=done, desc=f"preparing {dataset}", unit="image")
+        with logging_redirect_tqdm(), bar:  # what is said of all studies comes with the last of them
             _check_share(root, writer, total, max_set_aside)
             for chunk, results in _prepared(chunks, recipe, processes, cluster):
                 writer.add(chunk, results)

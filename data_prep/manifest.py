@@ -3,14 +3,14 @@
     <root>/manifest.csv      path, and whichever of the columns below there are; UTF-8, header in the first row
     <root>/<path>            DICOM, PNG, JPEG …; only below root
 
-    path          of the image, relative to root, with its suffix; a backslash counts as a slash
+    path          of the image, below root and with its suffix; a backslash counts as a slash
     study         groups images of one examination; default: each image is one
     patient       keeps a patient's images in one split; default: the DICOM patient (as a number), or else the study
     split         train, validate or test; train_val is divided by patient, an empty cell is drawn
     view          PA, AP, LATERAL, … as you like; DICOM headers fill empty cells, for age and sex too
     age           years, or "058Y", "018M"
     sex           M or F
-    report        its text
+    report        its text, in English; not the name of a file
     mirrored      1 where the file shows the patient's left on its left, as a film scanned from behind
     label:<name>  1 present, 0 absent, empty or -1 unknown; columns can also be named by labels=…
 
@@ -19,7 +19,9 @@ refused, for what it says would be lost.
 """
 
 import logging
+import os
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -41,7 +43,7 @@ from data_prep.tables import (
     require_unique,
     tables_folder,
 )
-from data_prep.views import no_such_view
+from data_prep.views import no_such_view, of_views
 from medslip_core.corpus import LABEL_PREFIX, SPLITS
 
 logger = logging.getLogger(__name__)
@@ -49,6 +51,7 @@ logger = logging.getLogger(__name__)
 COLUMNS = ("path", "study", "patient", "split", "view", "age", "sex", "report", "mirrored")
 ALLOWED = {"split": (*SPLITS, "train_val"), "sex": ("M", "F"), "mirrored": ("0", "1")}
 OTHER_NAMES = {"subject": "patient", "gender": "sex"}
+FILE_NAME = re.compile(r"[^\n]+\.(txt|xml|html?|json|pdf|rtf|docx?|dcm)", re.IGNORECASE)
 NEARLY_LABEL = re.compile(r"labels?\s*[:_ -]\s*", re.IGNORECASE)
 
 
@@ -66,10 +69,11 @@ def read(
         table: the table's file name; plain, .gz or .zip.
         tables: the folder of the table, if not root.
         labels: columns that are labels beside those that begin with "label:", as a list or "Edema,Mass".
-        views: read only rows with one of these views, as a list or "PA,AP".
+        views: read only rows with one of these views, as a list or "PA,AP"; of an empty cell the DICOM header tells.
 
     Raises:
-        DataError: the table missing, a path twice or leading out of root, a cell that is none of what it may be.
+        DataError: the table missing, a path twice or leading out of root, a cell that is none of what it may be; or no
+            image of these views, which may be known only when the last header is read.
     """
     root = Path(root)
     remedy = f"Write one, a row per image with its path, or name its folder: {as_option('tables')}."
@@ -77,9 +81,10 @@ def read(
     rows = read_table(path, ["path"], filled=["path"], own=True)
     if rows.empty:
         raise DataError(path, "has a header and no row below it", "Write a row for each image.")
-    rows["path"] = rows["path"].str.replace("\\", "/")
+    rows["path"] = [
+        _as_on_disk(root, _below(root, *cells, path)) for cells in zip(rows["path"], rows["row"], strict=True)
+    ]
     require_unique(rows, "path", path)
-    _check_paths(rows, path)
     names = _label_columns(rows, names_of_option(labels), path)
     labels_of_rows = _labels(rows, list(names), path)
     for column, allowed in ALLOWED.items():
@@ -89,12 +94,14 @@ def read(
     rows = rows.reindex(columns=[*COLUMNS, "row"]).assign(age=ages)
     named = rows.rename(columns={"patient": "patient_id", "path": "image_id"}).set_index("row")
     check_no_leak(named, path)  # before anything is prepared
+    _tell_file_names(rows, root, path)
 
     views = names_of_option(views)
-    kept = rows["view"].isin(views) if views else pd.Series(True, rows.index)
+    kept = rows["view"].isin(views) | rows["view"].isna() if views else pd.Series(True, rows.index)
     if not kept.any():
         raise no_such_view(path, views, rows["view"])
-    there = rows["path"].map(lambda name: (root / name).is_file())
+    other_views = rows.loc[~kept, "view"].tolist()
+    there = rows["path"].map(lambda name: os.path.isfile(root / name))
     absent = report_absent(rows.loc[kept & ~there, "path"].tolist(), int(kept.sum()), path, root)
     rows = rows[kept & there]
 
@@ -118,17 +125,42 @@ def read(
                 provenance={"table": path.name, "row": row.row},
             )
 
-    return Studies(studies(), len(rows), absent)
+    return Studies(of_views(studies(), views, path, other_views), len(rows), absent)
 
 
-def _check_paths(rows: pd.DataFrame, path: Path) -> None:
-    for name, row in zip(rows["path"], rows["row"], strict=True):
-        below = PurePosixPath(name)
-        if ".." in below.parts or below.is_absolute() or "\0" in name or ":" in name.partition("/")[0]:
-            problem = f"path is {name!r}, which is not below root"
-            raise DataError(f"{path} row {row}", problem, "Write it relative to root, or name another root.")
-        if len(name.encode()) > LONGEST_NAME:
-            raise DataError(f"{path} row {row}", f"path has {len(name)} characters", "Check the row's quotes.")
+def _below(root: Path, name: str, row: int, table: Path) -> str:
+    """A cell's path relative to root, each spelt in one way only.
+
+    Raises:
+        DataError: it leads out of root, or is no path.
+    """
+    below, remedy = PurePosixPath(name.replace("\\", "/")), "Write it relative to root, or name another root."
+    for place in (root.absolute(), root.resolve()) if below.is_absolute() else ():
+        if below.is_relative_to(place):
+            below = below.relative_to(place)
+    absolute = below.is_absolute() or ":" in str(below).partition("/")[0]
+    if absolute or ".." in below.parts or "\0" in name:
+        problem = f"path is {name!r}, which is {'absolute and ' if absolute else ''}not below root"
+        raise DataError(f"{table} row {row}", problem, remedy)
+    if any(len(part.encode()) > LONGEST_NAME for part in below.parts):
+        raise DataError(f"{table} row {row}", f"path has {len(name)} characters", "Check the row's quotes.")
+    return str(below)
+
+
+def _as_on_disk(root: Path, name: str) -> str:
+    """A path as the disk spells it: macOS may take an ö apart, into an o and its dots, where others have one letter."""
+    spellings = (name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name))
+    return name if name.isascii() else next((one for one in spellings if os.path.isfile(root / one)), name)
+
+
+def _tell_file_names(rows: pd.DataFrame, root: Path, path: Path) -> None:
+    """Warns of reports that are names of files: they would be read as the text itself."""
+    reports = rows.set_index("row")["report"].dropna()
+    files = reports[[bool(FILE_NAME.fullmatch(text)) or os.path.isfile(root / text) for text in reports]]
+    if len(files):
+        said = "%s: %d of %d reports are names of files, the first is %r in row %d. Write their text into the column"
+        first = files.iloc[0], files.index[0]
+        logger.warning(said, path.name, len(files), len(reports), *first, extra={"kind": "reports are files"})
 
 
 def _label_columns(rows: pd.DataFrame, named: list[str], path: Path) -> dict[str, str]:

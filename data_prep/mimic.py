@@ -3,7 +3,8 @@
     <root>/files/p10/p10000032/s50414267/<dicom_id>.jpg or .dcm
     <tables>/mimic-cxr-2.0.0-metadata.csv.gz, -split.csv.gz, -chexpert.csv.gz      of MIMIC-CXR-JPG, 2.1.0 likewise
     <tables>/cxr-record-list.csv.gz      of MIMIC-CXR, used where there is no metadata table
-    <reports>/p10/p10000032/s50414267.txt      a folder, or mimic-cxr-reports.zip as it is: see `read`
+    <reports>/p10/p10000032/s50414267.txt      a folder, or mimic-cxr-reports.zip as it is: see `read`; or all of them
+        within the folders of the studies, as …/s50414267/s50414267.txt
     MIMIC-CXR_graphs.json      optional, named by radgraph=…: triplets of RadGraph in the place of those read here
 
 Only MIMIC-CXR-JPG has labels and the official split. DICOM files without its tables are read as well: the view then
@@ -36,7 +37,7 @@ from data_prep.tables import (
     tables_folder,
 )
 from data_prep.texts import TextFiles
-from data_prep.views import FRONTAL_VIEWS, header_has_view, no_such_view
+from data_prep.views import FRONTAL_VIEWS, no_such_view, of_views
 from medslip_core.corpus import SPLITS
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,9 @@ CLASSES = (
 SUFFIXES = (".jpg", ".dcm", ".jpeg", ".png", ".JPG", ".DCM", ".JPEG", ".PNG")
 REPORTS = "mimic-cxr-reports.zip"
 """Read as it is."""
+
+REPORT_NAMES = ("{folder}.txt", "{folder}/{name}.txt")
+"""Beside the folder of the study, as published, or within it."""
 
 IDS = {
     "subject_id": re.compile(r"\d{3,16}"), "study_id": re.compile(r"\d{1,16}"),
@@ -69,7 +73,7 @@ def read(
         views: ViewPosition values to read ("PA,AP" or a list); None or "" for all, those without a view too.
         reports: mimic-cxr-reports.zip, or the folder that holds p10/, p11/ … with the .txt files. Default: the first
             of files/, mimic-cxr-reports/files and mimic-cxr-reports.zip in root, or beside it, or beside the tables,
-            that has a report of these studies.
+            or in ../../mimic-cxr/<newest> seen from these, that has a report of these studies.
         tables: the folder of the tables, if not root.
         radgraph: a file of RadGraph, such as its MIMIC-CXR_graphs.json: its triplets stand in the place of those that
             are read here from the reports of the studies that it names.
@@ -101,21 +105,17 @@ def read(
     images = images[there]
     labels = images[list(CLASSES)].to_numpy(np.float32)  # [N, 14]
     images = images.drop(columns=list(CLASSES))
-    texts, prefix = _open_reports(root, folder, reports, images)
+    texts, prefix, form = _open_reports(root, folder, reports, images)
     annotations = _open_radgraph(Path(radgraph), images) if radgraph else None
 
     def studies() -> Iterator[Study]:
-        other_views = 0
         for row, values in zip(images.itertuples(), labels, strict=True):
             view = row.ViewPosition if isinstance(row.ViewPosition, str) else None
             image_path = root / "files" / _study_folder(row) / (row.dicom_id + row.suffix)
-            if views and not metadata and not header_has_view(image_path, views):
-                other_views += 1
-                continue
             provenance = {"table": path.name, "row": row.row}
             study, report, fault, triplets = f"s{row.study_id}", None, None, None
             if texts is not None:
-                provenance["report"] = _study_folder(row) + ".txt"
+                provenance["report"] = _report(_study_folder(row), form)
                 try:
                     report = texts.read(prefix + provenance["report"])
                 except RecordError as error:
@@ -137,10 +137,8 @@ def read(
                 provenance=provenance,
                 fault=fault,
             )
-        if other_views:
-            logger.info("mimic: %d images had another view than %s", other_views, "/".join(views))
 
-    return Studies(studies(), len(images), absent)
+    return Studies(of_views(studies(), views, path), len(images), absent)
 
 
 def _images(folder: Path, path: Path, described: bool) -> pd.DataFrame:
@@ -216,25 +214,41 @@ def _labels(path: Path) -> pd.DataFrame:
 
 def _open_reports(
     root: Path, tables: Path, reports: str | Path | None, images: pd.DataFrame
-) -> tuple[TextFiles | None, str]:
-    """Where the reports are, and what stands before "p10/…" there."""
+) -> tuple[TextFiles | None, str, str]:
+    """Where the reports are, what stands before "p10/…" there, and which of REPORT_NAMES they have."""
     name = REPORTS.removesuffix(".zip")
-    folders = dict.fromkeys((root.absolute(), root.absolute().parent, tables.absolute()))
+    folders = dict.fromkeys(
+        (root.absolute(), root.absolute().parent, tables.absolute(), *_releases(root), *_releases(tables))
+    )
     places = [place / part for place in folders for part in ("files", f"{name}/files", REPORTS)]
     candidates = [Path(reports)] if reports is not None else [place for place in places if place.exists()]
+    studies = list(dict.fromkeys(_study_folder(row) for row in images.itertuples()))
     for candidate in candidates:
         texts = TextFiles(candidate)
         for prefix in ("", "files/", f"{name}/files/"):
             if candidate.is_dir() and not (candidate / prefix).is_dir():
                 continue
-            if any(f"{prefix}{_study_folder(row)}.txt" in texts for row in images.itertuples()):
-                return texts, prefix
+            for form in REPORT_NAMES:
+                if any(prefix + _report(study, form) in texts for study in studies):
+                    return texts, prefix, form
+    looked_for = _report(studies[0], REPORT_NAMES[0])
     if reports is not None:
-        raise DataError(
-            Path(reports), "no report of these studies", "Name mimic-cxr-reports.zip, or its folder files/."
-        )
-    logger.warning("mimic: no reports in %s; name their folder: %s", ", ".join(map(str, places)), as_option("reports"))
-    return None, ""
+        problem = f"no report of these studies, the first looked for is {looked_for}"
+        raise DataError(Path(reports), problem, f"Name {REPORTS}, or its folder files/.")
+    said = "mimic: no reports in %s; the first looked for is %s; name their folder: %s"
+    logger.warning(said, ", ".join(map(str, places)), looked_for, as_option("reports"))
+    return None, "", ""
+
+
+def _report(study_folder: str, form: str) -> str:
+    """The path of a study's report: "p10/p10000032/s50414267.txt" or the same within the folder of the study."""
+    return form.format(folder=study_folder, name=study_folder.rpartition("/")[2])
+
+
+def _releases(place: Path) -> list[Path]:
+    """The folders of MIMIC-CXR, newest first, where `wget -r` puts them as seen from one of MIMIC-CXR-JPG's."""
+    found = (place.absolute().parent.parent / "mimic-cxr").glob("*/")
+    return sorted(found, key=lambda folder: [int(number) for number in re.findall(r"\d+", folder.name)], reverse=True)
 
 
 def _open_radgraph(path: Path, images: pd.DataFrame) -> RadGraph:

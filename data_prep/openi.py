@@ -27,7 +27,7 @@ from data_prep.files import DICOM_SUFFIXES, index_images, report_absent
 from data_prep.openi_reports import KAGGLE_IMAGES, Report, kaggle_projections, number_once, read_reports
 from data_prep.study import Studies, Study
 from data_prep.tables import find_optional, find_table, names_of_option, read_table, require_unique, tables_folder
-from data_prep.views import FRONTAL_VIEWS, header_has_view, no_such_view
+from data_prep.views import FRONTAL_VIEWS, no_such_view, of_views
 
 logger = logging.getLogger(__name__)
 
@@ -106,11 +106,7 @@ def read(
         raise DataError(folder, problem, remedy)
 
     def studies() -> Iterator[Study]:
-        other_views = 0
         for image in images:
-            if known_views is None and views and not header_has_view(paths[image], views):
-                other_views += 1
-                continue
             report = owners[image]
             yield Study(
                 study_id=report.patient,
@@ -124,10 +120,8 @@ def read(
                 provenance={"report": report.name},
                 fault=report.fault,
             )
-        if other_views:
-            logger.info("openi: %d images had another view than %s", other_views, "/".join(views))
 
-    return Studies(studies(), len(images), absent)
+    return Studies(of_views(studies(), views, root.absolute()), len(images), absent)
 
 
 def _spellings(image: str) -> tuple[str, ...]:

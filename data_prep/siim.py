@@ -2,13 +2,15 @@
 
     <root>/dicom-images-train/<study>/<series>/<ImageId>.dcm      or anywhere below root
     <tables>/train-rle.csv      first release: columns "ImageId", " EncodedPixels" and values " -1", with leading blanks
-    <tables>/stage_2_train.csv      second release: the same without blanks
+    <tables>/stage_2_train.csv      second release: the same without blanks, with the test images of the first besides,
+        which lie in dicom-images-test/; it is read where both tables are there
 
 One row is one annotation, and an image may have several: they are united. "-1" says that there is no pneumothorax.
 
 Source: SIIM-ACR Pneumothorax Segmentation challenge, 2019.
 """
 
+import logging
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -20,6 +22,11 @@ from data_prep.files import DICOM_SUFFIXES, index_images, report_absent
 from data_prep.image import read_header
 from data_prep.study import MaskSource, Studies, Study
 from data_prep.tables import find_table, read_table, tables_folder
+
+logger = logging.getLogger(__name__)
+
+TABLES = ("stage_2_train.csv", "train-rle.csv", "siim-pneumothorax-train-rle.csv")
+"""The newest release first, last the name that torchxrayvision gives one."""
 
 PNEUMOTHORAX = "Pneumothorax"
 RELEASED_PX = (1024, 1024)
@@ -38,7 +45,11 @@ def read(root: Path, tables: str | Path | None = None) -> Studies:
     """
     root = Path(root)
     folder = tables_folder(root, tables)
-    path = find_table(folder, "train-rle.csv", "stage_2_train.csv", "siim-pneumothorax-train-rle.csv")
+    path = find_table(folder, *TABLES)
+    others = [other.name for name in TABLES if (other := find_table(folder, name, required=False)) not in (None, path)]
+    if others:
+        said = "siim: %s is read, the newest table of those there, and not %s"
+        logger.warning(said, path.name, " or ".join(others), extra={"harmless": True})
     table = read_table(path, ["ImageId", "EncodedPixels"], filled=["ImageId"])
     annotations: dict[str, list[tuple[str, int]]] = {}
     for image, text, row in table[["ImageId", "EncodedPixels", "row"]].itertuples(index=False):

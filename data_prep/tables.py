@@ -57,7 +57,7 @@ def read_table(path: Path, columns: Sequence[str], filled: Sequence[str] = (), o
         if not content.strip(b"\xef\xbb\xbf\r\n "):
             raise DataError(path, "is empty", again if own else "Download it again.")
         if content and not content.endswith(b"\n"):
-            logger.warning("%s does not end with a line break: it may have been cut off", path)
+            logger.warning("%s: does not end with a line break and may have been cut off", path)
         table = pd.read_csv(
             io.BytesIO(content), dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig",
             skip_blank_lines=False,
@@ -79,7 +79,8 @@ def read_table(path: Path, columns: Sequence[str], filled: Sequence[str] = (), o
     missing = [name for name in columns if name not in table.columns]
     if missing:
         problem = f"column {', '.join(map(repr, missing))} missing; it has {', '.join(map(repr, table.columns))}"
-        raise DataError(path, problem, _near_column(missing, table.columns) + again)
+        near = _near_column(missing, table.columns)
+        raise DataError(path, problem, near.rstrip() if near and own else near + again)
     twice = [name for name in columns if list(table.columns).count(name) > 1 or f"{name}.1" in table.columns]
     if twice:
         raise DataError(path, f"column {', '.join(map(repr, twice))} is there twice", again)

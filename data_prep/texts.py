@@ -37,7 +37,10 @@ class TextFiles:
         if path.is_dir():
             return
         if not path.is_file():
-            raise DataError(path, "no such folder or archive", f"Download it, or name it: {as_option('reports')}.")
+            problem = "no such folder or archive"
+            if not path.is_absolute():
+                problem += f"; {as_option('reports')} is {str(path)!r}, seen from {Path.cwd()}"
+            raise DataError(path.absolute(), problem, f"Download it, or correct {as_option('reports')}.")
         try:
             if zipfile.is_zipfile(path):
                 self._zip = zipfile.ZipFile(path)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 from tqdm.auto import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from data_prep.check.columns import unexpected_columns
 from data_prep.check.finding import ERROR, NOTE, SEVERITIES, WARNING, Finding
@@ -22,6 +23,7 @@ from data_prep.check.image import Inspection, inspect_all, lost
 from data_prep.check.report import Picture, Report
 from data_prep.chunks import CHUNK
 from data_prep.corpus import find_reader
+from data_prep.doubts import tell_doubts
 from data_prep.errors import DataError
 from data_prep.files import require_folder
 from data_prep.parallel import cores, in_order
@@ -91,7 +93,7 @@ def _look(
     opened = math.ceil(total / step)
 
     def counted() -> Iterator[Study]:
-        for study in studies:
+        for study in tell_doubts(studies):
             tally.count(study)
             yield study
 
@@ -99,7 +101,8 @@ def _look(
     chunks = iter(lambda: list(islice(chosen, CHUNK)), [])
     workers = max(1, min(processes or cores(), math.ceil(opened / CHUNK)))
     done = in_order(partial(inspect_all, root=root), partial(lost, root=root), chunks, workers)
-    with closing(done), tqdm(total=opened, desc=f"checking {dataset}", unit="image") as bar:
+    bar = tqdm(total=opened, desc=f"checking {dataset}", unit="image")
+    with logging_redirect_tqdm(), closing(done), bar:
         for inspections in done:
             for inspection in inspections:
                 tally.add(inspection, every=max(1, opened // PICTURES))
@@ -121,11 +124,14 @@ class _Ear(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         said = record.getMessage()
+        where, colon, problem = said.partition(": ")
+        if not colon:
+            where, problem = record.name.rpartition(".")[2], said
         if not hasattr(record, "absent"):
             severity, kind = (NOTE, "reader notes") if hasattr(record, "harmless") else (WARNING, "reader warns")
-            self.findings.append(Finding(severity, kind, record.name.rpartition(".")[2], said))
+            self.findings.append(Finding(severity, getattr(record, "kind", kind), where, problem))
             return
-        problem = f"named by {said.partition(':')[0]}, and not there"
+        problem = f"named by {where}, and not there"
         remedy = "Download it, unless only a part of the dataset is meant."
         self.findings += [Finding(WARNING, "missing image", image, problem, remedy) for image in record.absent]
 

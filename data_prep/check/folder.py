@@ -16,6 +16,12 @@ from data_prep.tables import as_option
 ARCHIVES = (".tar", ".tgz", ".tar.gz", ".zip", ".7z")
 UNFINISHED = (".part", ".partial", ".crdownload", ".download", ".tmp", ".aria2")
 LISTED_IN = (".csv", ".csv.gz", ".csv.zip", ".xml", ".txt")
+TEST_SETS = {
+    "rsna": {"stage_1_test_images", "stage_2_test_images"},
+    "siim": {"dicom-images-test", "stage_2_images"},
+}
+"""Dataset -> folders of the images that its challenge was decided on, published without labels."""
+
 REPORTS = "reports.tgz"
 """How the name of an archive ends that may hold reports, and they name images; other archives hold the images."""
 
@@ -66,7 +72,8 @@ def scan(root: Path, reports: str | Path | None = None) -> Folder:
 def extra_images(
     folder: Folder, read: Iterable[str], dataset: str, tables: Path, views: Iterable[str] = ()
 ) -> list[Finding]:
-    """Image files that no study was made of: those that a table names were left out, the others are strangers.
+    """Image files that no study was made of: those that a table names, or of a test set, were left out, the others are
+    strangers.
 
     Args:
         folder: what lies there.
@@ -88,7 +95,10 @@ def extra_images(
     remedy = f"If its view is another one, it is read with {as_option('views')}." if taken else ""
     findings = []
     for path, spellings in sorted(left.items()):
-        if not named.isdisjoint(spellings):
+        if not TEST_SETS.get(dataset, set()).isdisjoint(Path(path).parts):
+            problem = "of the dataset's own test set, whose labels no table here has"
+            findings.append(Finding(NOTE, "image left out", path, problem, "It is not used, and need not be."))
+        elif not named.isdisjoint(spellings):
             findings.append(Finding(NOTE, "image left out", path, left_out, remedy))
         else:
             problem = "no table names this image"

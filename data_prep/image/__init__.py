@@ -17,6 +17,6 @@ Source: DICOM PS3.3 C.7.6.3 (image pixel), C.11.1 (modality LUT), C.11.2 (VOI LU
 
 from data_prep.image.dicom_header import DicomHeader, read_header
 from data_prep.image.levels import GreyImage
-from data_prep.image.read import read_grey
+from data_prep.image.read import is_dicom, read_grey
 
-__all__ = ["DicomHeader", "GreyImage", "read_grey", "read_header"]
+__all__ = ["DicomHeader", "GreyImage", "is_dicom", "read_grey", "read_header"]

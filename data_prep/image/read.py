@@ -40,9 +40,8 @@ def read_grey(path: str | Path, percentiles: tuple[float, float] | None = None) 
         raise UnreadableImage(path, "the file is empty", AGAIN)
     if content.startswith(LFS_POINTER):
         raise UnreadableImage(path, "a Git LFS pointer, not the image itself", "Run `git lfs pull` in its repository.")
-    named_dicom = path.suffix.lower() in DICOM_SUFFIXES and not content.startswith(PICTURES)
-    is_dicom = content[128:132] == b"DICM" or named_dicom
-    decode = decode_dicom if is_dicom else decode_picture
+    dicom = _begins_dicom(content, path)
+    decode = decode_dicom if dicom else decode_picture
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # decoders warn of each value that breaks a standard, quoting it
@@ -51,5 +50,24 @@ def read_grey(path: str | Path, percentiles: tuple[float, float] | None = None) 
         raise
     except Exception as error:  # decoders raise a dozen types, RecursionError and MemoryError among them
         # A DICOM error may quote the header, names in it; another may name an object's address, new in each run.
-        said = "" if is_dicom else f": {re.sub(' <.* at 0x.*>', '', str(error))[:120]}"
+        said = "" if dicom else f": {re.sub(' <.* at 0x.*>', '', str(error))[:120]}"
         raise UnreadableImage(path, f"truncated or damaged ({type(error).__name__}{said})", AGAIN) from error
+
+
+def is_dicom(path: str | Path) -> bool:
+    """Whether a file would be read as DICOM.
+
+    Raises:
+        UnreadableImage: it cannot be opened.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as stream:
+            return _begins_dicom(stream.read(132), path)
+    except OSError as error:
+        raise UnreadableImage(path, f"cannot be opened ({error.strerror})", "Check the path and its rights.") from error
+
+
+def _begins_dicom(content: bytes, path: Path) -> bool:
+    named_dicom = path.suffix.lower() in DICOM_SUFFIXES and not content.startswith(PICTURES)
+    return content[128:132] == b"DICM" or named_dicom

@@ -3,7 +3,8 @@
     python -m data_prep.reports findings IN.jsonl OUT.jsonl
     python -m data_prep.reports triplets IN.jsonl OUT.jsonl
 
-A line of IN is {"id", "text": whole report} or {"id", "findings": text, "impression": text}, such as
+Reports are read in English. A line of IN is {"id", "text": whole report} or {"id", "findings": text, "impression":
+text}, such as
 
     {"id": "r1", "text": "FINDINGS: Small left effusion. IMPRESSION: No pneumothorax."}
 

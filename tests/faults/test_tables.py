@@ -118,7 +118,7 @@ def test_a_table_that_is_broken_is_refused(tmp_path, name):
 def test_a_table_that_may_be_cut_off_is_said_so(tmp_path, caplog):
     (tmp_path / "t.csv").write_bytes(PLAIN[:-1])
     assert len(read_table(tmp_path / "t.csv", ["id"])) == 2
-    assert "t.csv does not end with a line break: it may have been cut off" in caplog.text
+    assert "t.csv: does not end with a line break and may have been cut off" in caplog.text
 
 
 SPREADSHEET = {  # name -> (dataset, table, what stands there, what a spreadsheet makes of it, said)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pydicom
 import pytest
 
@@ -16,6 +17,7 @@ from data_prep.__main__ import main
 from data_prep.check import check, dataset
 from data_prep.check.columns import unexpected_columns
 from data_prep.check.image import INVERTED_BELOW, chest_likeness
+from data_prep.doubts import looks_foreign
 from data_prep.errors import DataError
 from data_prep.image import read_grey
 from data_prep.phantom.generate import generate
@@ -232,6 +234,68 @@ def test_images_without_a_patient_are_a_note(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), np.arange(4096, dtype=np.uint8).reshape(64, 64))
     report = check("manifest", tmp_path, processes=1)
     assert kinds(report)["reader notes"] == "note" and "each image counts as a patient of its own" in str(report)
+
+
+GERMAN = "Befund: Keine Infiltrate in beiden Lungen. Kein Nachweis von Pleuraerguss. Kein Pneumothorax."
+SPANISH = "No se observan consolidaciones. No hay derrame pleural. Silueta cardiaca de tamaño normal. No pneumothorax."
+TERSE = "Clear lungs. Normal heart. No pneumothorax. Heart size normal."
+
+
+def _of_reports(root: Path, reports: list[str]) -> list[tuple[str, str, str, str]]:
+    """What a check says of the reports of images of one's own."""
+    (root / "manifest.csv").write_text(
+        "path,report\n" + "".join(f'{i}.png,"{text}"\n' for i, text in enumerate(reports))
+    )
+    for number in range(len(reports)):
+        cv2.imwrite(str(root / f"{number}.png"), np.full((8, 8), number, np.uint8))
+    findings = check("manifest", root, processes=1).findings
+    return [(f.severity, f.kind, f.where, f.problem) for f in findings if "reports" in f.kind]
+
+
+@pytest.mark.parametrize("foreign", [GERMAN, SPANISH])
+def test_reports_that_are_not_in_english_are_warned_of(tmp_path, foreign):
+    ((severity, kind, where, problem),) = _of_reports(tmp_path, ["Small left effusion.", foreign, foreign])
+    assert (severity, kind, where) == ("warning", "foreign reports", "manifest.csv row 3")
+    assert problem.startswith("2 of 3 reports, this the first of them, do not look English") and "Translate" in problem
+
+
+@pytest.mark.parametrize("reports", [
+    [TERSE], ["Clear lungs. Normal heart."], [GERMAN, TERSE], ["There is no effusion and the lungs are clear.", GERMAN],
+])  # fmt: skip
+def test_terse_reports_are_english_and_a_foreign_half_is_no_most(tmp_path, reports):
+    assert _of_reports(tmp_path, reports) == []
+
+
+def test_reports_that_say_nothing_or_are_names_of_files_are_warned_of(tmp_path):
+    said = _of_reports(tmp_path, ["reports/0.txt", "reports/1.txt"])
+    assert [one[:3] for one in said] == [
+        ("warning", "reports are files", "manifest.csv"), ("warning", "reports say nothing", "manifest.csv row 2"),
+    ]  # fmt: skip
+    assert "none of 2 reports" in said[1][3] and "the first is 'reports/0.txt' in row 2" in said[0][3]
+
+
+def test_no_real_or_phantom_reports_look_foreign(phantom, shared_data):
+    texts = [path.read_text() for path in (phantom / "mimic-cxr-reports").rglob("*.txt")]
+    notes = pd.read_csv(shared_data / "covid-chestxray-dataset/metadata.csv")["clinical_notes"].dropna()
+    for reports in (texts, notes):
+        assert sum(map(looks_foreign, reports)) < 0.05 * len(reports)
+
+
+def test_a_warning_names_its_place_once(mimic_layout):
+    for path in list((mimic_layout / "files").rglob("*.txt")):
+        path.unlink()
+    warnings = [f for f in check("mimic", mimic_layout, processes=1).findings if f.kind == "reader warns"]
+    assert [(f.where, f.problem[:14]) for f in warnings] == [("mimic", "no reports in ")]
+
+
+@pytest.mark.parametrize("name, folder", [("rsna", "stage_2_test_images"), ("siim", "dicom-images-test/1/2")])
+def test_the_test_images_of_a_dataset_are_no_strangers(request, name, folder):
+    root = request.getfixturevalue(f"{name}_layout")
+    (root / folder).mkdir(parents=True)
+    shutil.copy(_first(root), root / folder / "of-the-test.dcm")
+    (root / "sample_submission.csv").write_text("id,answer\nof-the-test,\n")
+    left_out = [f for f in check(name, root, processes=1).findings if "test" in f.where]
+    assert [(f.kind, f.severity, "need not be" in f.remedy) for f in left_out] == [("image left out", "note", True)]
 
 
 def test_inverted_copies_are_told_from_images(phantom):

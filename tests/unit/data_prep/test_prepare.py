@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import logging
+import re
 
 import cv2
 import numpy as np
@@ -146,6 +148,28 @@ def test_a_corpus_of_another_dataset_is_not_replaced(nih_layout, mimic_layout, t
     assert file_digests(out) == before
     (out / "corpus.json").write_text("{}")
     assert PreparedCorpus.open(prepare("mimic", mimic_layout, out, 32)).header["dataset"] == "mimic"
+
+
+@pytest.mark.parametrize("limit", [None, 3])
+def test_reports_that_are_not_in_english_are_warned_of(mimic_layout, tmp_path, caplog, limit):
+    for path in (mimic_layout / "files").rglob("*.txt"):
+        path.write_text("BEFUND: Keine Infiltrate in beiden Lungen. Kein Nachweis von Erguss. Kein Pneumothorax.")
+    prepare("mimic", mimic_layout, tmp_path / "corpus", 16, processes=1, limit=limit)
+    number = limit or 4
+    said = f"p10/p10000032/s50414267.txt: {number} of {number} reports, this the first of them, do not look English"
+    assert [record.levelname for record in caplog.records if record.getMessage().startswith(said)] == ["WARNING"]
+
+
+def test_what_is_said_while_a_bar_is_shown_has_a_line_of_its_own(mimic_layout, tmp_path, capsys):
+    for path in (mimic_layout / "files").rglob("*.txt"):
+        path.write_text("See above.")
+    logging.getLogger().addHandler(console := logging.StreamHandler())
+    try:
+        prepare("mimic", mimic_layout, tmp_path / "corpus", 16, processes=1)
+    finally:
+        logging.getLogger().removeHandler(console)
+    (said,) = [line for line in re.split(r"[\r\n]", capsys.readouterr().err) if "names a finding" in line]
+    assert said.startswith("p10/p10000032/s50414267.txt: none of 4 reports")
 
 
 def test_squash_and_limit(mimic_layout, tmp_path):

@@ -6,6 +6,7 @@ import math
 import shutil
 import tarfile
 import tracemalloc
+import unicodedata
 import zipfile
 from pathlib import Path
 
@@ -213,11 +214,46 @@ def test_mimic_reports_in_their_own_tree(mimic_layout, place):
     assert len(reports) == 4 and all(reports)
 
 
+def test_mimic_reports_within_the_folders_of_the_studies(mimic_layout):
+    before = {study.image_id: study.report for study in mimic.read(mimic_layout)}
+    for path in list((mimic_layout / "files").rglob("*.txt")):
+        path.rename(path.with_suffix("") / path.name)
+    after = list(mimic.read(mimic_layout))
+    assert {study.image_id: study.report for study in after} == before
+    assert all(study.provenance["report"].count(study.study_id) == 2 for study in after)
+
+
+def test_mimic_reports_where_wget_puts_them(mimic_layout):
+    before = {study.image_id: study.report for study in mimic.read(mimic_layout)}
+    images = mimic_layout.parent / "physionet.org/files/mimic-cxr-jpg/2.1.0"
+    shutil.copytree(mimic_layout, images)
+    texts = sorted((images / "files").rglob("*.txt"))
+    for version, note in (("2.0.0", " Old."), ("10.0.0", "")):
+        place = images.parent.parent / "mimic-cxr" / version
+        place.mkdir(parents=True)
+        with zipfile.ZipFile(place / "mimic-cxr-reports.zip", "w") as archive:
+            for text in texts:
+                archive.writestr(text.relative_to(images).as_posix(), text.read_text() + note)
+    for text in texts:
+        text.unlink()
+    assert {study.image_id: study.report for study in mimic.read(images)} == before
+
+
+def test_mimic_reports_that_are_not_where_they_were_said_to_be(mimic_layout, monkeypatch):
+    monkeypatch.chdir(mimic_layout)
+    with pytest.raises(DataError) as caught:
+        mimic.read(mimic_layout, reports="texts")
+    said = (
+        f"{mimic_layout / 'texts'}: no such folder or archive; reports=… (`--option reports=…`) is 'texts', seen from"
+    )
+    assert str(caught.value).startswith(f"{said} {mimic_layout}. ") and "name it" not in str(caught.value)
+
+
 def test_mimic_without_reports_says_so(mimic_layout, caplog):
     for report in list((mimic_layout / "files").rglob("*.txt")):
         report.unlink()
     assert [(study.report, study.fault) for study in mimic.read(mimic_layout)] == [(None, None)] * 4
-    assert "no reports in" in caplog.text
+    assert "no reports in" in caplog.text and "; the first looked for is p10/p10000032/s50414267.txt;" in caplog.text
 
 
 def test_mimic_with_annotations_of_other_studies_stops(mimic_layout, radgraph_file):
@@ -323,7 +359,7 @@ def test_mimic_names_reports_that_are_of_other_studies_and_a_study_labelled_twic
     other = mimic_layout / "other.zip"
     with zipfile.ZipFile(other, "w") as archive:
         archive.writestr("files/p10/p10000001/s1.txt", "x")
-    with pytest.raises(DataError, match="other.zip: no report of these studies"):
+    with pytest.raises(DataError, match="other.zip: no report of these studies, the first looked for is p10/.*txt"):
         mimic.read(mimic_layout, reports=other)
     table = mimic_layout / "mimic-cxr-2.0.0-chexpert.csv"
     table.write_text(table.read_text() + "10000764,57375967,1.0,,,,,,,,,,,,,\n")
@@ -577,17 +613,21 @@ def test_images_that_are_not_there_are_named(dataset, layout, request):
     ("old", "new", "said"),
     [
         ("a/1.png", "../1.png", "row 2: path is '../1.png', which is not below root"),
-        ("a/1.png", "/etc/1.png", "row 2: path is '/etc/1.png', which is not below root"),
-        ("a/1.png", "C:\\\\1.png", "which is not below root"),
+        ("a/1.png", "/etc/1.png", "row 2: path is '/etc/1.png', which is absolute and not below root"),
+        ("a/1.png", "C:\\\\1.png", "which is absolute and not below root"),
         ("a/2.png,007,train", "a/2.png,007,training", "row 3: split is 'training'. Use train, validate, test"),
         ("058Y", "old", "row 2: age is 'old'"),
         (",M,1,", ",Male,1,", "row 2: sex is 'Male'. Use M, F"),
         (",M,1,", ",M,yes,", "row 2: label:Edema is 'yes'. Use 1, 1.0, 0"),
         ("a/2.png", "a/1.png", "path 'a/1.png' stands in rows"),
         ("a/2.png", "a\\1.png", "path 'a/1.png' stands in rows"),
-        ("a/1.png", "\\\\server\\1.png", "which is not below root"),
+        ("a/2.png", "./a//1.png", "path 'a/1.png' stands in rows"),
+        ("a/2.png", "{root}/a/1.png", "path 'a/1.png' stands in rows"),
+        ("a/2.png", "{root}/../1.png", "/../1.png', which is not below root"),
+        ("a/1.png", "a/" + "1" * 252 + ".png", "row 2: path has 258 characters. Check the row's quotes."),
+        ("a/1.png", "\\\\server\\1.png", "which is absolute and not below root"),
         ("path,", "Path,", "column 'path' missing; it has 'Path', "),
-        ("path,", "Path,", "Is 'Path' meant? Then name it 'path'."),
+        ("path,", "Path,", "Is 'Path' meant? Then name it 'path'.\n"),
         ("patient,", "patient_id,", "column 'patient_id' is none that is read. Is 'patient' meant?"),
         ("patient,", "Patient,", "Is 'patient' meant?"),
         ("patient,", "patientId,", "Is 'patient' meant?"),
@@ -603,10 +643,10 @@ def test_images_that_are_not_there_are_named(dataset, layout, request):
 )
 def test_manifest_names_the_row_of_a_wrong_cell(own_layout, old, new, said):
     table = own_layout / "manifest.csv"
-    table.write_text(table.read_text().replace(old, new))
+    table.write_text(table.read_text().replace(old, new.replace("{root}", str(own_layout))))
     with pytest.raises(DataError) as caught:
         manifest.read(own_layout)
-    assert said.format(root=own_layout) in str(caught.value)
+    assert said.format(root=own_layout) in f"{caught.value}\n"
 
 
 def test_manifest_leaves_columns_alone_that_only_resemble_its_own(own_layout, caplog):
@@ -638,13 +678,83 @@ def test_nobody_is_told_to_download_a_table_of_his_own(tmp_path, content, said):
 
 def test_a_view_that_no_image_has_is_refused_with_those_that_are_there(own_layout):
     with pytest.raises(DataError, match="no image with view 'ap'; its views: PA, LATERAL. Name the views to read"):
-        manifest.read(own_layout, views="ap")
+        next(manifest.read(own_layout, views="ap"))
 
 
 def test_manifest_from_windows(own_layout):
     table = own_layout / "manifest.csv"
     table.write_text(table.read_text().replace("a/", "a\\"))
     assert list(by_image(manifest.read(own_layout))) == ["a/1.png", "a/2.png", "3.png"]
+
+
+def test_manifest_takes_deep_paths_and_absolute_ones_below_root(own_layout, monkeypatch):
+    deep = "/".join(["Abteilung für Radiologie und Neuroradiologie"] * 8)
+    (own_layout / deep).mkdir(parents=True)
+    (own_layout / "a/1.png").rename(own_layout / deep / "1.png")
+    (own_layout.parent / "link").symlink_to(own_layout)
+    table = own_layout / "manifest.csv"
+    text = table.read_text().replace("a/1.png", f"{deep}/1.png").replace("a/2.png", f"{own_layout}/a/2.png")
+    table.write_text(text)
+    monkeypatch.chdir(own_layout.parent)
+    for root in (own_layout, own_layout.parent / "link", Path("own"), Path("link")):
+        assert list(by_image(manifest.read(root))) == [f"{deep}/1.png", "a/2.png", "3.png"]
+
+
+@pytest.mark.parametrize("on_disk, in_table", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_manifest_finds_letters_that_macos_takes_apart(own_layout, on_disk, in_table):
+    place, said = (unicodedata.normalize(form, "Röntgen/Müller.png") for form in (on_disk, in_table))
+    (own_layout / place).parent.mkdir()
+    (own_layout / "3.png").rename(own_layout / place)
+    table = own_layout / "manifest.csv"
+    table.write_text(table.read_text().replace("\n3.png", f"\n{said}"))
+    (*_, third) = manifest.read(own_layout)
+    assert third.image_path == own_layout / place and third.image_path.is_file()
+    table.write_text(table.read_text() + f"{place},,,,,,,,,,\n")
+    with pytest.raises(DataError, match="stands in rows"):
+        manifest.read(own_layout)
+
+
+def test_manifest_asks_headers_for_views_that_its_table_leaves_out(tmp_path, write_dicom, caplog):
+    caplog.set_level("INFO")
+    pixels = np.zeros((8, 8), np.uint8)
+    for name, view in (("1.dcm", "PA"), ("2.dcm", "LATERAL"), ("3", "PA"), ("4.dcm", "")):
+        write_dicom(tmp_path / name, pixels, ViewPosition=view)
+    cv2.imwrite(str(tmp_path / "5.png"), pixels)
+    (tmp_path / "6.dcm").write_bytes(b"")
+    cells = ["1.dcm,", "2.dcm,", "3,", "4.dcm,", "5.png,", "6.dcm,", "7.png,LATERAL", "8.png,LATERAL"]
+    (tmp_path / "manifest.csv").write_text("\n".join(["path,view", *cells, ""]))
+    assert list(by_image(manifest.read(tmp_path, views="PA"))) == ["1.dcm", "3", "6.dcm"], "6.dcm is to be set aside"
+    assert "manifest.csv: 3 of 8 images have another view than PA and are left out" in caplog.text
+    assert "manifest.csv: 2 of 8 images are left out, for nothing tells their view" in caplog.text
+    (tmp_path / "6.dcm").unlink()
+    with pytest.raises(DataError, match="no image with view 'AP'; its views: LATERAL, PA"):
+        list(manifest.read(tmp_path, views="AP"))
+
+
+def test_manifest_says_that_reports_are_names_of_files(own_layout, caplog):
+    (own_layout / "reports").mkdir()
+    (own_layout / "reports/1").write_text("No mass.")
+    table = own_layout / "manifest.csv"
+    manifest.read(own_layout)
+    assert "names of files" not in caplog.text
+    text = table.read_text().replace('"No mass, seen."', "Mass in the left lung.").replace("-1,,,1", "-1,,reports/1,1")
+    for old, said in (
+        ("0,1,,", "1 of 2 reports are names of files, the first is 'reports/1' in row 3"),
+        ("0,1,reports\\3.TXT,", "2 of 3 reports are names of files, the first is 'reports/1' in row 3"),
+    ):
+        table.write_text(text.replace("0,1,,", old))
+        manifest.read(own_layout)
+        assert said in caplog.text
+
+
+def test_siim_reads_the_second_release_where_both_are_there(siim_layout, caplog):
+    text = (siim_layout / "train-rle.csv").read_text().replace(" EncodedPixels", "EncodedPixels").replace(" -1", "-1")
+    images = len(list(siim.read(siim_layout)))
+    assert "is read" not in caplog.text
+    shutil.copy(next(siim_layout.rglob("*.dcm")), siim_layout / "of-the-first-test.dcm")
+    (siim_layout / "stage_2_train.csv").write_text(text + "of-the-first-test,-1\n")
+    assert len(list(siim.read(siim_layout))) == images + 1
+    assert "siim: stage_2_train.csv is read, the newest table of those there, and not train-rle.csv" in caplog.text
 
 
 def test_siim_tables_of_both_releases(siim_layout):
