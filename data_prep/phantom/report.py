@@ -60,7 +60,8 @@ def write_report(study: PhantomStudy, study_number: int = 0) -> Report:
     patient = study.patient
     number = POPULATIONS[patient.population].number
     rng = np.random.default_rng([19, number, patient.seed, patient.number, study_number])
-    findings, impression = _Speaker(rng, first=study_number == 0), _Speaker(rng, first=study_number == 0)
+    findings = _Speaker(rng, first=study_number == 0)
+    impression = _Speaker(rng, first=study_number == 0, measured=findings.measured)
     told = _chosen(study.findings, rng)
     for organ in ORGANS:
         for one in told:
@@ -98,10 +99,16 @@ class _Told:
 
 
 class _Speaker:
-    """Collects the sentences of one section and what they state."""
+    """Collects the sentences of one section and what they state.
 
-    def __init__(self, rng: np.random.Generator, first: bool) -> None:
-        self.rng, self.first = rng, first
+    Attributes:
+        measured: kind of finding -> how large or severe it was called, which another section has to repeat.
+    """
+
+    def __init__(
+        self, rng: np.random.Generator, first: bool, measured: dict[str, dict[str, str]] | None = None
+    ) -> None:
+        self.rng, self.first, self.measured = rng, first, {} if measured is None else measured
         self.text: list[str] = []
         self.said: list[Triplet] = []
 
@@ -117,14 +124,16 @@ class _Speaker:
         """Say one of the wordings of a finding, its slots filled; "again" and comparisons need a study before."""
         wordings = [wording for wording in wordings if not self.first or not {"again", "prior"} & set(wording.split())]
         place, third, side = place_of(finding, self.rng), min(2, int(3 * finding.severity)), finding.attributes["side"]
-        slots = {
+        measured = {
+            "size": self.one_of(SIZES[third]),
+            "degree": self.one_of(DEGREES[third]),
+            "carina": f"{self.rng.uniform(2, 6):.1f}",
+        }
+        slots = self.measured.setdefault(finding.kind, measured) | {
             "at": place.before,
             "in": place.within,
             "side": "bilateral" if side == "both" else side,
             "angles": "+".join(f"{one}_costophrenic" for one in sorted(finding.sides)),
-            "size": self.one_of(SIZES[third]),
-            "degree": self.one_of(DEGREES[third]),
-            "carina": f"{self.rng.uniform(2, 6):.1f}",
             "mm": f"{finding.attributes.get('size_mm', 0):.0f}",
         }
         slots |= {slot.capitalize(): words.capitalize() for slot, words in slots.items()}

@@ -1,11 +1,13 @@
 """Reports of the phantom: every kind can be written, what is said is true, and the reader reads what is said."""
 
+import re
+
 import numpy as np
 import pytest
 
 from data_prep.phantom import CATALOGUE, POPULATIONS, Finding, PhantomStudy, draw_patient
 from data_prep.phantom.pathology import draw_findings
-from data_prep.phantom.phrases import PLACES, parse_claims
+from data_prep.phantom.phrases import DEGREES, PLACES, parse_claims
 from data_prep.phantom.report import ORGANS, _Speaker, place_of, surest, write_report
 from data_prep.phantom.sentences import (
     DISTRACTORS,
@@ -157,3 +159,14 @@ def test_the_reader_reads_what_is_said(written):
         both, said, read = both + len(stated & triplets), said + len(stated), read + len(triplets)
     assert both / read >= 0.99
     assert both / said >= 0.98
+
+
+def test_the_sections_of_a_report_agree_on_how_severe_a_finding_is(written: list) -> None:
+    degrees = "|".join(degree for third in DEGREES for degree in third)
+    repeated = 0
+    for _, report in written:
+        for noun in ("edema", "atelectasis", "elevation", "cardiomegaly", "consolidation"):
+            called = re.findall(rf"\b({degrees})\s+(?:\w+\s+){{0,3}}{noun}", report.text, flags=re.IGNORECASE)
+            assert len({degree.lower() for degree in called}) < 2, report.text
+            repeated += len(called) > 1
+    assert repeated > 5
