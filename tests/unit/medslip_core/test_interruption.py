@@ -8,6 +8,14 @@ import pytest
 from medslip_core.interruption import ECHO_S, StopOnSignal
 
 
+@pytest.fixture(autouse=True)
+def as_in_a_terminal():
+    """A process that was started in the background ignores Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("echo", [signal.SIGINT, signal.SIGTERM])
 def test_what_a_launcher_hands_on_is_the_same_wish(echo: signal.Signals) -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
