@@ -23,6 +23,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -84,7 +85,8 @@ def read(
     rows["path"] = [
         _as_on_disk(root, _below(root, *cells, path)) for cells in zip(rows["path"], rows["row"], strict=True)
     ]
-    require_unique(rows, "path", path)
+    one_form = rows["path"].map(partial(unicodedata.normalize, "NFC"))  # macOS finds a file by either
+    require_unique(rows.assign(path=one_form), "path", path)
     names = _label_columns(rows, names_of_option(labels), path)
     labels_of_rows = _labels(rows, list(names), path)
     for column, allowed in ALLOWED.items():
@@ -138,7 +140,7 @@ def _below(root: Path, name: str, row: int, table: Path) -> str:
     for place in (root.absolute(), root.resolve()) if below.is_absolute() else ():
         if below.is_relative_to(place):
             below = below.relative_to(place)
-    absolute = below.is_absolute() or ":" in str(below).partition("/")[0]
+    absolute = below.is_absolute() or bool(re.match("[A-Za-z]:", str(below)))
     if absolute or ".." in below.parts or "\0" in name:
         problem = f"path is {name!r}, which is {'absolute and ' if absolute else ''}not below root"
         raise DataError(f"{table} row {row}", problem, remedy)

@@ -72,7 +72,8 @@ class Cells(Generic[Cell]):
         for cell in tqdm(self.cells if chosen is None else chosen, desc=self.what, unit="run"):
             if not self.is_finished(cell):
                 with run_lock(self.folder_of(cell)):
-                    self.run_cell(cell)
+                    if not self.is_finished(cell):  # by another process, before this one had the lock
+                        self.run_cell(cell)
 
 
 def share_of(cells: list[Cell], share: str) -> list[Cell]:
@@ -116,7 +117,7 @@ def command(
         try:
             with interruption_told("interrupted; the same command goes on: finished runs are kept"):
                 work.run(chosen)
-        except (RunFolderTakenError, CheckpointError, FloatingPointError, OSError) as error:
+        except (ParameterError, RunFolderTakenError, CheckpointError, FloatingPointError, OSError) as error:
             parser.exit(1, f"{parser.prog}: error: {error}\n")
         return
     for cell in work.cells:

@@ -14,8 +14,9 @@ from typing import Any
 logger = logging.getLogger(__name__)
 
 
-ECHO_S = 1.0
-"""A launcher hands the terminal's Ctrl-C on to processes that have it already: what comes so soon is the same one."""
+ECHO_S = 10.0
+"""A launcher hands the terminal's Ctrl-C on to processes that have it already: what comes so soon is the same one. Not
+shorter, as Python looks at a signal only when the kernel or the wait for a GPU in which it came is over."""
 
 
 class StopOnSignal:

@@ -91,6 +91,8 @@ class SavedModel(nn.Module):
         folder = Path(folder)
         self.trained_on = training or self.trained_on
         folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(f".{WEIGHTS}.*"):  # by a saving that was killed
+            left.unlink(missing_ok=True)
         weights = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
         write_whole(folder / WEIGHTS, save(weights))
         write_whole(folder / CONFIG, (json.dumps(self.config.to_dict(), indent=2) + "\n").encode())

@@ -55,8 +55,8 @@ def evaluate_groups(
 ) -> pd.DataFrame:
     """Metrics of each group, of several classes their mean, with 95 % intervals over its patients.
 
-    The groups of an attribute are asked about the same classes: those of which each of them has both labels. Thresholds
-    are those of `zero_shot.evaluate`, from all of `validation`.
+    The groups of an attribute are asked about the same classes: those of which each of them has both labels, as has
+    `validation`, whose images choose the thresholds as in `zero_shot.evaluate`.
 
     Args:
         manifest: of the corpus, whole; `test.rows` are rows of it.
@@ -66,7 +66,11 @@ def evaluate_groups(
     """
     rows = []
     for attribute, groups in groups_of(manifest.iloc[test.rows].reset_index(drop=True)).items():
-        asked = [c for c in range(len(test.classes)) if all(_has_both(test.labels[one, c]) for one in groups.values())]
+        asked = [
+            c
+            for c in range(len(test.classes))
+            if _has_both(validation.labels[:, c]) and all(_has_both(test.labels[one, c]) for one in groups.values())
+        ]
         if not asked:
             continue
         for group, members in groups.items():

@@ -32,7 +32,9 @@ def not_outlined(scores: pd.DataFrame, method: str) -> str:
     below = known[known[method] <= known["mean map"]]
     told = [f"{readable(label)} {one[method]:.2f} ({one['mean map']:.2f})" for label, one in below.iterrows()]
     where = f"not above *mean map* (in brackets) for {', '.join(told)}" if told else "above *mean map* for each label"
-    return f"by IoU, *{method}* is {where}."
+    without = iou.index.difference(known.index).map(readable)
+    but = f" but {', '.join(without)}, which have none" if len(without) else ""
+    return f"by IoU, *{method}* is {where}{but}."
 
 
 def _by_label(scores: pd.DataFrame, metric: str) -> pd.DataFrame:

@@ -714,6 +714,17 @@ def test_manifest_finds_letters_that_macos_takes_apart(own_layout, on_disk, in_t
         manifest.read(own_layout)
 
 
+def test_manifest_takes_both_forms_of_a_letter_for_one_file_even_where_the_disk_has_both(own_layout):
+    """As macOS seems to have, which finds a file by either."""
+    table = own_layout / "manifest.csv"
+    for form in ("NFC", "NFD"):
+        name = unicodedata.normalize(form, "ö.png")
+        shutil.copy(own_layout / "3.png", own_layout / name)
+        table.write_text(table.read_text() + f"{name},,,,,,,,,,\n")
+    with pytest.raises(DataError, match="stands in rows"):
+        manifest.read(own_layout)
+
+
 def test_manifest_asks_headers_for_views_that_its_table_leaves_out(tmp_path, write_dicom, caplog):
     caplog.set_level("INFO")
     pixels = np.zeros((8, 8), np.uint8)

@@ -123,6 +123,14 @@ def test_figure_is_legible_whole_and_described(name):
     assert not any(one.overlaps(other) for one, other in itertools.combinations(titles, 2))
 
 
+def test_labels_together_counts_pairs_and_names_how_many_have_each():
+    present = np.array([[True, True, False], [True, True, False], [True, False, True]])
+    figure, _ = figures.labels_together(present, ["Mass", "Nodule", "Hernia"], "nih")
+    axis = figure.axes[0]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["Mass (3)", "Nodule (2)", "Hernia (1)"]
+    assert sorted(text.get_text() for text in axis.texts) == ["1", "1", "2", "2"]
+
+
 def test_a_notebook_shows_the_figure_and_keeps_its_words():
     shown, metadata = DisplayFormatter().format(figures.roc_curves(predictions(("Mass",)), "NIH", resamples=5))
     assert shown["image/png"].startswith("iVBOR") and shown["text/plain"].startswith("ROC curves on NIH")

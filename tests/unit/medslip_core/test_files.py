@@ -30,7 +30,7 @@ def test_machines_whose_processes_have_the_same_number_do_not_tear_a_file(tmp_pa
     assert not faults and list(tmp_path.iterdir()) == [file]
 
 
-def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path, monkeypatch) -> None:
+def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
     with pytest.raises(OSError):
         write_whole(tmp_path / "taken", b"x")

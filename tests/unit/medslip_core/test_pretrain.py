@@ -399,6 +399,18 @@ def test_two_processes_validate_one_model(tmp_path):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_buffers_that_are_not_saved_are_shared_without_an_average_of_them(tmp_path, monkeypatch):
+    model = tiny_model()
+    model.register_buffer("made", torch.zeros(2), persistent=False)
+    run = TrainingRun(replace(PARAMS, average_decay=0.9), TinyCorpus(), tmp_path, model)
+    shared = []
+    monkeypatch.setattr(torch.distributed, "broadcast", lambda tensor, source: shared.append(tensor))
+    monkeypatch.setattr(run, "accelerator", SimpleNamespace(num_processes=2))
+    run.share_statistics()
+    saved = [name for name, _ in model.named_buffers() if name in model.state_dict()]
+    assert len(shared) == 2 * len(saved) + 1 and any(tensor is model.made for tensor in shared)
+
+
 def test_a_run_compiles_one_graph(tmp_path, monkeypatch):
     """Left to itself, torch takes one graph for all sizes as soon as it has seen two, which no benchmark measures, and
     one more for validation; every graph takes a minute and more to compile."""

@@ -63,5 +63,7 @@ def test_groups_are_compared_by_the_classes_that_each_of_them_shows() -> None:
     test.labels[rows % 2 == 1, 1] = 0  # no nodule in a PA view
     found = evaluate_groups(test, validation, manifest(), resamples=5)
     assert found.groupby("attribute")["classes"].first().to_dict() == {"view": 1, "sex": 2, "age": 2}
+    validation.labels[:, 0] = 0  # nothing to choose a threshold by
+    assert set(evaluate_groups(test, validation, manifest(), resamples=5)["attribute"]) == {"sex", "age"}
     nothing = evaluate_groups(test, validation, manifest().assign(view="PA", sex="F", age_years=30.0), resamples=5)
     assert nothing.empty and list(nothing.columns) == list(COLUMNS)
